@@ -1,0 +1,1 @@
+//! A small incremental Datalog runtime over Z-sets.

@@ -1,0 +1,9 @@
+//! What can exist in a TupleNet network: entities, typed names, addresses, ids, and every rule of validity.
+//!
+//! This crate does no I/O. The store keeps these objects, the rules derive flows from them, `tpctl` edits them.
+
+pub mod entity;
+pub mod id;
+pub mod key;
+pub mod mac;
+pub mod name;

@@ -1,0 +1,1 @@
+//! OpenFlow 1.5 with the Nicira extensions: codec and connection.

@@ -1,0 +1,1 @@
+//! What a TupleNet network means: facts in, flows and groups out.

@@ -1,0 +1,1 @@
+//! Where a TupleNet network is kept: layout, transactions, watch, the embedded store.
