@@ -38,7 +38,9 @@ impl Key {
             ["chassis", chassis] => Key::Chassis(name(chassis)?),
             ["binding", ls, lsp] => Key::Binding(name(ls)?, name(lsp)?),
             ["ls" | "lr" | "chassis" | "binding", ..] => {
-                return Err(format!("\"{path}\" is not the key of any object: compare it with the layout in the documentation and delete it"));
+                return Err(format!(
+                    "\"{path}\" is not the key of any object: compare it with the layout in the documentation and delete it"
+                ));
             }
             _ => return Ok(None),
         }))

@@ -7,3 +7,5 @@ pub mod id;
 pub mod key;
 pub mod mac;
 pub mod name;
+pub mod network;
+pub mod object;

@@ -1,7 +1,11 @@
 //! Ethernet (MAC) addresses.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 /// An Ethernet address, written `f2:01:0a:14:01:02`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,6 +17,18 @@ impl Mac {
     pub fn derived(ip: Ipv4Addr) -> Self {
         let [a, b, c, d] = ip.octets();
         Self([0xf2, 0x01, a, b, c, d])
+    }
+    /// The address of a port with these addresses whose owner chose none: derived from the first IPv4 address, or, if there is
+    /// none, `f2:02` and the last four bytes of the first IPv6 address. `None` without any address.
+    pub fn derived_from(ips: &[IpAddr]) -> Option<Self> {
+        let v4 = ips.iter().find_map(|ip| if let IpAddr::V4(v4) = ip { Some(Self::derived(*v4)) } else { None });
+        v4.or_else(|| match ips.first()? {
+            IpAddr::V6(v6) => {
+                let [.., a, b, c, d] = v6.octets();
+                Some(Self([0xf2, 0x02, a, b, c, d]))
+            }
+            IpAddr::V4(v4) => Some(Self::derived(*v4)),
+        })
     }
     /// Broadcast and multicast addresses have the lowest bit of the first byte set (IEEE 802, group bit).
     pub fn is_multicast(self) -> bool {

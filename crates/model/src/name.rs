@@ -26,7 +26,12 @@ impl FromStr for Name {
         if s.is_empty() {
             Err("a name is empty: use 1 to 255 of A-Z a-z 0-9 . _ -".into())
         } else if s.len() > Self::MAX_LEN {
-            Err(format!("the name \"{}...\" has {} bytes: use at most {}", &s.chars().take(32).collect::<String>(), s.len(), Self::MAX_LEN))
+            Err(format!(
+                "the name \"{}...\" has {} bytes: use at most {}",
+                &s.chars().take(32).collect::<String>(),
+                s.len(),
+                Self::MAX_LEN
+            ))
         } else if !s.bytes().all(legal) || s.starts_with(['.', '-']) {
             Err(format!("\"{s}\" is not a name: use A-Z a-z 0-9 . _ - and begin with a letter, a digit or _"))
         } else {
