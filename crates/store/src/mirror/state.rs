@@ -1,0 +1,228 @@
+//! What the mirror knows, without I/O: the revision of each key, and how far each subtree has been followed.
+
+use super::MirrorChange;
+use crate::client::{EventKind, Kv, WatchEvent};
+use std::collections::HashMap;
+
+/// One subtree's keys.
+#[derive(Debug, Default)]
+pub(super) struct Subtree {
+    /// Below `<prefix>/v1/`, with the `/` at the end.
+    pub name: String,
+    /// Path -> revision that changed it last.
+    keys: HashMap<Box<str>, i64>,
+    /// All revisions below this have been seen: a watch goes on from here. 0 before the first listing.
+    pub next: i64,
+}
+
+/// A listing in progress: what it has shown so far.
+#[derive(Debug, Default)]
+pub(super) struct Relisting {
+    seen: HashMap<Box<str>, i64>,
+}
+
+impl Subtree {
+    pub fn new(name: &str) -> Subtree {
+        Subtree { name: name.to_owned(), ..Subtree::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// What an event of the watch changes, if it is news.
+    pub fn event(&mut self, root: &str, event: WatchEvent) -> Option<MirrorChange> {
+        // A store that repeats itself after a resumption must not be heard twice, nor may it bring back what it deleted since.
+        if event.kv.mod_revision < self.next {
+            return None;
+        }
+        self.apply(root, event.kind, event.kv)
+    }
+
+    /// What one key's state changes, if it is newer than what is known of the key.
+    pub fn apply(&mut self, root: &str, kind: EventKind, kv: Kv) -> Option<MirrorChange> {
+        let path = kv.key.strip_prefix(root)?;
+        match kind {
+            EventKind::Put => {
+                match self.keys.get_mut(path) {
+                    Some(known) if *known >= kv.mod_revision => return None,
+                    Some(known) => *known = kv.mod_revision,
+                    None => {
+                        self.keys.insert(path.into(), kv.mod_revision);
+                    }
+                }
+                let path = path.to_owned();
+                Some(MirrorChange {
+                    path,
+                    value: Some(kv.value),
+                    create_revision: kv.create_revision,
+                    mod_revision: kv.mod_revision,
+                })
+            }
+            EventKind::Delete => {
+                if *self.keys.get(path)? >= kv.mod_revision {
+                    return None;
+                }
+                self.keys.remove(path);
+                Some(gone(path, kv.mod_revision))
+            }
+        }
+    }
+
+    /// All changes up to and including `revision` have been given to [`Subtree::event`].
+    pub fn followed(&mut self, revision: i64) {
+        self.next = self.next.max(revision + 1);
+    }
+
+    /// A page of a new listing: what of it is news.
+    pub fn page(&mut self, listing: &mut Relisting, root: &str, kvs: Vec<Kv>) -> Vec<MirrorChange> {
+        let mut changes = Vec::new();
+        for kv in kvs {
+            if let Some(path) = kv.key.strip_prefix(root) {
+                listing.seen.insert(path.into(), kv.mod_revision);
+                changes.extend(self.apply(root, EventKind::Put, kv));
+            }
+        }
+        changes
+    }
+
+    /// The listing, taken at `revision`, is complete: what it did not show is gone.
+    pub fn listed(&mut self, listing: Relisting, revision: i64) -> Vec<MirrorChange> {
+        let mut changes: Vec<MirrorChange> = Vec::new();
+        self.keys.retain(|path, &mut known| {
+            let keep = listing.seen.contains_key(path) || known > revision;
+            if !keep {
+                changes.push(gone(path, revision));
+            }
+            keep
+        });
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        self.followed(revision);
+        changes
+    }
+
+    /// Compares with a listing taken at `revision`, after which nothing was applied: the paths that differ. Each is either wrong, or an event
+    /// about it is on its way.
+    pub fn differences(&self, listing: &HashMap<Box<str>, i64>) -> Vec<Box<str>> {
+        let stale = listing
+            .iter()
+            .filter(|(path, revision)| self.keys.get(*path).is_none_or(|known| known < *revision))
+            .map(|(path, _)| path);
+        let dead = self.keys.keys().filter(|path| !listing.contains_key(*path));
+        stale.chain(dead).cloned().collect()
+    }
+
+    /// Puts one path right from a reading of it at `revision`; `None` if it was right.
+    pub fn repair(&mut self, root: &str, path: &str, found: Option<Kv>, revision: i64) -> Option<MirrorChange> {
+        match found {
+            Some(kv) => self.apply(root, EventKind::Put, kv),
+            None => {
+                let known = *self.keys.get(path)?;
+                if known > revision {
+                    return None;
+                }
+                self.keys.remove(path);
+                Some(gone(path, revision))
+            }
+        }
+    }
+
+    /// Forgets what is known of revisions, so that the next listing counts whatever its revision.
+    pub fn distrust(&mut self) {
+        self.keys.values_mut().for_each(|known| *known = 0);
+        self.next = 0;
+    }
+
+    /// Makes the mirror wrong, as a lost event would.
+    #[cfg(test)]
+    pub fn forget(&mut self, path: &str) {
+        self.keys.remove(path);
+    }
+}
+
+fn gone(path: &str, revision: i64) -> MirrorChange {
+    MirrorChange { path: path.to_owned(), value: None, create_revision: 0, mod_revision: revision }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const ROOT: &str = "/t/v1/";
+
+    fn kv(path: &str, mod_revision: i64) -> Kv {
+        Kv {
+            key: format!("{ROOT}{path}"),
+            value: Bytes::from(format!("{mod_revision}")),
+            create_revision: 1,
+            mod_revision,
+            version: 1,
+            lease: 0,
+        }
+    }
+
+    fn put(path: &str, revision: i64) -> WatchEvent {
+        WatchEvent { kind: EventKind::Put, kv: kv(path, revision) }
+    }
+
+    fn delete(path: &str, revision: i64) -> WatchEvent {
+        WatchEvent { kind: EventKind::Delete, kv: kv(path, revision) }
+    }
+
+    fn listed(tree: &mut Subtree, kvs: &[(&str, i64)], revision: i64) -> Vec<(String, bool)> {
+        let mut listing = Relisting::default();
+        let mut changes = tree.page(&mut listing, ROOT, kvs.iter().map(|(path, at)| kv(path, *at)).collect());
+        changes.extend(tree.listed(listing, revision));
+        changes.into_iter().map(|change| (change.path, change.value.is_some())).collect()
+    }
+
+    #[test]
+    fn a_second_listing_gives_only_the_difference() {
+        let mut tree = Subtree::new("ls/");
+        assert_eq!(listed(&mut tree, &[("ls/a", 2), ("ls/b", 3)], 5).len(), 2);
+        assert_eq!(tree.next, 6);
+        let changes = listed(&mut tree, &[("ls/b", 3), ("ls/c", 8)], 9);
+        assert_eq!(changes, [("ls/c".to_owned(), true), ("ls/a".to_owned(), false)]);
+        assert!(listed(&mut tree, &[("ls/b", 3), ("ls/c", 8)], 12).is_empty());
+    }
+
+    #[test]
+    fn a_store_that_went_back_in_time_is_believed() {
+        let mut tree = Subtree::new("ls/");
+        listed(&mut tree, &[("ls/a", 50), ("ls/b", 60)], 70);
+        tree.distrust();
+        assert_eq!(listed(&mut tree, &[("ls/a", 3)], 4), [("ls/a".to_owned(), true), ("ls/b".to_owned(), false)]);
+        assert_eq!(tree.next, 5);
+    }
+
+    #[test]
+    fn events_heard_twice_count_once() {
+        let mut tree = Subtree::new("ls/");
+        listed(&mut tree, &[("ls/a", 2)], 5);
+        assert!(tree.event(ROOT, put("ls/a", 2)).is_none());
+        assert!(tree.event(ROOT, put("ls/b", 7)).is_some());
+        assert!(tree.event(ROOT, delete("ls/b", 8)).is_some());
+        tree.followed(8);
+        assert!(tree.event(ROOT, put("ls/b", 7)).is_none(), "what was deleted since must not come back");
+        assert!(tree.event(ROOT, delete("ls/never", 9)).is_none());
+        assert!(tree.event(ROOT, put("ls/b", 9)).is_some());
+    }
+
+    #[test]
+    fn an_audit_finds_what_is_missing_stale_or_dead() {
+        let mut tree = Subtree::new("ls/");
+        listed(&mut tree, &[("ls/same", 2), ("ls/missing", 3), ("ls/stale", 4), ("ls/dead", 4)], 5);
+        tree.forget("ls/missing");
+        let store = [("ls/same", 2), ("ls/missing", 3), ("ls/stale", 6)].map(|(path, at)| (Box::from(path), at)).into();
+        let mut wrong = tree.differences(&store);
+        wrong.sort();
+        assert_eq!(wrong, [Box::from("ls/dead"), Box::from("ls/missing"), Box::from("ls/stale")]);
+        assert!(tree.repair(ROOT, "ls/missing", Some(kv("ls/missing", 3)), 9).is_some());
+        assert!(tree.repair(ROOT, "ls/stale", Some(kv("ls/stale", 6)), 9).is_some());
+        assert!(tree.repair(ROOT, "ls/dead", None, 9).unwrap().value.is_none());
+        assert!(tree.differences(&store).is_empty());
+        assert!(tree.repair(ROOT, "ls/dead", None, 9).is_none(), "already right");
+    }
+}

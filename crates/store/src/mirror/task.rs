@@ -1,0 +1,367 @@
+//! The mirror's life: list, watch, resume, list again after compaction, audit from time to time.
+
+use super::{
+    MirrorChange, MirrorConfig, MirrorEvent,
+    state::{Relisting, Subtree},
+};
+use crate::{
+    Client, Range, StoreError,
+    client::{Pager, WatchItem, WatchSpec, WatchStream},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+/// First pause before the store is tried again; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// No more changes than this are put into one event for the agent.
+const BATCH: usize = 4096;
+/// A stream that has not confirmed its watches within this time is given up.
+const CREATED_WITHIN: Duration = Duration::from_secs(5);
+
+type Audits = mpsc::Receiver<oneshot::Sender<usize>>;
+
+/// Why the mirror leaves what it does.
+enum Stop {
+    /// The receiver is gone.
+    Over,
+    /// The store is.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Stop {
+        Stop::Store(error)
+    }
+}
+
+/// Keys that an audit found different, to be looked at again when events under way had time to arrive.
+struct Suspects {
+    at: Instant,
+    keys: Vec<(usize, Box<str>)>,
+    answer: Option<oneshot::Sender<usize>>,
+}
+
+struct Mirror {
+    client: Client,
+    config: MirrorConfig,
+    root: String,
+    trees: Vec<Subtree>,
+    /// The first listing of all subtrees is delivered.
+    synced: bool,
+    /// What was last told about the store: reached or not.
+    up: Option<bool>,
+    events: mpsc::Sender<MirrorEvent>,
+    next_audit: Instant,
+    suspects: Option<Suspects>,
+}
+
+pub(super) async fn run(client: Client, config: MirrorConfig, events: mpsc::Sender<MirrorEvent>, mut audits: Audits) {
+    let mut mirror = Mirror {
+        root: config.root(),
+        trees: config.subtrees.iter().map(|name| Subtree::new(name)).collect(),
+        synced: false,
+        up: None,
+        events,
+        next_audit: Instant::now() + config.audit_interval,
+        suspects: None,
+        client,
+        config,
+    };
+    let mut pause = PAUSE_MIN;
+    loop {
+        let begun = Instant::now();
+        let error = match mirror.follow(&mut audits).await {
+            Err(Stop::Over) => return,
+            Ok(()) => continue,
+            Err(Stop::Store(error)) => error,
+        };
+        // What is asked meanwhile cannot be answered.
+        mirror.suspects = None;
+        while audits.try_recv().is_ok() {}
+        if begun.elapsed() > PAUSE_MAX {
+            pause = PAUSE_MIN;
+        }
+        // A connection that breaks while the store is well (a member restarted, the leader changed) is mended by the first new try and is not
+        // worth a word; what fails again is.
+        tracing::debug!(%error, "the mirror lost the store");
+        if (pause > PAUSE_MIN || mirror.up.is_none()) && mirror.tell_down(&error).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = mirror.events.closed() => return,
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+impl Mirror {
+    /// Lists what was never listed, then watches until something breaks. `Ok` to begin again at once: a subtree must be listed afresh.
+    async fn follow(&mut self, audits: &mut Audits) -> Result<(), Stop> {
+        self.check_history().await?;
+        for index in 0..self.trees.len() {
+            if self.tree(index).next == 0 {
+                self.list(index).await?;
+            }
+        }
+        let specs: Vec<WatchSpec> = self.trees.iter().zip(1..).map(|(tree, id)| self.spec(tree, id)).collect();
+        let mut stream = self.client.open_watch(&specs).await?;
+        let mut pending: VecDeque<WatchItem> = VecDeque::new();
+        let mut created = 0;
+        while created < specs.len() {
+            match timeout(CREATED_WITHIN, stream.next()).await {
+                Err(_) => {
+                    return Err(StoreError::Unreachable {
+                        endpoints: self.client.endpoints(),
+                        reason: "the watch is not confirmed".into(),
+                    }
+                    .into());
+                }
+                Ok(Ok(WatchItem::Created)) => created += 1,
+                Ok(Ok(item)) => pending.push_back(item),
+                Ok(Err(error)) => return Err(error.into()),
+            }
+        }
+        self.tell_up().await?;
+        loop {
+            let item = match pending.pop_front() {
+                Some(item) => item,
+                None => self.wait(&mut stream, audits).await?,
+            };
+            if let WatchItem::Compacted { oldest } = item {
+                return self.compacted(oldest).await;
+            }
+            self.take(item, &mut stream, &mut pending).await?;
+        }
+    }
+
+    /// Waits for the stream, and does the audits that fall due meanwhile.
+    async fn wait(&mut self, stream: &mut WatchStream, audits: &mut Audits) -> Result<WatchItem, Stop> {
+        loop {
+            let suspects_at = self.suspects.as_ref().map(|suspects| suspects.at);
+            let due = suspects_at.unwrap_or(self.next_audit);
+            let answer = tokio::select! {
+                biased;
+                () = self.events.closed() => return Err(Stop::Over),
+                item = stream.next() => return Ok(item?),
+                () = sleep_until(due) => None,
+                Some(answer) = audits.recv(), if suspects_at.is_none() => Some(answer),
+            };
+            match suspects_at {
+                Some(_) => self.repair().await?,
+                None => self.audit(answer).await?,
+            }
+        }
+    }
+
+    /// Applies one item and all that have arrived already, and gives the changes on as one event.
+    async fn take(
+        &mut self,
+        item: WatchItem,
+        stream: &mut WatchStream,
+        pending: &mut VecDeque<WatchItem>,
+    ) -> Result<(), Stop> {
+        let at = Instant::now();
+        let mut changes = Vec::new();
+        let mut revision = 0;
+        let mut next = Some(item);
+        while let Some(WatchItem::Events { id, last, events }) = next {
+            let index = usize::try_from(id - 1).unwrap_or(usize::MAX);
+            if let Some(tree) = self.trees.get_mut(index) {
+                changes.extend(events.into_iter().filter_map(|event| tree.event(&self.root, event)));
+                tree.followed(last);
+                revision = revision.max(last);
+            }
+            if changes.len() >= BATCH {
+                next = None;
+                break;
+            }
+            // What is there without waiting belongs to the same batch.
+            next = match pending.pop_front() {
+                Some(item) => Some(item),
+                None => match timeout(Duration::ZERO, stream.next()).await {
+                    Err(_) => None,
+                    Ok(Ok(item)) => Some(item),
+                    // Deliver first; the stream tells its end again.
+                    Ok(Err(_)) => None,
+                },
+            };
+        }
+        if let Some(item @ WatchItem::Compacted { .. }) = next {
+            pending.push_front(item);
+        }
+        self.deliver(revision, at, changes).await
+    }
+
+    async fn deliver(&self, revision: i64, at: Instant, changes: Vec<MirrorChange>) -> Result<(), Stop> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.tell(MirrorEvent::Changes { revision, at, synced: self.synced, changes }).await
+    }
+
+    /// Reads one subtree in pages and gives on what is news; deletions last, when all pages have been seen.
+    async fn list(&mut self, index: usize) -> Result<(), Stop> {
+        let mut pager = Pager::new(self.range(self.tree(index)));
+        let mut listing = Relisting::default();
+        loop {
+            let page = match pager.next(&self.client).await {
+                // Compaction overtook the listing. What was delivered is true; begin anew.
+                Err(StoreError::Compacted { .. }) => {
+                    pager = Pager::new(self.range(self.tree(index)));
+                    listing = Relisting::default();
+                    continue;
+                }
+                other => other?,
+            };
+            let at = Instant::now();
+            let root = self.root.clone();
+            let tree = self.tree_mut(index);
+            let (changes, done) = match page {
+                Some(kvs) => (tree.page(&mut listing, &root, kvs), false),
+                None => (tree.listed(std::mem::take(&mut listing), pager.revision), true),
+            };
+            if done && !self.synced && self.trees.iter().all(|tree| tree.next > 0) {
+                self.synced = true;
+                return self.tell(MirrorEvent::Changes { revision: pager.revision, at, synced: true, changes }).await;
+            }
+            self.deliver(pager.revision, at, changes).await?;
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A store whose revision is lower than what we have seen of it is another one, or was restored from a backup. Revisions say nothing then:
+    /// all is listed again, and what is not there is gone.
+    async fn check_history(&mut self) -> Result<(), Stop> {
+        let seen = self.trees.iter().map(|tree| tree.next - 1).max().unwrap_or(0);
+        if let (true, Some(first)) = (seen > 0, self.trees.first()) {
+            let now = self.client.range(self.range(first).count_only()).await?.revision;
+            if now < seen {
+                tracing::warn!(
+                    now,
+                    seen,
+                    "the store went back in time (restored or replaced): listing all of it afresh"
+                );
+                self.trees.iter_mut().for_each(Subtree::distrust);
+            }
+        }
+        Ok(())
+    }
+
+    /// The store has forgotten the revision that some subtree would go on from. Lists those that cannot go on; the others resume.
+    async fn compacted(&mut self, oldest: i64) -> Result<(), Stop> {
+        tracing::info!(oldest, "the store was compacted past where the mirror was: listing afresh");
+        let mut behind: Vec<usize> = (0..self.trees.len()).filter(|&index| self.tree(index).next < oldest).collect();
+        if behind.is_empty() {
+            behind = (0..self.trees.len()).collect();
+        }
+        for index in behind {
+            self.list(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares all subtrees with the store, without values. Differences become suspects.
+    async fn audit(&mut self, answer: Option<oneshot::Sender<usize>>) -> Result<(), Stop> {
+        self.next_audit = Instant::now() + self.config.audit_interval;
+        let mut keys = Vec::new();
+        for index in 0..self.trees.len() {
+            let mut pager = Pager::new(self.range(self.tree(index)).keys_only());
+            let mut listing = HashMap::with_capacity(self.tree(index).len());
+            while let Some(page) = match pager.next(&self.client).await {
+                // The next audit will find a quieter moment.
+                Err(StoreError::Compacted { .. }) => return Ok(()),
+                other => other?,
+            } {
+                listing.extend(
+                    page.into_iter()
+                        .filter_map(|kv| Some((Box::from(kv.key.strip_prefix(&self.root)?), kv.mod_revision))),
+                );
+            }
+            keys.extend(self.tree(index).differences(&listing).into_iter().map(|path| (index, path)));
+        }
+        if keys.is_empty() {
+            if let Some(answer) = answer {
+                let _ = answer.send(0);
+            }
+            return Ok(());
+        }
+        self.suspects = Some(Suspects { at: Instant::now() + self.config.audit_grace, keys, answer });
+        Ok(())
+    }
+
+    /// Reads every suspect again; what is still wrong is put right, delivered and counted.
+    async fn repair(&mut self) -> Result<(), Stop> {
+        let Some(suspects) = self.suspects.take() else { return Ok(()) };
+        let mut changes = Vec::new();
+        let mut revision = 0;
+        let at = Instant::now();
+        for (index, path) in suspects.keys {
+            let (found, at) = self.client.get(&format!("{}{path}", self.root)).await?;
+            revision = revision.max(at);
+            let root = self.root.clone();
+            changes.extend(self.tree_mut(index).repair(&root, &path, found, at));
+        }
+        let keys = changes.len();
+        if keys > 0 {
+            let sample: Vec<&str> = changes.iter().take(5).map(|change| change.path.as_str()).collect();
+            tracing::warn!(keys, ?sample, "the audit found that the mirror differed from the store and repaired it");
+            self.deliver(revision, at, changes).await?;
+            self.tell(MirrorEvent::Repaired { keys }).await?;
+        }
+        if let Some(answer) = suspects.answer {
+            let _ = answer.send(keys);
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, event: MirrorEvent) -> Result<(), Stop> {
+        self.events.send(event).await.map_err(|_| Stop::Over)
+    }
+
+    async fn tell_up(&mut self) -> Result<(), Stop> {
+        if self.up != Some(true) {
+            self.up = Some(true);
+            tracing::info!(endpoints = self.client.endpoints(), "following the store");
+            self.tell(MirrorEvent::Up).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_down(&mut self, error: &StoreError) -> Result<(), Stop> {
+        if self.up != Some(false) {
+            self.up = Some(false);
+            tracing::warn!("{error}; what was learned stays in force, trying again");
+            self.tell(MirrorEvent::Down(error.to_string())).await?;
+        }
+        Ok(())
+    }
+
+    fn range(&self, tree: &Subtree) -> Range {
+        Range::prefix(&format!("{}{}", self.root, tree.name))
+    }
+
+    fn spec(&self, tree: &Subtree, id: i64) -> WatchSpec {
+        let range = self.range(tree).0;
+        WatchSpec { id, key: range.key, end: range.range_end, start: tree.next }
+    }
+
+    #[allow(clippy::indexing_slicing)]
+    fn tree(&self, index: usize) -> &Subtree {
+        &self.trees[index]
+    }
+
+    #[allow(clippy::indexing_slicing)]
+    fn tree_mut(&mut self, index: usize) -> &mut Subtree {
+        &mut self.trees[index]
+    }
+}
