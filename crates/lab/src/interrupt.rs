@@ -1,0 +1,62 @@
+//! Ctrl-C and TERM: the labs of this program are removed before it ends.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::{lab::locked, registry};
+
+static LABS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// Adds a lab's directory to those that are cleaned at an interrupt.
+pub(crate) fn watch(directory: &Path) -> Result<()> {
+    locked(&LABS).push(directory.to_owned());
+    let started = STARTED.get_or_init(|| {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
+        std::thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                end(signal);
+            }
+        });
+        Ok(())
+    });
+    started.clone().map_err(anyhow::Error::msg).context("cannot catch signals")
+}
+
+/// The lab is cleaned already, or is to be kept.
+pub(crate) fn unwatch(directory: &Path) {
+    locked(&LABS).retain(|watched| watched != directory);
+}
+
+/// Refuses to make anything more once the labs are being removed.
+pub(crate) fn check() -> Result<()> {
+    ensure!(!INTERRUPTED.load(Ordering::SeqCst), "interrupted");
+    Ok(())
+}
+
+fn end(signal: i32) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    // What was recorded just now may be in the making; the commands that make it take some milliseconds.
+    std::thread::sleep(Duration::from_millis(300));
+    let labs = locked(&LABS).clone();
+    for directory in labs {
+        if let Err(error) = registry::clean(&directory) {
+            eprintln!("{} is not clean; the next lab tries again: {error:#}", directory.display());
+        }
+    }
+    // As a shell reports a program that a signal ended.
+    std::process::exit(128 + signal);
+}

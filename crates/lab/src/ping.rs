@@ -1,0 +1,190 @@
+//! Ping, by the `ping` of iputils, with what it reports read back.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{Vm, wait::wait_until};
+
+/// How to ping.
+#[derive(Clone, Debug)]
+pub struct PingSpec {
+    /// How many requests.
+    pub count: u32,
+    /// Time between two requests; 2 ms at least (iputils).
+    pub interval: Duration,
+    /// How long to wait for the last answer.
+    pub wait: Duration,
+    /// The TTL or hop limit that requests leave with.
+    pub ttl: Option<u8>,
+    /// Bytes of payload; with `dont_fragment` and 28 (IPv4) or 48 (IPv6) more it is the size of the packet.
+    pub size: u32,
+    /// Forbid fragments.
+    pub dont_fragment: bool,
+    /// The source address, if not the one that the kernel picks.
+    pub source: Option<IpAddr>,
+}
+
+impl Default for PingSpec {
+    fn default() -> PingSpec {
+        PingSpec {
+            count: 3,
+            interval: Duration::from_millis(20),
+            wait: Duration::from_secs(1),
+            ttl: None,
+            size: 56,
+            dont_fragment: false,
+            source: None,
+        }
+    }
+}
+
+impl PingSpec {
+    /// So many requests.
+    pub fn count(count: u32) -> PingSpec {
+        PingSpec { count, ..PingSpec::default() }
+    }
+
+    /// One request with this TTL.
+    pub fn ttl(ttl: u8) -> PingSpec {
+        PingSpec { count: 1, ttl: Some(ttl), ..PingSpec::default() }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct PingReport {
+    /// Requests sent.
+    pub sent: u32,
+    /// Answers received, without duplicates.
+    pub received: u32,
+    /// Answers that came twice: a loop, or a flood that is none of ours.
+    pub duplicates: u32,
+    /// The TTL or hop limit of each answer, as it arrived.
+    pub ttls: Vec<u8>,
+    /// All that `ping` wrote; among it are ICMP errors.
+    pub text: String,
+}
+
+impl PingReport {
+    /// Whether every request was answered once.
+    pub fn all(&self) -> bool {
+        self.sent > 0 && self.sent == self.received && self.duplicates == 0
+    }
+}
+
+impl Vm {
+    /// Pings an address.
+    ///
+    /// # Errors
+    /// `ping` could not run; not that answers are missing.
+    pub fn ping(&self, address: &str, spec: &PingSpec) -> Result<PingReport> {
+        let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
+        let mut argv = vec!["ping".to_owned(), "-n".to_owned()];
+        let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+        option("-c", spec.count.to_string());
+        option("-i", seconds(spec.interval));
+        option("-W", seconds(spec.wait));
+        option("-s", spec.size.to_string());
+        // -W stretches to twice the round trip when answers come, and counts only after the last request: bound it all.
+        let all = spec.interval * spec.count + spec.wait;
+        option("-w", (all.as_secs() + 1).to_string());
+        if let Some(ttl) = spec.ttl {
+            option("-t", ttl.to_string());
+        }
+        if spec.dont_fragment {
+            option("-M", "do".to_owned());
+        }
+        if let Some(source) = spec.source {
+            option("-I", source.to_string());
+        }
+        argv.push(address.to_owned());
+        let output = self.netns().output(&argv)?;
+        let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+        read(&text).with_context(|| format!("ping of {address} from {}", self.name()))
+    }
+
+    /// Pings three times.
+    ///
+    /// # Errors
+    /// An answer is missing or came twice: what `ping` wrote.
+    pub fn must_ping(&self, address: &str) -> Result<PingReport> {
+        let report = self.ping(address, &PingSpec::default())?;
+        ensure!(report.all(), "{} does not reach {address}:\n{}", self.name(), report.text);
+        Ok(report)
+    }
+
+    /// Pings three times.
+    ///
+    /// # Errors
+    /// There was an answer.
+    pub fn must_not_ping(&self, address: &str) -> Result<PingReport> {
+        let spec = PingSpec { wait: Duration::from_millis(300), ..PingSpec::default() };
+        let report = self.ping(address, &spec)?;
+        ensure!(report.received == 0, "{} reaches {address}, and must not:\n{}", self.name(), report.text);
+        Ok(report)
+    }
+
+    /// Pings until an answer comes.
+    ///
+    /// # Errors
+    /// None came before `timeout`: what `ping` wrote last, and the state of this guest's host.
+    pub fn wait_ping(&self, address: &str, timeout: Duration) -> Result<PingReport> {
+        let spec = PingSpec { count: 1, wait: Duration::from_millis(200), ..PingSpec::default() };
+        wait_until(&format!("{} to reach {address}", self.name()), timeout, || {
+            let report = self.ping(address, &spec)?;
+            ensure!(report.all(), "{}", report.text.trim());
+            Ok(report)
+        })
+        .map_err(|error| {
+            let host = self.host();
+            anyhow::anyhow!("{error:#}\n== {}\n{}", host.name(), host.state())
+        })
+    }
+}
+
+/// Reads the output of iputils' ping.
+fn read(text: &str) -> Result<PingReport> {
+    let summary = text.lines().find(|line| line.contains(" packets transmitted"));
+    let summary = summary.with_context(|| format!("ping did not run: {}", text.trim()))?;
+    let number = |end: &str| {
+        let part = summary.split(", ").find(|part| part.contains(end));
+        part.and_then(|part| part.trim_start_matches('+').split(' ').next()?.parse().ok())
+    };
+    let ttls = text.lines().filter(|line| line.contains("bytes from")).filter_map(|line| {
+        let ttl = line.split(' ').find_map(|word| word.strip_prefix("ttl="))?;
+        ttl.parse().ok()
+    });
+    Ok(PingReport {
+        sent: number("packets transmitted").context("ping's summary has no count")?,
+        received: number("received").context("ping's summary has no count")?,
+        duplicates: number("duplicates").unwrap_or(0),
+        ttls: ttls.collect(),
+        text: text.to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_ping_reports() {
+        let text = "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n\
+                    64 bytes from 10.0.0.2: icmp_seq=1 ttl=63 time=0.5 ms\n\
+                    64 bytes from 10.0.0.2: icmp_seq=1 ttl=63 time=0.6 ms (DUP!)\n\n\
+                    --- 10.0.0.2 ping statistics ---\n\
+                    3 packets transmitted, 1 received, +1 duplicates, 66.6667% packet loss, time 40ms\n";
+        let report = read(text).unwrap();
+        assert_eq!((report.sent, report.received, report.duplicates), (3, 1, 1));
+        assert_eq!(report.ttls, [63, 63]);
+        assert!(!report.all());
+    }
+
+    #[test]
+    fn a_ping_that_did_not_run_says_why() {
+        let error = read("ping: connect: Network is unreachable\n").unwrap_err().to_string();
+        assert!(error.contains("Network is unreachable"), "{error}");
+    }
+}
