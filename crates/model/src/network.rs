@@ -174,7 +174,8 @@ impl Network {
             return Err(Invalid::new(key, "mac", problem, "give both ends of a link the same"));
         }
         let (mut ours, mut theirs) = (port.ips.clone(), end.nets.iter().map(|net| net.addr()).collect::<Vec<_>>());
-        (ours.sort(), theirs.sort());
+        ours.sort();
+        theirs.sort();
         if ours != theirs {
             let problem = format!("they differ from those of the other end, {other}");
             return Err(Invalid::new(key, "ips", problem, "give both ends of a link the same"));

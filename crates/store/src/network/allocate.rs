@@ -1,0 +1,92 @@
+//! Allocation of ids: the highest claimed plus one, or, when the highest possible is taken, the first gap.
+
+use super::{
+    NetworkError, NetworkStore, claims,
+    io::{back_off, random},
+};
+use tuplenet_model::id::{DatapathId, PortId};
+
+/// How often a command begins anew when others change what it read. Each round of N who collide has at least one winner, so
+/// this is also how many may add to one switch at the same moment.
+const ATTEMPTS: u32 = 64;
+
+impl NetworkStore {
+    /// Runs a command until it is made, fails, or has lost too often. `Ok(None)` of the command: lost, try again.
+    pub(super) async fn retry<T>(
+        &self,
+        what: &str,
+        mut command: impl AsyncFnMut(u32) -> Result<Option<T>, NetworkError>,
+    ) -> Result<T, NetworkError> {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                back_off(attempt).await;
+            }
+            if let Some(done) = command(attempt).await? {
+                return Ok(done);
+            }
+        }
+        Err(NetworkError::Conflict(what.to_owned()))
+    }
+
+    /// A free id for a datapath. Only a proposal: the transaction claims it.
+    pub(super) async fn free_id(&self, attempt: u32) -> Result<DatapathId, NetworkError> {
+        let number = self.free_number(claims::IDS, DatapathId::MAX, attempt).await?;
+        number.and_then(DatapathId::new).ok_or_else(|| {
+            NetworkError::Refused(format!("all {} ids are in use: delete switches or routers", DatapathId::MAX))
+        })
+    }
+
+    /// A free id for a port of the datapath whose claims are at `of`. Only a proposal: the transaction claims it.
+    pub(super) async fn free_port(&self, of: &str, attempt: u32) -> Result<PortId, NetworkError> {
+        let number = self.free_number(&claims::ports(of), PortId::MAX.into(), attempt).await?;
+        number.and_then(|n| u16::try_from(n).ok()).and_then(PortId::new).ok_or_else(|| {
+            let datapath = of.trim_start_matches("claim/").trim_end_matches('/');
+            NetworkError::Refused(format!("all {} port ids of {datapath} are in use: delete ports", PortId::MAX))
+        })
+    }
+
+    async fn free_number(&self, path: &str, max: u32, attempt: u32) -> Result<Option<u32>, NetworkError> {
+        let last = self.last_path(path).await?.as_deref().and_then(claims::number).unwrap_or(0);
+        // Who has lost before looks a little further, so that many who add at once do not all want the same number.
+        let spread = random(u64::from(attempt.min(16)) + 1) as u32;
+        let next = last.saturating_add(1);
+        if next <= max {
+            return Ok(Some(next.saturating_add(spread).min(max)));
+        }
+        // Full at the top: the only case that reads more than one key.
+        let (taken, _) = self.list(path).await?;
+        Ok(gap(taken.iter().filter_map(|kv| claims::number(&kv.key)), max, spread))
+    }
+}
+
+/// The first number from 1 to `max` that is not in an ascending list; `skip` gaps are passed over if there are as many.
+fn gap(taken: impl Iterator<Item = u32>, max: u32, mut skip: u32) -> Option<u32> {
+    let mut found = None;
+    let mut candidate = 1u32;
+    for number in taken.chain([max.saturating_add(1)]) {
+        while candidate < number && candidate <= max {
+            found = Some(candidate);
+            if skip == 0 {
+                return found;
+            }
+            (skip, candidate) = (skip - 1, candidate + 1);
+        }
+        candidate = candidate.max(number.saturating_add(1));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gap;
+
+    #[test]
+    fn gaps_are_found_in_order() {
+        assert_eq!(gap([1, 2, 4, 7].into_iter(), 7, 0), Some(3));
+        assert_eq!(gap([1, 2, 4, 7].into_iter(), 7, 1), Some(5));
+        assert_eq!(gap([1, 2, 4, 7].into_iter(), 7, 9), Some(6));
+        assert_eq!(gap([1, 2, 3].into_iter(), 3, 0), None);
+        assert_eq!(gap([].into_iter(), 3, 0), Some(1));
+        assert_eq!(gap([0, 1, 9].into_iter(), 3, 0), Some(2));
+    }
+}

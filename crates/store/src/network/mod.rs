@@ -1,0 +1,20 @@
+//! Changes of the network, as transactions: each compares what it read and claims what must be unique, so that two people who
+//! want the same thing at once get one success and one clear error, and no half of anything is ever seen.
+//!
+//! A command reads the keys that it needs and no more: adding a port costs the same in a network of ten and of a million.
+
+mod allocate;
+pub mod claims;
+mod edit;
+mod error;
+mod io;
+mod removal;
+mod routers;
+mod switches;
+
+pub use edit::Change;
+pub use error::{NetworkError, path_words, words};
+pub use io::{Claim, MAX_OPS, NetworkStore, Stored};
+pub use removal::Removal;
+pub use routers::NewLink;
+pub use switches::NewPort;

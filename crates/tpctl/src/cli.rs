@@ -1,0 +1,320 @@
+//! The command line as a data structure: what can be said, in which words it is explained.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
+use tuplenet_model::{mac::Mac, name::Name};
+use tuplenet_store::client::DEFAULT_ENDPOINT;
+
+/// Make, change and look at a TupleNet network.
+///
+/// The network is kept in etcd, or in the embedded store ("tuplenet store"). Every change is one transaction: it is made as a whole or
+/// refused with the reason.
+///
+/// Exit code: 0 done, 1 refused or failed ("diff": there are differences), 2 wrong usage.
+#[derive(Parser, Debug)]
+#[command(name = "tpctl", version, max_term_width = 120, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// Where the store is: host:port, each with or without http:// or https://, separated by commas
+    #[arg(short, long, global = true, value_name = "URLS", env = "TUPLENET_ENDPOINTS", default_value = DEFAULT_ENDPOINT)]
+    pub endpoints: String,
+    /// Under which key the network is kept
+    #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet")]
+    pub prefix: String,
+    /// How to print
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Do not ask before deleting
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// How many seconds to wait for the store
+    #[arg(long, global = true, value_name = "S", env = "TUPLENET_TIMEOUT", default_value_t = 5, hide_short_help = true,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// User of the store; the password after a colon, or by --password
+    #[arg(long, global = true, value_name = "NAME", env = "TUPLENET_USER", hide_short_help = true)]
+    pub user: Option<String>,
+    /// Password of the user. Others on this machine see it in the list of processes: better use the environment
+    #[arg(long, global = true, env = "TUPLENET_PASSWORD", hide_env_values = true, hide_short_help = true)]
+    pub password: Option<String>,
+    /// PEM file of the authority that signed the store's certificate
+    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_CA", hide_short_help = true)]
+    pub ca: Option<PathBuf>,
+    /// PEM file of our own certificate
+    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_CERT", hide_short_help = true)]
+    pub cert: Option<PathBuf>,
+    /// PEM file of the key of our own certificate
+    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_KEY", hide_short_help = true)]
+    pub key: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For both
+    Yaml,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Logical switches
+    #[command(subcommand)]
+    Ls(Ls),
+    /// Logical routers, and their links to switches
+    #[command(subcommand)]
+    Lr(Lr),
+    /// Ports of switches
+    #[command(subcommand)]
+    Lsp(Lsp),
+    /// Ports of routers (made by "lr link")
+    #[command(subcommand)]
+    Lrp(Lrp),
+    /// Static routes of routers
+    #[command(subcommand)]
+    Lsr(Lsr),
+    /// Chassis: the hosts (registered by their agents)
+    #[command(subcommand)]
+    Ch(Ch),
+    /// List every object that agents set aside, with the reason
+    ///
+    /// Exit code 0: there is none, 1: there are some.
+    Doctor,
+    /// Show the state of store, chassis and network
+    Status,
+    /// Print the completion for a shell
+    #[command(hide = true)]
+    Completion {
+        /// For which
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    #[command(hide = true)]
+    Man {
+        /// Where to; made if it does not exist
+        dir: PathBuf,
+    },
+}
+
+/// What to call the thing for people.
+#[derive(Args, Debug, Default)]
+pub struct Meta {
+    /// Free text
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// A label; may be repeated
+    #[arg(long = "label", value_name = "K=V", action = ArgAction::Append)]
+    pub labels: Vec<Label>,
+}
+
+/// What to change of that.
+#[derive(Args, Debug, Default)]
+pub struct MetaEdit {
+    #[command(flatten)]
+    pub set: Meta,
+    /// Remove a label; may be repeated
+    #[arg(long = "unlabel", value_name = "K", action = ArgAction::Append)]
+    pub unlabel: Vec<String>,
+}
+
+/// `ls ...`
+#[derive(Subcommand, Debug)]
+pub enum Ls {
+    /// Add a switch
+    Add {
+        ls: Name,
+        /// Deliver broadcast and multicast to every port (ARP and ND are answered without)
+        #[arg(long)]
+        flood: bool,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Delete a switch
+    Del {
+        ls: Name,
+        /// Also its ports, and its links with the routes through them
+        #[arg(short, long)]
+        recursive: bool,
+    },
+    /// Show one switch or all
+    Show { ls: Option<Name> },
+    /// Change a switch
+    Set {
+        ls: Name,
+        /// Deliver broadcast and multicast to every port, or (--flood=false) not
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+        flood: Option<bool>,
+        #[command(flatten)]
+        meta: MetaEdit,
+    },
+}
+
+/// `lr ...`
+#[derive(Subcommand, Debug)]
+pub enum Lr {
+    /// Add a router
+    Add {
+        lr: Name,
+        /// Pin it to this chassis; otherwise it is on every host that needs it
+        chassis: Option<Name>,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Delete a router
+    Del {
+        lr: Name,
+        /// Also its ports, links and routes
+        #[arg(short, long)]
+        recursive: bool,
+    },
+    /// Show one router or all
+    Show { lr: Option<Name> },
+    /// Change a router
+    Set {
+        lr: Name,
+        /// Pin it to this chassis
+        #[arg(long, conflicts_with = "distributed")]
+        chassis: Option<Name>,
+        /// Have it on every host that needs it
+        #[arg(long)]
+        distributed: bool,
+        #[command(flatten)]
+        meta: MetaEdit,
+    },
+    /// Join a router and a switch: makes the ports LR_to_LS and LS_to_LR
+    Link {
+        lr: Name,
+        ls: Name,
+        /// The router's address in the switch's network, with its prefix length; one a family
+        #[arg(value_name = "CIDR[,CIDR6]")]
+        nets: List<IpNet>,
+        /// Made from the address if left out
+        mac: Option<Mac>,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Take a router and a switch apart
+    Unlink {
+        lr: Name,
+        ls: Name,
+        /// Also the routes through the link
+        #[arg(short, long)]
+        recursive: bool,
+    },
+}
+
+/// `lsp ...`
+#[derive(Subcommand, Debug)]
+pub enum Lsp {
+    /// Add a port to a switch
+    Add {
+        ls: Name,
+        lsp: Name,
+        /// Its addresses
+        #[arg(value_name = "IP[,IP6]")]
+        ips: List<IpAddr>,
+        /// Made from the address if left out
+        mac: Option<Mac>,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Delete a port
+    Del { ls: Name, lsp: Name },
+    /// Show one port or all of a switch
+    Show { ls: Name, lsp: Option<Name> },
+    /// Change a port
+    Set {
+        ls: Name,
+        lsp: Name,
+        /// Its addresses. A MAC that was made from the old ones is made from the new ones
+        #[arg(long = "ip", value_name = "IP[,IP6]")]
+        ips: Option<List<IpAddr>>,
+        /// Its MAC
+        #[arg(long)]
+        mac: Option<Mac>,
+        #[command(flatten)]
+        meta: MetaEdit,
+    },
+}
+
+/// `lrp ...`
+#[derive(Subcommand, Debug)]
+pub enum Lrp {
+    /// Show one port or all of a router
+    Show { lr: Name, lrp: Option<Name> },
+}
+
+/// `lsr ...`
+#[derive(Subcommand, Debug)]
+pub enum Lsr {
+    /// Add a static route to a router
+    Add {
+        lr: Name,
+        name: Name,
+        /// Which destinations it serves, such as 0.0.0.0/0
+        #[arg(id = "destinations", value_name = "PREFIX")]
+        prefix: IpNet,
+        /// The neighbour to send them to, in a network of OUTPORT
+        next_hop: IpAddr,
+        /// The router's port that leads there
+        outport: Name,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Delete a static route
+    Del { lr: Name, name: Name },
+    /// Show one static route or all of a router
+    Show { lr: Name, name: Option<Name> },
+}
+
+/// `ch ...`
+#[derive(Subcommand, Debug)]
+pub enum Ch {
+    /// Show one chassis or all
+    Show { chassis: Option<Name> },
+    /// Delete a chassis that is gone, with what is left of it
+    ///
+    /// The bindings of the ports that it hosted go as well. An agent that still runs there registers it again.
+    Del { chassis: Name },
+}
+
+/// Values separated by commas.
+#[derive(Clone, Debug)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromStr> FromStr for List<T> {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted =
+            if text.contains('/') { "like 10.20.1.1/24,fd00:20:1::1/64" } else { "like 10.20.1.2,fd00:20:1::2" };
+        let one = |part: &str| part.trim().parse().map_err(|_| format!("\"{part}\" cannot be read: write {wanted}"));
+        text.split(',').map(one).collect::<Result<_, _>>().map(List)
+    }
+}
+
+/// A label with its value.
+#[derive(Clone, Debug)]
+pub struct Label(pub String, pub String);
+
+impl FromStr for Label {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((k, v)) if !k.is_empty() => Ok(Label(k.to_owned(), v.to_owned())),
+            _ => Err("write a label as KEY=VALUE".into()),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `ch`: the hosts, as their agents registered them.
+
+use super::{Context, commas, named, raw, with};
+use crate::{cli::Ch, print::View};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use tuplenet_model::{entity::Chassis, key::Key, name::Name, object::Object};
+use tuplenet_store::StoreError;
+
+/// `tpctl ch ...`
+pub async fn ch(context: &Context, command: Ch) -> Result<()> {
+    match command {
+        Ch::Show { chassis } => show(context, chassis.as_ref()).await,
+        Ch::Del { chassis } => {
+            if alive(context).await?.contains(chassis.as_str()) {
+                eprintln!("tpctl: note: the agent of {chassis} is alive and will register it again: stop it first");
+            }
+            context.delete(async || context.store.plan_remove_chassis(&chassis).await).await
+        }
+    }
+}
+
+/// The chassis that have any key under `status/`: it is there under a lease that the agent keeps alive.
+pub async fn alive(context: &Context) -> Result<BTreeSet<String>, StoreError> {
+    let (status, _) = context.store.list("status/").await?;
+    let chassis = |key: &str| context.store.path(key).split('/').nth(1).map(str::to_owned);
+    Ok(status.iter().filter_map(|kv| chassis(&kv.key)).collect())
+}
+
+async fn show(context: &Context, only: Option<&Name>) -> Result<()> {
+    const COLUMNS: [&str; 7] = ["CHASSIS", "ENCAPS", "AGENT", "PORTS", "ROLES", "LABELS", "DESCRIPTION"];
+    let mut found: Vec<(Name, Chassis, Value)> = Vec::new();
+    if let Some(name) = only {
+        let stored = context.one(&Key::Chassis(name.clone())).await?;
+        let value = raw(&stored);
+        if let Object::Chassis(chassis) = stored.object? {
+            found.push((name.clone(), chassis, value));
+        }
+    } else {
+        for (key, object, value) in context.all("chassis/").await? {
+            if let (Key::Chassis(name), Object::Chassis(chassis)) = (key, object) {
+                found.push((name, chassis, value));
+            }
+        }
+    }
+    let alive = alive(context).await?;
+    let mut hosted: BTreeMap<Name, usize> = BTreeMap::new();
+    for (_, object, _) in context.all("binding/").await? {
+        if let Object::Binding(binding) = object {
+            *hosted.entry(binding.chassis).or_default() += 1;
+        }
+    }
+    let rows = found.into_iter().map(|(name, chassis, value)| {
+        let up = alive.contains(name.as_str());
+        let ports = hosted.get(&name).copied().unwrap_or(0);
+        let kind = |kind| json!(kind).as_str().unwrap_or_default().to_owned();
+        let cells = vec![
+            name.to_string(),
+            commas(chassis.encaps.iter().map(|encap| format!("{}:{}", kind(encap.kind), encap.ip))),
+            if up { "alive" } else { "silent" }.to_owned(),
+            ports.to_string(),
+            commas(&chassis.roles),
+            super::labels(&chassis.meta),
+            super::description(&chassis.meta),
+        ];
+        (cells, with(with(named(&Key::Chassis(name), value), "alive", up), "ports", ports))
+    });
+    View::of(&COLUMNS, only.is_some(), rows.collect()).print(context.format)
+}

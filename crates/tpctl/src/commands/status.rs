@@ -1,0 +1,83 @@
+//! `status`: whether the store answers, which agents are alive, how much there is.
+
+use super::{Context, chassis::alive};
+use crate::{
+    cli::Format,
+    print::{self, View},
+};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tuplenet_model::key::Key;
+
+/// `tpctl status`
+pub async fn status(context: &Context) -> Result<()> {
+    let store = context.store.client().status().await?;
+    let (found, revision) = context.store.list("").await?;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut chassis, mut hosted) = (Vec::new(), BTreeMap::<String, usize>::new());
+    for kv in &found {
+        let Ok(Some(key)) = Key::parse(context.store.path(&kv.key)) else { continue };
+        let kind = match &key {
+            Key::Ls(_) => "switches",
+            Key::Lsp(..) => "switch_ports",
+            Key::Lr(_) => "routers",
+            Key::Lrp(..) => "router_ports",
+            Key::Lsr(..) => "static_routes",
+            Key::Chassis(_) => "chassis",
+            Key::Binding(..) => "bindings",
+        };
+        *counts.entry(kind).or_default() += 1;
+        match key {
+            Key::Chassis(name) => chassis.push(name.to_string()),
+            Key::Binding(..) => {
+                let host = serde_json::from_slice::<Value>(&kv.value).ok();
+                if let Some(host) = host.as_ref().and_then(|value| value.get("chassis")?.as_str()) {
+                    *hosted.entry(host.to_owned()).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    let alive = alive(context).await?;
+    let endpoints = context.store.client().endpoints();
+    if context.format != Format::Table {
+        let chassis: Vec<Value> = chassis
+            .iter()
+            .map(|name| json!({"name": name, "alive": alive.contains(name), "ports": hosted.get(name).copied().unwrap_or(0)}))
+            .collect();
+        let data = json!({
+            "store": {"endpoints": endpoints, "version": store.version, "revision": revision, "bytes": store.db_size,
+                      "leader": store.has_leader},
+            "prefix": context.store.root(), "counts": counts, "chassis": chassis,
+        });
+        return print::data(&data, context.format);
+    }
+    let leader = if store.has_leader { "" } else { ", WITHOUT A LEADER: it cannot be written to" };
+    print::out(&format!(
+        "store {endpoints} answers: version {}, revision {revision}, {} KiB{leader}\n",
+        store.version,
+        store.db_size / 1024
+    ))?;
+    let count = |kind| counts.get(kind).copied().unwrap_or(0);
+    print::out(&format!(
+        "network {}: {} switches with {} ports ({} hosted), {} routers with {} ports and {} static routes, {} chassis\n",
+        context.store.root(),
+        count("switches"),
+        count("switch_ports"),
+        count("bindings"),
+        count("routers"),
+        count("router_ports"),
+        count("static_routes"),
+        count("chassis"),
+    ))?;
+    if chassis.is_empty() {
+        return Ok(());
+    }
+    let rows = chassis.into_iter().map(|name| {
+        let state = if alive.contains(&name) { "alive" } else { "silent" };
+        let ports = hosted.get(&name).copied().unwrap_or(0).to_string();
+        (vec![name, state.to_owned(), ports], Value::Null)
+    });
+    View::list(&["CHASSIS", "AGENT", "PORTS"], rows).print(context.format)
+}

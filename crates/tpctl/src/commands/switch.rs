@@ -1,0 +1,191 @@
+//! `ls` and `lsp`: switches and their ports.
+
+use super::{Context, commas, description, edit_meta, labels, meta, named, raw, with};
+use crate::{
+    cli::{List, Ls, Lsp},
+    print::View,
+};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tuplenet_model::{
+    entity::{LogicalSwitch, SwitchPort},
+    key::Key,
+    mac::Mac,
+    name::Name,
+    object::Object,
+};
+use tuplenet_store::network::{NetworkError, NewPort};
+
+/// `tpctl ls ...`
+pub async fn ls(context: &Context, command: Ls) -> Result<()> {
+    match command {
+        Ls::Add { ls, flood, meta: m } => {
+            let switch = context.store.add_switch(&ls, flood, meta(m)).await?;
+            let detail = format!(" with id {}", switch.id);
+            context.added(&Key::Ls(ls), &Object::Ls(switch), &detail)
+        }
+        Ls::Del { ls, recursive } => {
+            context.delete(async || context.store.plan_remove_switch(&ls, recursive).await).await
+        }
+        Ls::Show { ls } => show_switches(context, ls.as_ref()).await,
+        Ls::Set { ls, flood, meta } => {
+            let key = Key::Ls(ls);
+            let edit = |object: &mut Object| {
+                if let Object::Ls(switch) = object {
+                    switch.flood = flood.unwrap_or(switch.flood);
+                    edit_meta(&mut switch.meta, &meta);
+                }
+                Ok(())
+            };
+            let changed = context.store.update(&key, edit).await?;
+            context.changed(&key, changed)
+        }
+    }
+}
+
+/// What a switch has, for the list of switches.
+#[derive(Default)]
+struct Below {
+    ports: usize,
+    routers: Vec<Name>,
+}
+
+async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
+    const COLUMNS: [&str; 7] = ["SWITCH", "ID", "PORTS", "ROUTERS", "FLOOD", "LABELS", "DESCRIPTION"];
+    let mut switches: Vec<(Name, LogicalSwitch, Value)> = Vec::new();
+    let path = match only {
+        Some(ls) => {
+            let stored = context.one(&Key::Ls(ls.clone())).await?;
+            let value = raw(&stored);
+            if let Object::Ls(switch) = stored.object? {
+                switches.push((ls.clone(), switch, value));
+            }
+            format!("ls/{ls}/")
+        }
+        None => "ls/".to_owned(),
+    };
+    let mut below: BTreeMap<Name, Below> = BTreeMap::new();
+    for (key, object, value) in context.all(&path).await? {
+        match (key, object) {
+            (Key::Ls(ls), Object::Ls(switch)) => switches.push((ls, switch, value)),
+            (Key::Lsp(ls, _), Object::Lsp(port)) => {
+                let below = below.entry(ls).or_default();
+                below.ports += 1;
+                below.routers.extend(port.peer.map(|peer| peer.lr));
+            }
+            _ => {}
+        }
+    }
+    let rows = switches.into_iter().map(|(ls, switch, value)| {
+        let Below { ports, routers } = below.remove(&ls).unwrap_or_default();
+        let flood = if switch.flood { "yes" } else { "" };
+        let cells = vec![
+            ls.to_string(),
+            switch.id.to_string(),
+            ports.to_string(),
+            commas(&routers),
+            flood.to_owned(),
+            labels(&switch.meta),
+            description(&switch.meta),
+        ];
+        let routers: Vec<&str> = routers.iter().map(Name::as_str).collect();
+        let data = with(with(named(&Key::Ls(ls), value), "ports", ports), "routers", json!(routers));
+        (cells, data)
+    });
+    View::of(&COLUMNS, only.is_some(), rows.collect()).print(context.format)
+}
+
+/// `tpctl lsp ...`
+pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
+    match command {
+        Lsp::Add { ls, lsp, ips: List(ips), mac, meta: m } => {
+            let port = context.store.add_switch_port(&ls, &lsp, &NewPort { ips, mac, meta: meta(m) }).await?;
+            let detail = format!(" with port id {}, MAC {}, {}", port.port_id, port.mac, commas(&port.ips));
+            context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)
+        }
+        Lsp::Del { ls, lsp } => context.delete(async || context.store.plan_remove_switch_port(&ls, &lsp).await).await,
+        Lsp::Show { ls, lsp } => show_ports(context, &ls, lsp.as_ref()).await,
+        Lsp::Set { ls, lsp, ips, mac, meta } => {
+            let key = Key::Lsp(ls.clone(), lsp.clone());
+            let edit = |object: &mut Object| {
+                let Object::Lsp(port) = object else { return Ok(()) };
+                if let (Some(peer), true) = (&port.peer, ips.is_some() || mac.is_some()) {
+                    return Err(NetworkError::Refused(format!(
+                        "port {lsp} of switch {ls} is one end of a link, whose ends have equal addresses: use \"tpctl lr unlink {} {ls}\" \
+                         and \"tpctl lr link\"",
+                        peer.lr
+                    )));
+                }
+                readdress(port, ips.as_ref(), mac);
+                edit_meta(&mut port.meta, &meta);
+                Ok(())
+            };
+            let changed = context.store.update(&key, edit).await?;
+            context.changed(&key, changed)
+        }
+    }
+}
+
+/// A MAC that followed from the addresses goes on to follow from them, unless one is given.
+fn readdress(port: &mut SwitchPort, ips: Option<&List<std::net::IpAddr>>, mac: Option<Mac>) {
+    let derived = Some(port.mac) == Mac::derived_from(&port.ips);
+    if let Some(List(ips)) = ips {
+        port.ips.clone_from(ips);
+        if derived {
+            port.mac = Mac::derived_from(ips).unwrap_or(port.mac);
+        }
+    }
+    port.mac = mac.unwrap_or(port.mac);
+}
+
+async fn show_ports(context: &Context, ls: &Name, only: Option<&Name>) -> Result<()> {
+    const COLUMNS: [&str; 8] = ["PORT", "ID", "MAC", "IPS", "CHASSIS", "LINK TO", "LABELS", "DESCRIPTION"];
+    let mut hosts: BTreeMap<Name, Name> = BTreeMap::new();
+    let mut ports: Vec<(Name, SwitchPort, Value)> = Vec::new();
+    match only {
+        Some(lsp) => {
+            let stored = context.one(&Key::Lsp(ls.clone(), lsp.clone())).await?;
+            let value = raw(&stored);
+            if let Object::Lsp(port) = stored.object? {
+                ports.push((lsp.clone(), port, value));
+            }
+            let [binding] = context.store.get([&Key::Binding(ls.clone(), lsp.clone())]).await?;
+            if let Some(Ok(Object::Binding(binding))) = binding.map(|stored| stored.object) {
+                hosts.insert(lsp.clone(), binding.chassis);
+            }
+        }
+        None => {
+            for (key, object, value) in context.all(&format!("ls/{ls}/lsp/")).await? {
+                if let (Key::Lsp(_, lsp), Object::Lsp(port)) = (key, object) {
+                    ports.push((lsp, port, value));
+                }
+            }
+            if ports.is_empty() {
+                context.one(&Key::Ls(ls.clone())).await?; // an empty switch is no error, a missing one is
+            }
+            for (key, object, _) in context.all(&format!("binding/{ls}/")).await? {
+                if let (Key::Binding(_, lsp), Object::Binding(binding)) = (key, object) {
+                    hosts.insert(lsp, binding.chassis);
+                }
+            }
+        }
+    }
+    let rows = ports.into_iter().map(|(lsp, port, value)| {
+        let host = hosts.get(&lsp);
+        let peer = port.peer.as_ref().map(|peer| format!("{}/{}", peer.lr, peer.lrp));
+        let cells = vec![
+            lsp.to_string(),
+            port.port_id.to_string(),
+            port.mac.to_string(),
+            commas(&port.ips),
+            host.map(Name::to_string).unwrap_or_default(),
+            peer.unwrap_or_default(),
+            labels(&port.meta),
+            description(&port.meta),
+        ];
+        let data = with(named(&Key::Lsp(ls.clone(), lsp), value), "chassis", host.map(Name::as_str));
+        (cells, data)
+    });
+    View::of(&COLUMNS, only.is_some(), rows.collect()).print(context.format)
+}
