@@ -1,0 +1,272 @@
+//! The handle to a switch: what can be asked of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Config;
+use super::error::{Refused, RequestError};
+use super::events::Counts;
+use super::registry::{Outcome, Registry};
+use super::task::Chunk;
+use crate::message::{
+    FlowFilter, FlowStats, GroupDesc, Message, MeterConfig, MultipartRequest, Port, ReplyBody, TlvMap, TlvTable,
+    TlvTableCommand, TlvTableMod,
+};
+
+/// A handle to the switch, cheap to clone. The connection ends when the last one is dropped.
+///
+/// Requests of different clones, and of one clone at the same time, are under way together; the switch does them in the
+/// order in which they were sent. Dropping a request's future ends the waiting, not what was sent.
+#[derive(Clone)]
+pub struct Switch {
+    pub(super) config: Arc<Config>,
+    pub(super) registry: Arc<Registry>,
+    chunks: mpsc::Sender<Chunk>,
+    counts: Arc<Counts>,
+}
+
+/// Counts since [`super::connect`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packet-ins dropped because the listener was slow.
+    pub packet_ins_dropped: u64,
+    /// Messages left out because they could not be read.
+    pub unreadable: u64,
+    /// Connections made.
+    pub connections: u64,
+}
+
+impl Switch {
+    pub(super) fn new(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        chunks: mpsc::Sender<Chunk>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Switch { config, registry, chunks, counts }
+    }
+
+    /// Whether there is a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.registry.is_up()
+    }
+
+    /// Counts for metrics.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            packet_ins_dropped: self.counts.packet_ins_dropped.load(Ordering::Relaxed),
+            unreadable: self.counts.unreadable.load(Ordering::Relaxed),
+            connections: self.counts.connections.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Hands bytes to the writer; waits while its queue is full.
+    pub(super) async fn push(&self, epoch: u64, bytes: Bytes) -> Result<(), RequestError> {
+        self.chunks.send(Chunk { epoch, bytes }).await.map_err(|_| self.registry.disconnected())
+    }
+
+    /// Sends `message` and waits for the switch's answer: all parts of it, in order.
+    ///
+    /// A message that has no answer of its own (flow mod, group mod, packet-out, ...) is followed by a barrier: success
+    /// means that the switch has done it, and the answer is empty.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; a refusal by the switch is [`RequestError::Refused`].
+    pub async fn request(&self, message: Message) -> Result<Vec<Message>, RequestError> {
+        let after = self.config.request_timeout;
+        match timeout(after, self.ask(&message)).await {
+            Ok(done) => done,
+            Err(_) => Err(RequestError::Timeout { request: message.to_string(), after }),
+        }
+    }
+
+    async fn ask(&self, message: &Message) -> Result<Vec<Message>, RequestError> {
+        let own_reply = message.has_reply();
+        let n = if own_reply { 1 } else { 2 };
+        let mut waiter = self.registry.register(n, n - 1)?;
+        let mut out = BytesMut::new();
+        let mut encode = |message: &Message, xid| {
+            let named = |source| RequestError::Encode { request: message.to_string(), source };
+            message.encode(xid, &mut out).map_err(named)
+        };
+        encode(message, waiter.base)?;
+        if !own_reply {
+            encode(&Message::BarrierRequest, waiter.base + 1)?;
+        }
+        self.push(waiter.epoch, out.freeze()).await?;
+        let parts = self.outcome(waiter.done().await, message, |_| (message.to_string(), None))?;
+        if !own_reply {
+            return Ok(Vec::new());
+        }
+        let read = |part| match Message::decode(part) {
+            Ok((_, answer)) => Ok(answer),
+            Err(source) => Err(RequestError::Decode { request: message.to_string(), source }),
+        };
+        parts.into_iter().map(read).collect()
+    }
+
+    /// The parts of an answer, or the error; `refused` tells which message an xid belongs to, and its place in a bundle.
+    pub(super) fn outcome(
+        &self,
+        outcome: Outcome,
+        request: &dyn fmt::Display,
+        refused: impl FnOnce(u32) -> (String, Option<usize>),
+    ) -> Result<Vec<Bytes>, RequestError> {
+        match outcome {
+            Outcome::Answer(parts) => Ok(parts),
+            Outcome::Refused(xid, error) => {
+                let (request, index) = refused(xid);
+                Err(RequestError::Refused(Box::new(Refused { error, request, index })))
+            }
+            Outcome::Disconnected(why) => Err(RequestError::Disconnected(why)),
+            Outcome::TooLarge => {
+                Err(RequestError::TooLarge { request: request.to_string(), limit: self.config.max_reply_bytes })
+            }
+        }
+    }
+
+    /// Sends `message` without waiting for anything but room in the queue. If the switch refuses it, the error comes as
+    /// [`super::Event::Message`].
+    ///
+    /// # Errors
+    /// If there is no connection, or the message is too long.
+    pub async fn send(&self, message: Message) -> Result<(), RequestError> {
+        let (epoch, xid) = self.registry.xid()?;
+        let mut out = BytesMut::new();
+        if let Err(source) = message.encode(xid, &mut out) {
+            return Err(RequestError::Encode { request: message.to_string(), source });
+        }
+        self.push(epoch, out.freeze()).await
+    }
+
+    /// Waits until the switch has done all that was sent before.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn barrier(&self) -> Result<(), RequestError> {
+        self.request(Message::BarrierRequest).await.map(drop)
+    }
+
+    /// Asks a multipart question and puts the entries of all parts together.
+    async fn collect<T>(
+        &self,
+        request: MultipartRequest,
+        entries: impl Fn(ReplyBody) -> Result<Vec<T>, ReplyBody>,
+    ) -> Result<Vec<T>, RequestError> {
+        let message = Message::MultipartRequest(request);
+        let name = message.to_string();
+        let mut out = Vec::new();
+        for part in self.request(message).await? {
+            match part {
+                Message::MultipartReply(reply) => match entries(reply.body) {
+                    Ok(mut more) => out.append(&mut more),
+                    Err(_) => return Err(wrong(&name, "an answer to another question")),
+                },
+                other => return Err(wrong(&name, &other.to_string())),
+            }
+        }
+        Ok(out)
+    }
+
+    /// The flows of one table or of all, restricted to those whose cookie equals the first of `cookie` in the bits of the
+    /// second.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn flows(&self, table: Option<u8>, cookie: Option<(u64, u64)>) -> Result<Vec<FlowStats>, RequestError> {
+        let mut filter = FlowFilter::default();
+        if let Some(table) = table {
+            filter.table = table;
+        }
+        (filter.cookie, filter.cookie_mask) = cookie.unwrap_or((0, 0));
+        self.flows_where(filter).await
+    }
+
+    /// The flows that `filter` lets through.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn flows_where(&self, filter: FlowFilter) -> Result<Vec<FlowStats>, RequestError> {
+        self.collect(MultipartRequest::Flows(filter), |body| match body {
+            ReplyBody::Flows(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// All groups with their buckets.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn groups(&self) -> Result<Vec<GroupDesc>, RequestError> {
+        self.collect(MultipartRequest::ALL_GROUPS, |body| match body {
+            ReplyBody::Groups(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// All ports, the bridge's own among them.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn ports(&self) -> Result<Vec<Port>, RequestError> {
+        self.collect(MultipartRequest::ALL_PORTS, |body| match body {
+            ReplyBody::Ports(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// All meters with their bands.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn meters(&self) -> Result<Vec<MeterConfig>, RequestError> {
+        self.collect(MultipartRequest::ALL_METERS, |body| match body {
+            ReplyBody::Meters(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// The map of tunnel options.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn tlv_table(&self) -> Result<TlvTable, RequestError> {
+        match self.request(Message::TlvTableRequest).await?.pop() {
+            Some(Message::TlvTableReply(table)) => Ok(table),
+            other => Err(wrong("NXT_TLV_TABLE_REQUEST", &other.map_or("nothing".to_owned(), |m| m.to_string()))),
+        }
+    }
+
+    /// Adds to, deletes from or clears the map of tunnel options: all of `maps` or nothing.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Adding an option that is mapped already is refused, even if it is the same.
+    pub async fn tlv_table_mod(&self, command: TlvTableCommand, maps: Vec<TlvMap>) -> Result<(), RequestError> {
+        self.request(Message::TlvTableMod(TlvTableMod { command, maps })).await.map(drop)
+    }
+
+    /// How long to wait for an answer to work of `n` messages: a slow machine does thousands a second.
+    pub(super) fn timeout_for(&self, n: usize) -> Duration {
+        self.config.request_timeout + Duration::from_micros(500).saturating_mul(u32::try_from(n).unwrap_or(u32::MAX))
+    }
+}
+
+fn wrong(request: &str, answer: &str) -> RequestError {
+    RequestError::WrongAnswer { request: request.to_owned(), answer: answer.to_owned() }
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Switch({}, connected: {})", self.config.target, self.is_connected())
+    }
+}
