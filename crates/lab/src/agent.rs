@@ -93,7 +93,8 @@ impl Host {
         option("--encap-ip", self.encap_ip().to_string());
         option("--ovsdb", format!("unix:{}", self.ovsdb_socket().display()));
         option("--of", format!("unix:{}", self.of_socket().display()));
-        let datapath = if self.netns().is_ok() { "netdev" } else { "dummy" };
+        // A dummy vswitchd calls its only datapath type "system".
+        let datapath = if self.netns().is_ok() { "netdev" } else { "system" };
         option("--datapath-type", datapath.to_owned());
         argv.extend(spec.arguments.iter().cloned());
         // A dummy host has no namespace; its agent needs the store only, and finds it in the management namespace.

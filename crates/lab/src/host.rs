@@ -300,7 +300,7 @@ impl Host {
         let exists =
             self.vsctl(&["--columns=name", "--format=csv", "--no-headings", "find", "Bridge", "name=br-int"])?;
         if exists.trim().is_empty() {
-            let kind = if self.inner.netns.is_some() { "datapath_type=netdev" } else { "datapath_type=dummy" };
+            let kind = if self.inner.netns.is_some() { "datapath_type=netdev" } else { "datapath_type=system" };
             let make = ["--may-exist", "add-br", "br-int", "--", "set", "Bridge", "br-int", "fail_mode=secure", kind];
             self.vsctl(&make)?;
         }

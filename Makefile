@@ -1,0 +1,70 @@
+# What people do here, by one word each: `make` lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# `make demo KEEP=1` leaves the demo running.
+export KEEP
+
+# Programs that the lab starts: they must be built before tests and the demo run them.
+PROGRAMS := -p tuplenet-agent -p tuplenet-tpctl -p tuplenet-lab
+# Crates whose every test runs on a laptop: no root, no daemons.
+PURE := -p tuplenet-model -p tuplenet-datalog -p tuplenet-rules
+# Where cargo puts programs, wherever the user has told it to.
+TARGET = $$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+
+.PHONY: help
+help: ## This list
+	@echo 'TupleNet: make WORD, where WORD is one of'
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r word what; do printf '  %-10s %s\n' "$$word" "$$what"; done
+
+.PHONY: demo
+demo: ## Two hosts and one virtual network on this machine (root); KEEP=1 leaves it running
+	@scripts/setup demo
+	@cargo build $(PROGRAMS)
+	@exec "$(TARGET)/debug/tuplenet-lab" demo
+
+.PHONY: demo-stop
+demo-stop: ## End what `make demo KEEP=1` left running (root)
+	@cargo build -q -p tuplenet-lab
+	@exec "$(TARGET)/debug/tuplenet-lab" stop demo
+
+.PHONY: setup
+setup: ## Install what is missing for everything below (root, Debian)
+	@scripts/setup test
+
+.PHONY: build
+build: ## Build the programs for use: tuplenet and tpctl, with all optimizations
+	cargo build --release -p tuplenet-agent -p tuplenet-tpctl
+
+.PHONY: test
+test: setup ## All tests, those with real hosts too (root)
+	cargo build --workspace --bins
+	cargo test --workspace
+
+.PHONY: check
+check: ## Format, lint and the quick tests: before each commit; no root
+	cargo fmt --all --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo test -q --workspace --lib --bins
+	cargo test -q $(PURE) --tests
+
+.PHONY: lint
+lint: ## Clippy with warnings as errors, and licences, sources and advisories of all dependencies
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	else echo 'cargo-deny is not installed; it checks licences and advisories (deny.toml): cargo install --locked cargo-deny' >&2; fi
+
+.PHONY: fmt
+fmt: ## Format all code
+	cargo fmt --all
+
+.PHONY: bench
+bench: setup ## The benchmarks, with setup, command and peers in the same run (root)
+	cargo build --release $(PROGRAMS)
+	cargo bench --workspace --bench '*'
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean

@@ -1,2 +1,0 @@
-//! The lab on the command line.
-fn main() {}
