@@ -88,7 +88,10 @@ fn tables(trace: &str) -> Vec<(u8, String)> {
         let (matched, _) = rest.split_once(", priority ").or_else(|| rest.split_once("priority "))?;
         Some((table, matched.to_owned()))
     };
-    trace.lines().filter_map(of_line).collect()
+    // Behind br-int stands br-phy, with tables of its own.
+    let (_, of_br_int) = trace.split_once("bridge(\"br-int\")").unwrap_or(("", trace));
+    let (of_br_int, _) = of_br_int.split_once("bridge(").unwrap_or((of_br_int, ""));
+    of_br_int.lines().filter_map(of_line).collect()
 }
 
 /// The outer header that a packet gets.
@@ -131,6 +134,11 @@ mod tests {
                 goto_table:201\n        \
                 201. No match.\n            \
                 77. priority 0\n\
+        \n\
+        bridge(\"br-phy\")\n\
+        -----------------\n \
+        0. priority 0\n    \
+            NORMAL\n\
         \n\
         Final flow: icmp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_ttl=63\n\
         Datapath actions: set(eth()),clone(tnl_push(tnl_port(6081),header(size=70,type=5,eth(dst=02:a0:00:00:00:02,\
