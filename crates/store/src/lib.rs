@@ -2,6 +2,7 @@
 //! store itself. The layout of keys is in `tuplenet_model::key`.
 
 pub mod client;
+pub mod embedded;
 mod error;
 pub mod mirror;
 pub mod network;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// In every answer.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct ResponseHeader {
     /// The cluster that answered.
     #[prost(uint64, tag = "1")]
