@@ -1,1 +1,180 @@
-fn main() {}
+//! What it costs to derive the flows of a large network, first and for each change, here and in differential-dataflow.
+//!
+//! `cargo bench -p tuplenet-datalog --bench flows`
+//!
+//! Both engines run the same rules on the same facts and the same changes, and the changes of flows that they give are
+//! compared one by one. Times are those of one transaction from its first fact to the drained result. Options after
+//! `--`: `--stores` lists the rows and bytes of every store.
+
+#![allow(missing_docs)]
+
+#[path = "flows/facts.rs"]
+mod facts;
+#[path = "flows/ours.rs"]
+mod ours;
+#[path = "flows/peer.rs"]
+mod peer;
+
+use std::alloc::System;
+use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
+
+use facts::{BUSY, CHASSIS, Fact, Flow, GROUPS, LARGE, LOCALS, PORTS, SWITCHES};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Bytes on the heap now.
+fn heap() -> usize {
+    let stats = HEAP.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// An engine that derives flows.
+trait Engine {
+    fn change(&mut self, fact: Fact, weight: i64);
+    fn step(&mut self) -> Vec<(Flow, i64)>;
+}
+
+/// The time of each change of one kind, in microseconds.
+struct Times {
+    sorted: Vec<f64>,
+}
+
+impl Times {
+    fn of(times: Vec<Duration>) -> Self {
+        let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+        sorted.sort_by(f64::total_cmp);
+        Times { sorted }
+    }
+
+    fn at(&self, share: f64) -> f64 {
+        let last = self.sorted.len().saturating_sub(1);
+        self.sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+    }
+
+    fn text(&self) -> String {
+        format!("{:.1} / {:.1} / {:.1}", self.at(0.5), self.at(0.99), self.at(1.0))
+    }
+}
+
+/// What one engine did.
+struct Run {
+    rows: Vec<(&'static str, String)>,
+    /// A hash of the changes of flows of every transaction, in order.
+    results: Vec<u64>,
+    flows: usize,
+    bound: usize,
+    member: usize,
+}
+
+fn fingerprint(mut changes: Vec<(Flow, i64)>) -> u64 {
+    changes.sort_unstable();
+    let mut hasher = std::hash::DefaultHasher::new();
+    changes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Times each transaction of the list; returns how many flows the last one changed.
+fn timed<E: Engine>(engine: &mut E, run: &mut Run, name: &'static str, transactions: &[Vec<(Fact, i64)>]) -> usize {
+    let mut times = Vec::with_capacity(transactions.len());
+    let mut last = 0;
+    for transaction in transactions {
+        let start = Instant::now();
+        for (fact, weight) in transaction {
+            engine.change(*fact, *weight);
+        }
+        let changes = engine.step();
+        times.push(start.elapsed());
+        last = changes.len();
+        run.results.push(fingerprint(changes));
+    }
+    run.rows.push((name, Times::of(times).text()));
+    last
+}
+
+fn measure<E: Engine>(network: &[Fact], new: impl FnOnce() -> E, after: impl FnOnce(&E)) -> Run {
+    const CHANGES: u32 = 4_000;
+    let mut run = Run { rows: Vec::new(), results: Vec::new(), flows: 0, bound: 0, member: 0 };
+    let before = heap();
+    let start = Instant::now();
+    let mut engine = new();
+    for fact in network {
+        engine.change(*fact, 1);
+    }
+    let flows = engine.step();
+    run.rows.push(("cold start, ms", format!("{:.0}", start.elapsed().as_secs_f64() * 1e3)));
+    run.flows = flows.len();
+    run.results.push(fingerprint(flows));
+    // differential-dataflow merges its batches in the background of the steps that follow.
+    for _ in 0..100 {
+        engine.step();
+    }
+    let cold = heap().saturating_sub(before + run.results.capacity() * 8);
+    run.rows.push(("heap after it, MB", format!("{:.1}", cold as f64 / 1e6)));
+
+    let port = |n: u32| {
+        let id = PORTS + n;
+        [Fact::Port(facts::port(id)), Fact::Binding(id, (id * 7) % CHASSIS), Fact::Member(n % GROUPS, id)]
+    };
+    let all = |weight: i64| move |n: u32| port(n).map(|fact| (fact, weight)).to_vec();
+    timed(&mut engine, &mut run, "add a port", &(0..CHANGES).map(all(1)).collect::<Vec<_>>());
+    timed(&mut engine, &mut run, "remove a port", &(0..CHANGES).map(all(-1)).collect::<Vec<_>>());
+    // A port joins a group, then leaves it.
+    let member = |group: fn(u32) -> u32, base: u32| -> Vec<Vec<(Fact, i64)>> {
+        let change =
+            |n: u32| vec![(Fact::Member(group(n / 2), base + n / 2), if n.is_multiple_of(2) { 1 } else { -1 })];
+        (0..CHANGES).map(change).collect()
+    };
+    timed(&mut engine, &mut run, "group member in or out", &member(|n| (n + 50) % GROUPS, 3_000));
+    let bind = (0..400).map(|n: u32| {
+        let weight = if n.is_multiple_of(2) { 1 } else { -1 };
+        vec![(Fact::Local(LOCALS + n / 2 % (BUSY - LOCALS), 500), weight)]
+    });
+    run.bound = timed(&mut engine, &mut run, "bind or unbind a local port", &bind.collect::<Vec<_>>());
+
+    for fact in facts::large_group() {
+        engine.change(fact, 1);
+    }
+    run.results.push(fingerprint(engine.step()));
+    run.member = timed(&mut engine, &mut run, "member of 10,000, 1,000 rules", &member(|_| LARGE, 11_000));
+    after(&engine);
+    run
+}
+
+fn main() {
+    let network = facts::network();
+    let stores = std::env::args().any(|arg| arg == "--stores");
+    let print = |engine: &ours::Ours| {
+        if stores {
+            engine.print_stores();
+        }
+    };
+    println!("Deriving the flows of a network: p50 / p99 / max in microseconds, if not said otherwise.");
+    println!(
+        "{} facts: {CHASSIS} chassis, {PORTS} ports, {SWITCHES} switches, 100 routers, 2,000 routes, 2,000 NAT rules,\n\
+         {GROUPS} groups x 4 rules, {LOCALS} local ports; all reachable. One thread, release build.",
+        network.len()
+    );
+    for keep in [false, true] {
+        let ours = measure(&network, || ours::Ours::new(keep), print);
+        let peer = measure(&network, || peer::Peer::new(keep), |_| {});
+        assert_eq!(ours.flows, peer.flows, "the engines disagree on the number of flows");
+        let differs = ours.results.iter().zip(&peer.results).position(|(ours, peer)| ours != peer);
+        assert_eq!(differs, None, "the engines disagree on the flows that a transaction changes");
+        let what = if keep { "the set of flows is kept, with its counts" } else { "only changes of flows are given" };
+        println!(
+            "\n{} flows; {what}; binding a port changes {} flows, a group member {}; \
+             {} transactions gave equal results",
+            ours.flows,
+            ours.bound,
+            ours.member,
+            ours.results.len()
+        );
+        println!("{:<32}{:>28}{:>34}", "", "tuplenet-datalog", "differential-dataflow 0.25.1");
+        for ((name, ours), (_, peer)) in ours.rows.iter().zip(&peer.rows) {
+            println!("{name:<32}{ours:>28}{peer:>34}");
+        }
+    }
+}
