@@ -1,0 +1,153 @@
+//! Lists of actions to bytes and back (OpenFlow 1.5.1, 7.2.6).
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{Action, SetField, Subfield, nicira};
+use crate::error::{DecodeError, EncodeError};
+use crate::field::{Class, Field};
+use crate::oxm;
+use crate::wire::{Reader, pad8, set_len};
+
+/// Nested lists (`clone`, `ct`) are followed this deep. Open vSwitch itself allows clones in clones; nobody uses many.
+const MAX_DEPTH: usize = 16;
+
+/// Appends the actions.
+pub fn encode_list(actions: &[Action], out: &mut BytesMut) -> Result<(), EncodeError> {
+    encode_nested(actions, out, 0)
+}
+
+pub(super) fn encode_nested(actions: &[Action], out: &mut BytesMut, depth: usize) -> Result<(), EncodeError> {
+    if depth > MAX_DEPTH {
+        return Err(EncodeError::TooDeep { limit: MAX_DEPTH });
+    }
+    actions.iter().try_for_each(|a| encode(a, out, depth))
+}
+
+/// Reads actions to the end of `input`. What we do not know, or would have written otherwise, becomes [`Action::Raw`].
+pub fn decode_list(input: Bytes) -> Result<Vec<Action>, DecodeError> {
+    decode_nested(input, 0)
+}
+
+pub(super) fn decode_nested(mut input: Bytes, depth: usize) -> Result<Vec<Action>, DecodeError> {
+    if depth > MAX_DEPTH {
+        return Err(DecodeError::TooDeep { limit: MAX_DEPTH });
+    }
+    let mut actions = Vec::new();
+    let mut scratch = BytesMut::new();
+    while input.has_remaining() {
+        let mut head = Reader::new("action", &input);
+        head.u16()?;
+        let length = usize::from(head.u16()?);
+        if length < 8 || length % 8 != 0 {
+            return Err(DecodeError::BadLength { what: "action", length });
+        }
+        if length > input.len() {
+            return Err(DecodeError::Truncated { what: "action", need: length, have: input.len() });
+        }
+        let bytes = input.split_to(length);
+        scratch.clear();
+        let typed = decode(&bytes, depth)
+            .filter(|action| encode(action, &mut scratch, depth).is_ok() && scratch.as_ref() == bytes.as_ref());
+        // A copy, so that one odd action does not keep a whole message in memory.
+        actions.push(typed.unwrap_or_else(|| Action::Raw(Bytes::copy_from_slice(&bytes))));
+    }
+    Ok(actions)
+}
+
+/// One action that is whole; `None` if it is none of those that we type.
+fn decode(bytes: &Bytes, depth: usize) -> Option<Action> {
+    let mut r = Reader::new("action", bytes);
+    let kind = r.u16().ok()?;
+    r.skip(2).ok()?;
+    Some(match kind {
+        0 => Action::Output { port: r.u32().ok()?, max_len: r.u16().ok()? },
+        15 => Action::SetMplsTtl(r.u8().ok()?),
+        16 => Action::DecMplsTtl,
+        17 => Action::PushVlan(r.u16().ok()?),
+        18 => Action::PopVlan,
+        19 => Action::PushMpls(r.u16().ok()?),
+        20 => Action::PopMpls(r.u16().ok()?),
+        21 => Action::SetQueue(r.u32().ok()?),
+        22 => Action::Group(r.u32().ok()?),
+        23 => Action::SetTtl(r.u8().ok()?),
+        24 => Action::DecTtl,
+        25 => Action::SetField(SetField::from_oxm(r.rest())?),
+        28 => {
+            let (n_bits, src_ofs, dst_ofs) = (r.u16().ok()?, r.u16().ok()?, r.u16().ok()?);
+            r.skip(2).ok()?;
+            let (src, dst) = (read_header(&mut r)?, read_header(&mut r)?);
+            Action::Move { src: Subfield::new(src, src_ofs, n_bits), dst: Subfield::new(dst, dst_ofs, n_bits) }
+        }
+        29 => Action::Meter(r.u32().ok()?),
+        0xffff if r.u32().ok()? == nicira::VENDOR => nicira::decode(bytes, r, depth)?,
+        _ => return None,
+    })
+}
+
+fn encode(action: &Action, out: &mut BytesMut, depth: usize) -> Result<(), EncodeError> {
+    let start = out.len();
+    let kind = match action {
+        Action::Raw(bytes) => {
+            out.put_slice(bytes);
+            return Ok(());
+        }
+        Action::Output { .. } => 0,
+        Action::SetMplsTtl(_) => 15,
+        Action::DecMplsTtl => 16,
+        Action::PushVlan(_) => 17,
+        Action::PopVlan => 18,
+        Action::PushMpls(_) => 19,
+        Action::PopMpls(_) => 20,
+        Action::SetQueue(_) => 21,
+        Action::Group(_) => 22,
+        Action::SetTtl(_) => 23,
+        Action::DecTtl => 24,
+        Action::SetField(_) => 25,
+        Action::Move { .. } => 28,
+        Action::Meter(_) => 29,
+        _ => 0xffff,
+    };
+    out.put_u16(kind);
+    out.put_u16(0);
+    match action {
+        Action::Output { port, max_len } => {
+            out.put_u32(*port);
+            out.put_u16(*max_len);
+        }
+        Action::SetMplsTtl(ttl) | Action::SetTtl(ttl) => out.put_u8(*ttl),
+        Action::DecMplsTtl | Action::PopVlan | Action::DecTtl => {}
+        Action::PushVlan(ethertype) | Action::PushMpls(ethertype) | Action::PopMpls(ethertype) => {
+            out.put_u16(*ethertype);
+        }
+        Action::SetQueue(id) | Action::Group(id) | Action::Meter(id) => out.put_u32(*id),
+        Action::SetField(set) => out.put_slice(set.oxm_bytes()),
+        Action::Move { src, dst } => {
+            out.put_u16(src.n_bits);
+            out.put_u16(src.ofs);
+            out.put_u16(dst.ofs);
+            out.put_u16(0);
+            put_header(src.field(), out);
+            put_header(dst.field(), out);
+        }
+        other => nicira::encode(other, out, depth)?,
+    }
+    pad8(out, start);
+    set_len(out, start, 2, "an action")
+}
+
+/// The TLV header that names a field without a value.
+pub(super) fn put_header(field: &'static Field, out: &mut BytesMut) {
+    out.put_slice(&oxm::header(field.code(), false, field.bytes.into()));
+    if field.code().class == Class::EXPERIMENTER {
+        out.put_u32(field.code().experimenter);
+    }
+}
+
+/// Reads such a header. Names that we would not use ourselves are not understood: the action stays raw.
+pub(super) fn read_header(r: &mut Reader<'_>) -> Option<&'static Field> {
+    let class = Class(r.u16().ok()?);
+    let number = r.u8().ok()? >> 1;
+    r.skip(1).ok()?;
+    let experimenter = if class == Class::EXPERIMENTER { r.u32().ok()? } else { 0 };
+    Field::by_code(class, experimenter, number)
+}

@@ -1,0 +1,3 @@
+//! The words of `ovs-ofctl`: printing, and parsing.
+
+mod print;
