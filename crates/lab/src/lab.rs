@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     /// Held (flock) as long as this lab has an owner; its release is what tells a later sweep that the owner is dead.
     lock: File,
     keep: AtomicBool,
+    failed: AtomicBool,
     processes: Mutex<Vec<Process>>,
     pub(crate) hosts: Mutex<Vec<Host>>,
     pub(crate) endpoints: Mutex<Option<String>>,
@@ -106,6 +107,7 @@ impl Lab {
                 registry,
                 lock,
                 keep: AtomicBool::new(false),
+                failed: AtomicBool::new(false),
                 processes: Mutex::default(),
                 hosts: Mutex::default(),
                 endpoints: Mutex::default(),
@@ -223,12 +225,17 @@ impl Lab {
         Ok(self.inner.management.enter(&command::words(&prefix, arguments)))
     }
 
-    /// Like [`wait_until`]; its error also shows the state of all hosts.
+    /// Like [`wait_until`]; when it fails, the lab's end shows the state of all hosts.
     ///
     /// # Errors
     /// As for [`wait_until`].
     pub fn wait_until<T>(&self, what: &str, timeout: Duration, condition: impl FnMut() -> Result<T>) -> Result<T> {
-        wait_until(what, timeout, condition).map_err(|error| error.context(self.state()).context("the lab's state"))
+        wait_until(what, timeout, condition).inspect_err(|_| self.inner.fail())
+    }
+
+    /// What happens here has failed: when this is dropped it shows the state of all hosts. Not needed before a panic.
+    pub fn fail(&self) {
+        self.inner.fail();
     }
 
     /// What is known of a lab that misbehaves: flows of each host's `br-int`, and the last words of every process.
@@ -262,7 +269,7 @@ impl Drop for Lab {
         if self.inner.keep.load(Ordering::SeqCst) {
             return;
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() || self.inner.failed.load(Ordering::SeqCst) {
             eprintln!("the lab's state at the failure:\n{}", self.state());
             if std::env::var_os("LAB_KEEP").is_some_and(|value| !value.is_empty()) && self.keep().is_ok() {
                 eprintln!("LAB_KEEP is set: {} runs on; `tuplenet-lab stop {}` ends it", self.id(), self.id());
@@ -281,6 +288,11 @@ impl Drop for Lab {
 }
 
 impl Inner {
+    /// See [`Lab::fail`].
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
     /// Starts a process of this lab.
     pub(crate) fn start(
         &self,

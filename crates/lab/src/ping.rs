@@ -110,6 +110,7 @@ impl Vm {
     /// An answer is missing or came twice: what `ping` wrote.
     pub fn must_ping(&self, address: &str) -> Result<PingReport> {
         let report = self.ping(address, &PingSpec::default())?;
+        self.fail_unless(report.all());
         ensure!(report.all(), "{} does not reach {address}:\n{}", self.name(), report.text);
         Ok(report)
     }
@@ -121,6 +122,7 @@ impl Vm {
     pub fn must_not_ping(&self, address: &str) -> Result<PingReport> {
         let spec = PingSpec { wait: Duration::from_millis(300), ..PingSpec::default() };
         let report = self.ping(address, &spec)?;
+        self.fail_unless(report.received == 0);
         ensure!(report.received == 0, "{} reaches {address}, and must not:\n{}", self.name(), report.text);
         Ok(report)
     }
@@ -128,7 +130,7 @@ impl Vm {
     /// Pings until an answer comes.
     ///
     /// # Errors
-    /// None came before `timeout`: what `ping` wrote last, and the state of this guest's host.
+    /// None came before `timeout`: what `ping` wrote last. The lab's end then shows the state of all hosts.
     pub fn wait_ping(&self, address: &str, timeout: Duration) -> Result<PingReport> {
         let spec = PingSpec { count: 1, wait: Duration::from_millis(200), ..PingSpec::default() };
         wait_until(&format!("{} to reach {address}", self.name()), timeout, || {
@@ -136,10 +138,13 @@ impl Vm {
             ensure!(report.all(), "{}", report.text.trim());
             Ok(report)
         })
-        .map_err(|error| {
-            let host = self.host();
-            anyhow::anyhow!("{error:#}\n== {}\n{}", host.name(), host.state())
-        })
+        .inspect_err(|_| self.fail_unless(false))
+    }
+
+    fn fail_unless(&self, good: bool) {
+        if !good {
+            self.host().lab().fail();
+        }
     }
 }
 

@@ -105,12 +105,19 @@ pub(crate) fn end(directory: &Path) -> Result<()> {
         left if left.is_empty() => Ok(()),
         left => Err(anyhow::anyhow!("still alive: {left:?}")),
     });
-    for entry in &entries {
-        if let Entry::Namespace(name) = entry
-            && Path::new("/run/netns").join(name).exists()
-            && let Err(error) = command::run(&["ip", "netns", "del", name])
-        {
-            wrong = Err(error);
+    let standing = || -> Vec<&String> {
+        let names = entries.iter().filter_map(|entry| match entry {
+            Entry::Namespace(name) if Path::new("/run/netns").join(name).exists() => Some(name),
+            _ => None,
+        });
+        names.collect()
+    };
+    let batch: String = standing().into_iter().map(|name| format!("netns del {name}\n")).collect();
+    if !batch.is_empty() {
+        // -force: one that does not go must not keep the others.
+        let removed = command::run_with_input(&["ip", "-force", "-batch", "-"], &batch);
+        if !standing().is_empty() {
+            wrong = removed.and(Err(anyhow::anyhow!("namespaces that do not go: {:?}", standing())));
         }
     }
     wrong

@@ -55,7 +55,8 @@ impl Vm {
             // The receiver's error first: a reset that the sender sees is often its consequence.
             received.and(sent)
         })
-        .with_context(what)?;
+        .with_context(what)
+        .inspect_err(|_| self.host().lab().fail())?;
         Ok(Transfer { bytes, elapsed: start.elapsed() })
     }
 }

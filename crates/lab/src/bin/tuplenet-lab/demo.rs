@@ -77,7 +77,8 @@ pub fn run(keep: bool) -> Result<()> {
                 start.elapsed()
             ));
         }
-        Err(_) => eprintln!("\nThis is what the hosts look like:\n{}", lab.state()),
+        // Then its end shows what the hosts look like.
+        Err(_) => lab.fail(),
     }
     done
 }
