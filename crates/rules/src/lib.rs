@@ -1,1 +1,34 @@
-//! What a TupleNet network means: facts in, flows and groups out.
+//! What a TupleNet network means: facts in, flows, groups and bindings out.
+//!
+//! What a packet experiences is decided here and nowhere else. Facts (objects of the store, Interfaces of the bridge, tunnel ports) go into
+//! [`Engine::apply`]; what changes of the results comes out. Each rule module states its rules in Datalog form, its stage and its
+//! cost per change.
+//!
+//! ```text
+//! change -> intake -> claim ----> datapath -> port -> flows/* -> flow_table, group_table -> output
+//!           (facts)   (who has    (valid,     (valid, (one a feature)   (counted by cause)
+//!                      which)      present)    where)
+//! ```
+//! Numbers stand in one place each: tables in [`stage`], registers and flags in [`register`], cookies in [`cookie`].
+
+mod change;
+mod claim;
+mod contest;
+pub mod cookie;
+mod datapath;
+mod engine;
+mod fact;
+mod flow;
+mod flow_table;
+mod flows;
+mod group_table;
+mod intake;
+mod output;
+mod port;
+mod program;
+pub mod register;
+pub mod stage;
+
+pub use change::{Change, ClaimMark, Config, LocalInterface, Scope};
+pub use engine::Engine;
+pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, Reject};

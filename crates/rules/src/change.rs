@@ -1,0 +1,72 @@
+//! What goes in: changes of the facts, as the world outside tells them.
+
+use tuplenet_model::{entity::EncapKind, name::Name};
+
+/// One change of the facts. The last one about an object counts; telling a fact twice changes nothing.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An object as the store keeps it.
+    Object {
+        /// Its path below `<prefix>/v1/`, such as `ls/LS-A/lsp/vm1`. Paths that hold no object are ignored.
+        path: String,
+        /// Its JSON; `None`: it is deleted. What cannot be read is rejected and harms nothing else.
+        value: Option<Vec<u8>>,
+        /// The revision that made it. Of two objects that contradict each other the older one stays.
+        create_revision: i64,
+    },
+    /// An OVS Interface of the integration bridge with an `iface-id`.
+    Interface {
+        /// Its row's UUID.
+        id: u128,
+        /// `None`: it is gone, or its `iface-id` is.
+        interface: Option<LocalInterface>,
+    },
+    /// The flow-based tunnel port for a protocol.
+    Tunnel {
+        /// The protocol.
+        kind: EncapKind,
+        /// Its OpenFlow port number; `None`: there is none.
+        ofport: Option<u32>,
+    },
+}
+
+/// An OVS Interface that asks to be bound to a switch port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalInterface {
+    /// The interface's name, for people.
+    pub name: String,
+    /// Which switch port: its name, or `switch/port` where the name alone is ambiguous.
+    pub iface_id: String,
+    /// OpenFlow port number; 0 while the switch has given none.
+    pub ofport: u32,
+    /// What the row remembers of an earlier claim, so that a restarted agent knows it.
+    pub claim: Option<ClaimMark>,
+}
+
+/// What an Interface row remembers: this interface claimed that port with that generation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimMark {
+    /// The port, as `switch/port`.
+    pub lsp: String,
+    /// The generation of the binding that was written.
+    pub generation: u64,
+}
+
+/// Who the rules work for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The chassis that the flows are for.
+    pub chassis: Name,
+    /// Which datapaths to derive flows for.
+    pub scope: Scope,
+}
+
+/// Which datapaths to derive flows for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that local ports can reach: what an agent wants.
+    #[default]
+    Reachable,
+    /// All: so that contradictions show wherever they are, for `tpctl doctor`.
+    All,
+}

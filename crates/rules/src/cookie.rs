@@ -1,0 +1,148 @@
+//! Cookies: every flow names the rule that made it and the object that it is about.
+//!
+//! ```text
+//!  63    56 55    48 47              24 23               0
+//! +--------+--------+------------------+------------------+
+//! |  0x54  |  rule  |   datapath id    |      object      |
+//! +--------+--------+------------------+------------------+
+//! ```
+//! `object` is the port's id where the object is a port, and otherwise a hash of its name.
+
+use std::fmt;
+use tuplenet_model::id::{DatapathId, PortId};
+
+/// The first byte of all our cookies (`T`): a flow without it is other software's.
+pub const OURS: u64 = 0x54 << 56;
+/// The bits of [`OURS`].
+pub const OURS_MASK: u64 = 0xff << 56;
+
+macro_rules! rules {
+    ($($(#[doc = $about:literal])+ $name:ident = $number:literal $text:literal,)+) => {
+        /// The rules that make flows. The number is part of the cookie, so it never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Rule { $($(#[doc = $about])+ $name = $number,)+ }
+
+        impl Rule {
+            /// All rules.
+            pub const ALL: &[Rule] = &[$(Rule::$name),+];
+            /// The rule's short name, as `tpctl explain` prints it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Rule::$name => $text,)+ }
+            }
+            /// What the rule does, for people.
+            pub const fn about(self) -> &'static str {
+                match self { $(Rule::$name => concat!($($about),+),)+ }
+            }
+        }
+    };
+}
+
+rules! {
+    /// A stage that lets pass what it has nothing to say about.
+    Pipeline = 1 "pipeline",
+    /// Packets from a local port enter their switch.
+    LocalPort = 2 "local-port",
+    /// Packets from a tunnel enter their switch.
+    TunnelIn = 3 "tunnel-in",
+    /// ARP: the address is known, answer for it.
+    Arp = 4 "arp",
+    /// Neighbour discovery: the address is known, answer for it.
+    Nd = 5 "nd",
+    /// A port asks for its own address (duplicate address detection): nobody answers.
+    OwnAddress = 6 "own-address",
+    /// The request becomes the reply.
+    NeighbourReply = 7 "neighbour-reply",
+    /// Destination MAC to port.
+    L2 = 8 "l2",
+    /// Broadcast and multicast to all ports of a switch.
+    Flood = 9 "flood",
+    /// To a remote chassis by tunnel.
+    TunnelOut = 10 "tunnel-out",
+    /// A packet does not return to where it came from.
+    Loopback = 11 "loopback",
+    /// Out of a local port.
+    Pushout = 12 "pushout",
+    /// From a switch into a router.
+    ToRouter = 13 "to-router",
+    /// From a router into a switch.
+    ToSwitch = 14 "to-switch",
+    /// Echo requests to a router's address are answered.
+    Echo = 15 "echo",
+    /// What a router does not forward.
+    RouterDrop = 16 "router-drop",
+    /// A network that a router is connected to.
+    Connected = 17 "connected-route",
+    /// A static route.
+    Static = 18 "static-route",
+    /// The MAC address of a next hop.
+    NextHop = 19 "next-hop",
+}
+
+/// A cookie taken apart. See the module for the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cookie {
+    /// Which rule made the flow.
+    pub rule: Rule,
+    /// The datapath that it belongs to; 0: none.
+    pub datapath: u32,
+    /// Port id or hash of a name; 0: none.
+    pub object: u32,
+}
+
+impl Cookie {
+    /// For a flow that belongs to no object.
+    pub fn of(rule: Rule) -> Self {
+        Self { rule, datapath: 0, object: 0 }
+    }
+    /// For a flow of a whole datapath.
+    pub fn datapath(rule: Rule, datapath: DatapathId) -> Self {
+        Self { rule, datapath: datapath.get(), object: 0 }
+    }
+    /// For a flow about a port.
+    pub fn port(rule: Rule, datapath: DatapathId, port: PortId) -> Self {
+        Self { rule, datapath: datapath.get(), object: port.get().into() }
+    }
+    /// For a flow about a named object (a route of a datapath, or with no datapath a chassis).
+    pub fn named(rule: Rule, datapath: Option<DatapathId>, name: &str) -> Self {
+        Self { rule, datapath: datapath.map_or(0, DatapathId::get), object: name_hash(name) }
+    }
+    /// The number that the switch keeps.
+    pub fn encode(self) -> u64 {
+        OURS | (self.rule as u64) << 48 | u64::from(self.datapath) << 24 | u64::from(self.object)
+    }
+    /// `None` for a cookie that is not ours or names no rule of this version.
+    pub fn decode(cookie: u64) -> Option<Self> {
+        let rule = (cookie >> 48) as u8;
+        let rule = *Rule::ALL.iter().find(|r| **r as u8 == rule)?;
+        let part = |shift: u32| (cookie >> shift) as u32 & 0xff_ffff;
+        (cookie & OURS_MASK == OURS).then_some(Self { rule, datapath: part(24), object: part(0) })
+    }
+}
+
+/// The 24 bits of a name that fit a cookie: FNV-1a folded. Two names may share them; whoever explains a cookie lists all that fit.
+pub fn name_hash(name: &str) -> u32 {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash >> 24) ^ (hash & 0xff_ffff)
+}
+
+impl fmt::Display for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} datapath={} object={}", self.rule.name(), self.datapath, self.object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_comes_back_and_a_foreign_one_does_not() {
+        for rule in Rule::ALL {
+            let cookie = Cookie { rule: *rule, datapath: 0xabcdef, object: 0x123456 };
+            assert_eq!(Cookie::decode(cookie.encode()), Some(cookie));
+        }
+        assert_eq!(Cookie::decode(0), None);
+        assert_eq!(Cookie::decode(OURS), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Which datapaths are valid, how they are linked, and which of them matter on this host.
+
+use crate::{
+    change::{Config, Scope},
+    contest::contest,
+    fact::{Child, Lr, Lrp, Ls, Lsp},
+    output::Reject,
+};
+use tuplenet_datalog::{Relation, reach};
+use tuplenet_model::{id::DatapathId, key::Key, name::Name};
+
+/// A datapath by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// A switch.
+    Ls(Name),
+    /// A router.
+    Lr(Name),
+}
+
+/// A link by the names of its two ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LinkName {
+    pub lsp: Child,
+    pub lrp: Child,
+}
+
+/// What this module derives.
+pub struct Datapaths {
+    /// Valid switches.
+    pub ls: Relation<Ls>,
+    /// Valid routers.
+    pub lr: Relation<Lr>,
+    /// Links whose two ends name each other.
+    pub link: Relation<LinkName>,
+    /// Valid switches that matter here.
+    pub ls_present: Relation<Ls>,
+    /// Valid routers that matter here.
+    pub lr_present: Relation<Lr>,
+    /// What was set aside.
+    pub rejects: Relation<Reject>,
+}
+
+/// A claim of a datapath id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct IdClaim {
+    id: DatapathId,
+    created: i64,
+    key: Key,
+}
+
+/// Derives all of it. `hosted_ls` are the switches of the local ports.
+pub fn derive(
+    config: &Config,
+    ls: &Relation<Ls>,
+    lr: &Relation<Lr>,
+    lsp: &Relation<Lsp>,
+    lrp: &Relation<Lrp>,
+    hosted_ls: &Relation<Name>,
+) -> Datapaths {
+    // ls_ok(LS) <- ls(LS, Id), not lost(LS, _).      One id for one datapath; the same for routers.
+    let ls_claims = ls.map(|ls| IdClaim { id: ls.value.id, created: ls.created, key: Key::Ls(ls.name.clone()) });
+    let lr_claims = lr.map(|lr| IdClaim { id: lr.value.id, created: lr.created, key: Key::Lr(lr.name.clone()) });
+    let lost = contest(&ls_claims.concat(&lr_claims), |c| c.id, |c| (c.created, c.key.clone()));
+    let lost_key = lost.index(|(loser, _)| loser.key.clone());
+    let ls_ok = ls.index(|ls| Key::Ls(ls.name.clone())).antijoin(&lost_key).named("ls_ok");
+    let lr_ok = lr.index(|lr| Key::Lr(lr.name.clone())).antijoin(&lost_key).named("lr_ok");
+    let duplicate = lost.map(|(loser, winner)| Reject {
+        key: loser.key.to_string(),
+        reason: format!("id: {} is the id of {} already: give it another id, or delete one", loser.id, winner.key),
+    });
+
+    // link(LSP, LRP) <- lsp(LSP, peer: LRP), lrp(LRP, peer: LSP).
+    let from_lsp = lsp.flat_map(|lsp| {
+        lsp.value.peer.as_ref().map(|peer| LinkName { lsp: lsp.name.clone(), lrp: peer.clone() })
+    });
+    let from_lrp = lrp.flat_map(|lrp| {
+        lrp.value.peer.as_ref().map(|peer| LinkName { lsp: peer.clone(), lrp: lrp.name.clone() })
+    });
+    let by_lsp = from_lsp.index(LinkName::clone);
+    let by_lrp = from_lrp.index(LinkName::clone);
+    let link = by_lsp.semijoin(&by_lrp).named("link");
+    let lone_lsp = by_lsp.antijoin(&by_lrp).map(|LinkName { lsp, lrp }| Reject {
+        key: Key::Lsp(lsp.0.clone(), lsp.1.clone()).to_string(),
+        reason: format!(
+            "peer: lr/{}/lrp/{} does not exist or does not name this port as its peer: link them again, or delete this port",
+            lrp.0, lrp.1
+        ),
+    });
+    let lone_lrp = by_lrp.antijoin(&by_lsp).map(|LinkName { lsp, lrp }| Reject {
+        key: Key::Lrp(lrp.0.clone(), lrp.1.clone()).to_string(),
+        reason: format!(
+            "peer: ls/{}/lsp/{} does not exist or does not name this port as its peer: link them again, or delete this port",
+            lsp.0, lsp.1
+        ),
+    });
+
+    // present(LS) <- hosted(LSP), LSP in LS.    present(LR) <- lr(LR, chassis: us).
+    // present(B)  <- present(A), link(A, B), the router of the link is distributed or pinned to us.
+    let me = config.chassis.clone();
+    let here = lr_ok.filter(move |lr| lr.value.chassis.as_ref().is_none_or(|chassis| *chassis == me));
+    let edges = link
+        .index(|link| link.lrp.0.clone())
+        .join_flat(&here.index(|lr| lr.name.clone()), |lr, link, _| {
+            let (ls, lr) = (Node::Ls(link.lsp.0.clone()), Node::Lr(lr.clone()));
+            [(ls.clone(), lr.clone()), (lr, ls)]
+        })
+        .named("edge");
+    let me = config.chassis.clone();
+    let pinned = lr_ok.filter(move |lr| lr.value.chassis.as_ref() == Some(&me)).map(|lr| Node::Lr(lr.name.clone()));
+    let mut roots = hosted_ls.map(|ls| Node::Ls(ls.clone())).concat(&pinned);
+    if config.scope == Scope::All {
+        roots = roots.concat(&ls_ok.map(|ls| Node::Ls(ls.name.clone())));
+        roots = roots.concat(&lr_ok.map(|lr| Node::Lr(lr.name.clone())));
+    }
+    let present = reach(&roots, &edges).named("present").index(Node::clone);
+    let ls_present = ls_ok.index(|ls| Node::Ls(ls.name.clone())).semijoin(&present).named("ls_present");
+    let lr_present = lr_ok.index(|lr| Node::Lr(lr.name.clone())).semijoin(&present).named("lr_present");
+
+    let rejects = duplicate.concat(&lone_lsp).concat(&lone_lrp);
+    Datapaths { ls: ls_ok, lr: lr_ok, link, ls_present, lr_present, rejects }
+}

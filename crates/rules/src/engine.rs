@@ -1,0 +1,186 @@
+//! The engine: one transaction of facts in, the change of the results out.
+
+use crate::{
+    change::{Change, Config},
+    fact::{Fact, InterfaceFact, TunnelFact},
+    flow_table::FlowTable,
+    group_table::GroupTable,
+    intake::Intake,
+    output::{ClaimChange, Group, Output, Reject},
+    program::{self, Inputs, Outputs},
+};
+use rustc_hash::FxHashMap;
+use std::{collections::BTreeMap, rc::Rc};
+use tuplenet_datalog::{Counters, Program};
+use tuplenet_model::entity::EncapKind;
+use tuplenet_openflow::Flow;
+
+/// The rules at work for one chassis: deterministic, without I/O.
+pub struct Engine {
+    program: Program,
+    inputs: Inputs,
+    outputs: Outputs,
+    intake: Intake,
+    interfaces: FxHashMap<u128, InterfaceFact>,
+    tunnels: FxHashMap<EncapKind, TunnelFact>,
+    flows: FlowTable,
+    groups: GroupTable,
+    rejects: BTreeMap<Reject, i64>,
+    /// Whether the flows that need no fact were given out.
+    started: bool,
+}
+
+impl Engine {
+    /// Rules for a chassis, with no facts yet.
+    pub fn new(config: Config) -> Self {
+        let (program, inputs, outputs) = program::build(&config);
+        Self {
+            program,
+            inputs,
+            outputs,
+            intake: Intake::default(),
+            interfaces: FxHashMap::default(),
+            tunnels: FxHashMap::default(),
+            flows: FlowTable::default(),
+            groups: GroupTable::default(),
+            rejects: BTreeMap::new(),
+            started: false,
+        }
+    }
+
+    /// One transaction: all changes take effect together. Costs work in proportion to what they change.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
+        let mut output = Output::default();
+        let mut rejects = Vec::new();
+        for change in changes {
+            match change {
+                Change::Object { path, value, create_revision } => {
+                    let effect = self.intake.object(&path, value.as_deref(), create_revision);
+                    rejects.extend(effect.mended.map(|r| (r, -1)));
+                    rejects.extend(effect.rejected.map(|r| (r, 1)));
+                    if let Some(fact) = effect.removed {
+                        self.weigh(fact, -1);
+                    }
+                    if let Some(fact) = effect.added {
+                        self.weigh(fact, 1);
+                    }
+                }
+                Change::Interface { id, interface } => {
+                    let next = interface.map(|i| InterfaceFact { id, interface: Rc::new(i) });
+                    replace(&mut self.program, self.inputs.interface, &mut self.interfaces, id, next);
+                }
+                Change::Tunnel { kind, ofport } => {
+                    let next = ofport.map(|ofport| TunnelFact { kind, ofport });
+                    replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
+                }
+            }
+        }
+        self.program.step();
+        self.collect(rejects, &mut output);
+        output
+    }
+
+    /// All flows that the switch should have now.
+    pub fn flows(&self) -> impl Iterator<Item = Flow> + '_ {
+        self.flows.iter()
+    }
+
+    /// How many flows the switch should have now.
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// All groups that the switch should have now.
+    pub fn groups(&self) -> impl Iterator<Item = Group> + '_ {
+        self.groups.iter()
+    }
+
+    /// All objects that are set aside now.
+    pub fn rejected(&self) -> impl Iterator<Item = &Reject> {
+        self.rejects.keys()
+    }
+
+    /// How much work was done so far.
+    pub fn counters(&self) -> Counters {
+        self.program.counters()
+    }
+
+    fn weigh(&mut self, fact: Fact, weight: i64) {
+        let (program, inputs) = (&mut self.program, &self.inputs);
+        match fact {
+            Fact::Ls(row) => program.add_weight(inputs.ls, row, weight),
+            Fact::Lr(row) => program.add_weight(inputs.lr, row, weight),
+            Fact::Lsp(row) => program.add_weight(inputs.lsp, row, weight),
+            Fact::Lrp(row) => program.add_weight(inputs.lrp, row, weight),
+            Fact::Lsr(row) => program.add_weight(inputs.lsr, row, weight),
+            Fact::Chassis(row) => program.add_weight(inputs.chassis, row, weight),
+            Fact::Binding(row) => program.add_weight(inputs.binding, row, weight),
+        }
+    }
+
+    fn collect(&mut self, mut rejects: Vec<(Reject, i64)>, output: &mut Output) {
+        let mut flows = self.program.drain(self.outputs.flows);
+        if !self.started {
+            self.started = true;
+            flows.extend(program::fixed_flows().into_iter().map(|flow| (flow, 1)));
+        }
+        output.flows = self.flows.apply(flows);
+        let groups = self.program.drain(self.outputs.groups);
+        output.groups = self.groups.apply(groups, self.program.drain(self.outputs.buckets));
+
+        for (want, weight) in self.program.drain(self.outputs.want) {
+            if weight > 0 {
+                let ((ls, lsp), generation, interface) = (want.lsp, want.generation, want.interface);
+                output.claims.push(ClaimChange::Want { ls, lsp, generation, interface });
+            }
+        }
+        for (binding, weight) in self.program.drain(self.outputs.release) {
+            if weight > 0 {
+                let ((ls, lsp), generation) = (binding.lsp, binding.generation);
+                output.claims.push(ClaimChange::Release { ls, lsp, generation });
+            }
+        }
+        let notices = self.program.drain(self.outputs.notices);
+        output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();
+
+        rejects.extend(self.program.drain(self.outputs.rejects));
+        for (reject, weight) in rejects {
+            let count = self.rejects.entry(reject.clone()).or_insert(0);
+            let before = *count > 0;
+            *count += weight;
+            let after = *count > 0;
+            if *count == 0 {
+                self.rejects.remove(&reject);
+            }
+            if before != after {
+                output.rejects.push((reject, after));
+            }
+        }
+    }
+}
+
+/// Takes the old row of a key out of an input and puts the new one in; nothing happens if they are equal.
+fn replace<K, T>(
+    program: &mut Program,
+    input: tuplenet_datalog::Input<T>,
+    known: &mut FxHashMap<K, T>,
+    key: K,
+    next: Option<T>,
+) where
+    K: Eq + std::hash::Hash,
+    T: Clone + Eq + std::hash::Hash + std::fmt::Debug + 'static,
+{
+    if known.get(&key) == next.as_ref() {
+        return;
+    }
+    let old = match next {
+        Some(next) => {
+            program.add_weight(input, next.clone(), 1);
+            known.insert(key, next)
+        }
+        None => known.remove(&key),
+    };
+    if let Some(old) = old {
+        program.add_weight(input, old, -1);
+    }
+}

@@ -1,0 +1,155 @@
+//! The facts: rows of the input relations, and rows that several rule modules share.
+//!
+//! Objects of the store come under their names. Once judged, they are referred to by the ids that travel on the wire,
+//! which are small and are what flows need.
+
+use crate::change::LocalInterface;
+use std::{net::IpAddr, rc::Rc};
+use tuplenet_model::{
+    entity::{Binding, Chassis, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
+    id::{DatapathId, PortId},
+    key::Key,
+    name::Name,
+};
+
+/// An object of the store under its name(s). Cloning is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored<N, T> {
+    /// Its name, or its parent's and its own.
+    pub name: N,
+    /// What the rules need of it.
+    pub value: Rc<T>,
+    /// The revision that made it.
+    pub created: i64,
+}
+
+/// `parent/child`.
+pub type Child = (Name, Name);
+
+/// `ls/<ls>`
+pub type Ls = Stored<Name, LsFact>;
+/// `lr/<lr>`
+pub type Lr = Stored<Name, LrFact>;
+/// `ls/<ls>/lsp/<lsp>`
+pub type Lsp = Stored<Child, LspFact>;
+/// `lr/<lr>/lrp/<lrp>`
+pub type Lrp = Stored<Child, LrpFact>;
+/// `lr/<lr>/lsr/<route>`
+pub type Lsr = Stored<Child, LsrFact>;
+
+/// What the rules need of a switch. Descriptions and labels stay outside: changing them changes no fact.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LsFact {
+    pub id: DatapathId,
+    pub flood: bool,
+}
+
+/// What the rules need of a router.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LrFact {
+    pub id: DatapathId,
+    pub chassis: Option<Name>,
+}
+
+/// What the rules need of a switch port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LspFact {
+    pub port: PortId,
+    pub mac: [u8; 6],
+    pub ips: Box<[IpAddr]>,
+    pub peer: Option<Child>,
+}
+
+/// What the rules need of a router port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LrpFact {
+    pub port: PortId,
+    pub mac: [u8; 6],
+    pub nets: Box<[ipnet::IpNet]>,
+    pub peer: Option<Child>,
+}
+
+/// What the rules need of a static route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LsrFact {
+    pub prefix: ipnet::IpNet,
+    pub next_hop: IpAddr,
+    pub outport: Name,
+}
+
+/// `chassis/<chassis>`: its tunnel end points, best first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChassisFact {
+    pub name: Name,
+    pub encaps: Rc<[Encap]>,
+}
+
+/// `binding/<ls>/<lsp>`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BindingFact {
+    pub lsp: Child,
+    pub chassis: Name,
+    pub generation: u64,
+}
+
+/// An Interface of the bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InterfaceFact {
+    pub id: u128,
+    pub interface: Rc<LocalInterface>,
+}
+
+/// Our tunnel port for a protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TunnelFact {
+    pub kind: EncapKind,
+    pub ofport: u32,
+}
+
+/// A fact that the store tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Ls(Ls),
+    Lr(Lr),
+    Lsp(Lsp),
+    Lrp(Lrp),
+    Lsr(Lsr),
+    Chassis(ChassisFact),
+    Binding(BindingFact),
+}
+
+impl Fact {
+    /// The fact that an object of the store tells. `None` if the key is of another kind than the object.
+    pub fn new(key: Key, object: tuplenet_model::object::Object, created: i64) -> Option<Self> {
+        use tuplenet_model::object::Object;
+        fn stored<N, T>(name: N, value: T, created: i64) -> Stored<N, T> {
+            Stored { name, value: Rc::new(value), created }
+        }
+        Some(match (key, object) {
+            (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, .. })) => {
+                Fact::Ls(stored(name, LsFact { id, flood }, created))
+            }
+            (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, .. })) => {
+                Fact::Lr(stored(name, LrFact { id, chassis }, created))
+            }
+            (Key::Lsp(ls, lsp), Object::Lsp(SwitchPort { port_id, mac, ips, peer, .. })) => {
+                let peer = peer.map(|p| (p.lr, p.lrp));
+                Fact::Lsp(stored((ls, lsp), LspFact { port: port_id, mac: mac.0, ips: ips.into(), peer }, created))
+            }
+            (Key::Lrp(lr, lrp), Object::Lrp(RouterPort { port_id, mac, nets, peer, .. })) => {
+                let peer = peer.map(|p| (p.ls, p.lsp));
+                Fact::Lrp(stored((lr, lrp), LrpFact { port: port_id, mac: mac.0, nets: nets.into(), peer }, created))
+            }
+            (Key::Lsr(lr, lsr), Object::Lsr(StaticRoute { prefix, next_hop, outport, .. })) => {
+                Fact::Lsr(stored((lr, lsr), LsrFact { prefix, next_hop, outport }, created))
+            }
+            (Key::Chassis(name), Object::Chassis(Chassis { encaps, .. })) => {
+                Fact::Chassis(ChassisFact { name, encaps: encaps.into() })
+            }
+            (Key::Binding(ls, lsp), Object::Binding(Binding { chassis, generation })) => {
+                Fact::Binding(BindingFact { lsp: (ls, lsp), chassis, generation })
+            }
+            _ => return None,
+        })
+    }
+}

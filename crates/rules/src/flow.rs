@@ -1,0 +1,123 @@
+//! A flow as the rules derive it, and short names for the actions that rules use most.
+
+use crate::{
+    cookie::Cookie,
+    register::{self, option},
+    stage::Stage,
+};
+use std::net::IpAddr;
+use tuplenet_openflow::{
+    Action, Match, Value,
+    action::Subfield,
+    field::{self, Field},
+
+};
+
+/// A derived flow. Two facts may derive the same one: it exists as long as one of them does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FlowRow {
+    pub table: u8,
+    pub priority: u16,
+    pub cookie: u64,
+    pub matching: Match,
+    /// Empty: drop.
+    pub actions: Vec<Action>,
+}
+
+/// A derived bucket of a flood group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketRow {
+    pub group: u32,
+    pub actions: Vec<Action>,
+}
+
+/// Priorities within a stage. Routes have their own scale: see [`crate::flows::route`].
+pub mod priority {
+    /// What happens to everything else.
+    pub const MISS: u16 = 0;
+    /// What holds for a kind of packets, whatever its object.
+    pub const GENERAL: u16 = 50;
+    /// What holds for an object.
+    pub const OBJECT: u16 = 100;
+    /// What overrules an object's.
+    pub const EXCEPTION: u16 = 200;
+}
+
+/// A flow of a stage.
+pub fn flow(stage: Stage, priority: u16, cookie: Cookie, matching: Match, actions: Vec<Action>) -> FlowRow {
+    FlowRow { table: stage.table, priority, cookie: cookie.encode(), matching, actions }
+}
+
+/// On to a stage.
+pub fn resubmit(stage: Stage) -> Action {
+    resubmit_table(stage.table)
+}
+
+/// On to a table.
+pub fn resubmit_table(table: u8) -> Action {
+    Action::Resubmit { in_port: None, table: Some(table), ct: false }
+}
+
+/// Sets a field.
+pub fn set(field: &'static Field, value: impl Into<Value>) -> Action {
+    Action::set_field(field, value)
+}
+
+/// Sets some bits of the flags.
+pub fn set_flags(flags: u32) -> Action {
+    Action::set_field_masked(register::FLAGS, flags, flags)
+}
+
+/// Copies a whole field into another of the same width.
+pub fn copy(from: &'static Field, to: &'static Field, bits: u16) -> Action {
+    Action::Move { src: Subfield::new(from, 0, bits), dst: Subfield::new(to, 0, bits) }
+}
+
+/// Copies the low 16 bits of a register into a part of the tunnel's option.
+pub fn to_option(from: &'static Field, part: u16) -> Action {
+    let dst = Subfield::new(field::TUN_METADATA0, part, option::WIDTH);
+    Action::Move { src: Subfield::new(from, 0, option::WIDTH), dst }
+}
+
+/// Copies a part of the tunnel's option into the low 16 bits of a register.
+pub fn from_option(part: u16, to: &'static Field) -> Action {
+    let src = Subfield::new(field::TUN_METADATA0, part, option::WIDTH);
+    Action::Move { src, dst: Subfield::new(to, 0, option::WIDTH) }
+}
+
+/// Lets a packet leave by the port that it came from, which a switch otherwise refuses.
+pub fn forget_in_port() -> Action {
+    set(field::IN_PORT_NXM, 0_u16)
+}
+
+/// Sends a packet out of a port.
+pub fn output(port: u32) -> Action {
+    Action::output(port)
+}
+
+/// Remembers the chassis that a packet is to be sent to, by its tunnel end point.
+pub fn set_remote(endpoint: IpAddr) -> Action {
+    match endpoint {
+        IpAddr::V4(ip) => set(register::REMOTE4, ip),
+        IpAddr::V6(ip) => set(register::REMOTE6, ip),
+    }
+}
+
+/// Packets in a datapath.
+pub fn within(datapath: tuplenet_model::id::DatapathId) -> Match {
+    Match::new().with(register::DATAPATH, u64::from(datapath.get()))
+}
+
+/// Ethertypes and protocol numbers that rules match.
+pub mod proto {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+}

@@ -1,0 +1,12 @@
+//! The rule modules that emit flows: one a feature, each with its stage and its cost per change.
+
+pub mod echo;
+pub mod flood;
+pub mod l2;
+pub mod neighbour;
+pub mod next_hop;
+pub mod physical;
+pub mod pipeline;
+pub mod route;
+pub mod router;
+pub mod tunnel;

@@ -1,0 +1,90 @@
+//! Broadcast and multicast to all ports of a switch that asked for it.
+//!
+//! Head-end replication: one group a switch copies a packet once to each local port and once to each other chassis that hosts a port; that
+//! chassis copies it to its own. Cost of a member in or out: one bucket. Cost of a switch: one group, two flows.
+
+use crate::{
+    cookie::{Cookie, Rule},
+    fact::Ls,
+    flow::{BucketRow, FlowRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    port::{LocalPort, RemotePort},
+    register, stage,
+};
+use tuplenet_datalog::Relation;
+use tuplenet_model::id::DatapathId;
+use tuplenet_openflow::{Action, Match, field};
+
+/// The group of a switch: the datapath's id below a byte that leaves room for groups of other kinds.
+pub fn group_id(ls: DatapathId) -> u32 {
+    0x0100_0000 | ls.get()
+}
+
+/// ```text
+/// group(LS)                   <- ls_present(LS), LS floods.
+/// multicast(LS), copies(LS)   <- group(LS).
+/// ```
+pub fn flows(ls_present: &Relation<Ls>) -> (Relation<u32>, Relation<FlowRow>) {
+    let flooding = ls_present.filter(|ls| ls.value.flood);
+    let groups = flooding.map(|ls| group_id(ls.value.id));
+    let flows = flooding.flat_map(|ls| [multicast(ls.value.id), copies(ls.value.id)]);
+    (groups, flows)
+}
+
+/// ```text
+/// bucket(LS, Port)     <- local(LS, Port), LS floods.
+/// bucket(LS, Endpoint) <- remote(LS, _, Endpoint), LS floods.
+/// ```
+pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Relation<BucketRow> {
+    let here = local.filter(|l| l.port.flood).map(|l| BucketRow {
+        group: group_id(l.port.ls),
+        actions: vec![
+            set(register::DST_PORT, u32::from(l.port.lsp.value.port.get())),
+            resubmit(stage::LSP_TRACE_EGRESS_IN),
+        ],
+    });
+    let there = remote
+        .flat_map(|r| r.port.flood.then_some((r.port.ls, r.endpoint)))
+        .distinct()
+        .map(|(ls, endpoint)| BucketRow {
+            group: group_id(*ls),
+            actions: vec![
+                set_remote(*endpoint),
+                set_flags(register::FLOOD_COPY),
+                resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
+            ],
+        });
+    here.concat(&there)
+}
+
+fn multicast(ls: DatapathId) -> FlowRow {
+    let group_bit = [1_u8, 0, 0, 0, 0, 0];
+    flow(
+        stage::LSP_INGRESS_LOOKUP_DST_PORT,
+        priority::GENERAL,
+        Cookie::datapath(Rule::Flood, ls),
+        within(ls).with_masked(field::ETH_DST, group_bit, group_bit),
+        vec![set(register::DST_PORT, register::FLOOD), resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT)],
+    )
+}
+
+fn copies(ls: DatapathId) -> FlowRow {
+    flow(
+        stage::LSP_EGRESS_FORWARD_PACKET,
+        priority::OBJECT,
+        Cookie::datapath(Rule::Flood, ls),
+        within(ls).with(register::DST_PORT, register::FLOOD),
+        vec![Action::Group(group_id(ls))],
+    )
+}
+
+/// A copy for another chassis that came by a tunnel itself is one too many. No facts.
+pub fn fixed() -> FlowRow {
+    let both = register::FLOOD_COPY | register::FROM_TUNNEL;
+    flow(
+        stage::LSP_INGRESS_OUTPUT_DST_PORT,
+        priority::EXCEPTION,
+        Cookie::of(Rule::Flood),
+        Match::new().with_masked(register::FLAGS, both, both),
+        vec![],
+    )
+}

@@ -1,0 +1,40 @@
+//! The MAC address of a next hop: of every port that a router can reach in one of its switches.
+//!
+//! Cost of a port: one flow per address and router of its switch.
+
+use crate::{
+    cookie::{Cookie, Rule},
+    flow::{FlowRow, flow, priority, proto, resubmit, set, within},
+    port::{Link, RouterPort, SwitchPort},
+    register, stage,
+};
+use std::net::IpAddr;
+use tuplenet_datalog::Relation;
+use tuplenet_openflow::field;
+
+/// ```text
+/// next_hop(LR, RouterPort, Ip, Mac) <- link(LS, _, LR, RouterPort), located(LS, Port), lsp(Port, Ip, Mac),
+///                                      router_port(RouterPort, Net), Ip in Net.
+/// ```
+pub fn flows(link: &Relation<Link>, located: &Relation<SwitchPort>) -> Relation<FlowRow> {
+    link.index(|link| link.port.ls).join_flat(&located.index(|port| port.ls), |_, link, port| {
+        let nets = &link.router.lrp.value.nets;
+        let ips = port.lsp.value.ips.iter().filter(|ip| nets.iter().any(|net| net.contains(*ip)));
+        ips.map(|ip| next_hop(&link.router, port, *ip)).collect::<Vec<_>>()
+    })
+}
+
+fn next_hop(router: &RouterPort, port: &SwitchPort, ip: IpAddr) -> FlowRow {
+    let matching = within(router.lr).with(register::DST_PORT, u32::from(router.lrp.value.port.get()));
+    let matching = match ip {
+        IpAddr::V4(ip) => matching.with(field::ETH_TYPE, proto::IPV4).with(register::NEXT_HOP4, ip),
+        IpAddr::V6(ip) => matching.with(field::ETH_TYPE, proto::IPV6).with(register::NEXT_HOP6, ip),
+    };
+    flow(
+        stage::LRP_EGRESS_UPDATE_ETH_DST,
+        priority::OBJECT,
+        Cookie::port(Rule::NextHop, port.ls, port.lsp.value.port),
+        matching,
+        vec![set(field::ETH_DST, port.lsp.value.mac), resubmit(stage::LRP_EGRESS_FORWARD_PACKET)],
+    )
+}

@@ -1,0 +1,76 @@
+//! Tunnels: into the switch that the VNI names, and out to the chassis that has the destination port.
+//!
+//! Cost of a chassis that comes or changes its address: one flow here, and one per port that it has ([`super::l2`]).
+//! Cost of a tunnel port that gets another number: one flow per chassis.
+
+use crate::{
+    cookie::{Cookie, Rule},
+    fact::TunnelFact,
+    flow::{
+        FlowRow, copy, flow, forget_in_port, from_option, output, priority, resubmit, set, set_flags, to_option,
+    },
+    port::Endpoint,
+    register::{self, option},
+    stage,
+};
+use std::net::IpAddr;
+use tuplenet_datalog::Relation;
+use tuplenet_model::entity::EncapKind;
+use tuplenet_openflow::{Match, field};
+
+/// Width of a VNI, in bits.
+const VNI: u16 = 24;
+
+/// ```text
+/// tunnel_in(OfPort)          <- tunnel(Kind, OfPort).
+/// tunnel_out(Ip, OfPort)     <- endpoint(Chassis, Kind, Ip), tunnel(Kind, OfPort).
+/// ```
+pub fn flows(tunnel: &Relation<TunnelFact>, endpoint: &Relation<Endpoint>) -> Relation<FlowRow> {
+    let out = endpoint.index(|e| e.kind).join(&tunnel.index(|t| t.kind), |_, e, t| tunnel_out(e, t));
+    tunnel.map(tunnel_in).concat(&out)
+}
+
+/// A Geneve packet says which port it is for, and goes on at the egress of its switch. VXLAN and GRE do not: the destination is
+/// looked up again.
+fn tunnel_in(tunnel: &TunnelFact) -> FlowRow {
+    let mut actions = vec![copy(field::TUN_ID, register::DATAPATH, VNI)];
+    let next = if tunnel.kind == EncapKind::Geneve {
+        actions.extend([
+            from_option(option::SRC_PORT, register::SRC_PORT),
+            from_option(option::DST_PORT, register::DST_PORT),
+            from_option(option::FLAGS, register::FLAGS),
+            from_option(option::COMMAND, register::COMMAND),
+        ]);
+        stage::LSP_TRACE_EGRESS_IN
+    } else {
+        stage::LSP_INGRESS_LOOKUP_DST_PORT
+    };
+    actions.extend([set_flags(register::FROM_TUNNEL), resubmit(next)]);
+    let cookie = Cookie::of(Rule::TunnelIn);
+    let matching = Match::new().with(field::IN_PORT, tunnel.ofport);
+    flow(stage::PHYSICAL_IN, priority::OBJECT, cookie, matching, actions)
+}
+
+/// What came by a tunnel matches none of these, and ends at the egress here.
+fn tunnel_out(endpoint: &Endpoint, tunnel: &TunnelFact) -> FlowRow {
+    let matching = Match::new().with_masked(register::FLAGS, 0_u32, register::FROM_TUNNEL);
+    let (matching, dst) = match endpoint.ip {
+        IpAddr::V4(ip) => {
+            let matching = matching.with(register::REMOTE4, ip).with(register::REMOTE_LAST_WORD, 0_u32);
+            (matching, set(field::TUN_DST, ip))
+        }
+        IpAddr::V6(ip) => (matching.with(register::REMOTE6, ip), set(field::TUN_IPV6_DST, ip)),
+    };
+    let mut actions = vec![copy(register::DATAPATH, field::TUN_ID, VNI), dst];
+    if tunnel.kind == EncapKind::Geneve {
+        actions.extend([
+            to_option(register::SRC_PORT, option::SRC_PORT),
+            to_option(register::DST_PORT, option::DST_PORT),
+            to_option(register::FLAGS, option::FLAGS),
+            to_option(register::COMMAND, option::COMMAND),
+        ]);
+    }
+    actions.extend([forget_in_port(), output(tunnel.ofport)]);
+    let cookie = Cookie::named(Rule::TunnelOut, None, &endpoint.chassis);
+    flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, priority::OBJECT, cookie, matching, actions)
+}

@@ -1,0 +1,98 @@
+//! What comes out: changes of the results, for whoever carries them to the switch, the store and people.
+
+use std::fmt;
+use tuplenet_model::name::Name;
+use tuplenet_openflow::{Action, Flow, Match};
+
+/// Everything that one transaction changed.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Flows of the switch.
+    pub flows: Vec<FlowChange>,
+    /// Groups of the switch. Adds and buckets go before the flows, deletes after.
+    pub groups: Vec<GroupChange>,
+    /// Bindings to write or to take back.
+    pub claims: Vec<ClaimChange>,
+    /// Objects set aside (true) and objects mended or gone (false).
+    pub rejects: Vec<(Reject, bool)>,
+    /// What people should know.
+    pub notices: Vec<String>,
+}
+
+/// One change of the flow table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowChange {
+    /// Add it, or replace the one with the same table, priority and match.
+    Set(Flow),
+    /// Delete the one with that table, priority and match.
+    Delete {
+        /// The table.
+        table: u8,
+        /// The priority.
+        priority: u16,
+        /// The match, exactly.
+        matching: Match,
+    },
+}
+
+/// One change of the group table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupChange {
+    /// A new group, without buckets, that copies a packet to each of its buckets (`all`).
+    Add(u32),
+    /// One bucket more.
+    InsertBucket(u32, Vec<Action>),
+    /// One bucket less.
+    RemoveBucket(u32, Vec<Action>),
+    /// The group is needed no more.
+    Delete(u32),
+}
+
+/// A group as it should be now: of type `all`, with these buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// OpenFlow group id.
+    pub id: u32,
+    /// The actions of each bucket, in no order.
+    pub buckets: Vec<Vec<Action>>,
+}
+
+/// One change of what this chassis claims.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClaimChange {
+    /// Write the binding `{chassis: us, generation}` unless it says so already, then mark the Interface with it.
+    Want {
+        /// The switch.
+        ls: Name,
+        /// The port.
+        lsp: Name,
+        /// The generation to write.
+        generation: u64,
+        /// UUID of the Interface row to mark.
+        interface: u128,
+    },
+    /// Delete the binding if it still names us with that generation.
+    Release {
+        /// The switch.
+        ls: Name,
+        /// The port.
+        lsp: Name,
+        /// The generation that it had.
+        generation: u64,
+    },
+}
+
+/// An object that is set aside, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reject {
+    /// Its path below `<prefix>/v1/`.
+    pub key: String,
+    /// What is wrong and what mends it.
+    pub reason: String,
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.reason)
+    }
+}

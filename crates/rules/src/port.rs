@@ -1,0 +1,247 @@
+//! Which ports are valid, where each of them is, and what is at the other end of a link.
+
+use crate::{
+    claim::Hosted,
+    contest::contest,
+    datapath::{Datapaths, LinkName},
+    fact::{BindingFact, ChassisFact, Child, Lr, Lrp, Lsp, TunnelFact},
+    output::Reject,
+};
+use std::net::IpAddr;
+use tuplenet_datalog::Relation;
+use tuplenet_model::{
+    entity::EncapKind,
+    id::{DatapathId, PortId},
+    key::Key,
+    name::Name,
+};
+
+/// A valid port of a switch that matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SwitchPort {
+    pub ls: DatapathId,
+    pub flood: bool,
+    pub lsp: Lsp,
+}
+
+/// A valid port of a router that matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RouterPort {
+    pub lr: DatapathId,
+    pub lrp: Lrp,
+}
+
+/// A port whose Interface is on our bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalPort {
+    pub port: SwitchPort,
+    pub ofport: u32,
+}
+
+/// A port that another chassis has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RemotePort {
+    pub port: SwitchPort,
+    pub endpoint: IpAddr,
+}
+
+/// Both ends of a link whose router is on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    pub port: SwitchPort,
+    pub router: RouterPort,
+}
+
+/// How to reach a chassis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub chassis: Name,
+    pub kind: EncapKind,
+    pub ip: IpAddr,
+}
+
+/// What this module derives.
+pub struct Ports {
+    pub local: Relation<LocalPort>,
+    pub remote: Relation<RemotePort>,
+    pub link: Relation<Link>,
+    pub router: Relation<RouterPort>,
+    /// Ports that can be reached from here, wherever they are: the ones that ARP and routing know.
+    pub located: Relation<SwitchPort>,
+    /// Chassis that have a port which matters here.
+    pub endpoint: Relation<Endpoint>,
+    pub rejects: Relation<Reject>,
+}
+
+/// The facts that this module reads.
+pub struct Sources<'a> {
+    pub me: &'a Name,
+    pub lsp: &'a Relation<Lsp>,
+    pub lrp: &'a Relation<Lrp>,
+    pub chassis: &'a Relation<ChassisFact>,
+    pub binding: &'a Relation<BindingFact>,
+    pub tunnel: &'a Relation<TunnelFact>,
+    pub hosted: &'a Relation<Hosted>,
+}
+
+/// Something that one port alone may have in its datapath.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Claim {
+    Port(PortId),
+    Mac([u8; 6]),
+    Ip(IpAddr),
+    Net(ipnet::IpNet),
+}
+
+impl Claim {
+    fn lost(&self, winner: &Child, kind: &str) -> String {
+        let (field, value) = match self {
+            Claim::Port(id) => ("port_id", id.to_string()),
+            Claim::Mac(mac) => ("mac", tuplenet_model::mac::Mac(*mac).to_string()),
+            Claim::Ip(ip) => ("ips", ip.to_string()),
+            Claim::Net(net) => ("nets", net.to_string()),
+        };
+        format!("{field}: {value} belongs to {kind} {}/{} already: change or delete one of the two", winner.0, winner.1)
+    }
+}
+
+fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<SwitchPort>, Relation<Reject>) {
+    // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC or addresses.
+    let by_ls = sources.lsp.index(|lsp| lsp.name.0.clone());
+    let here = by_ls.join(&datapaths.ls_present.index(|ls| ls.name.clone()), |_, lsp, ls| SwitchPort {
+        ls: ls.value.id,
+        flood: ls.value.flood,
+        lsp: lsp.clone(),
+    });
+    let claims = here.flat_map(|port| {
+        let value = &port.lsp.value;
+        let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
+        let claims: Vec<_> = [Claim::Port(value.port), Claim::Mac(value.mac)].into_iter().chain(ips).collect();
+        let (ls, lsp) = (port.ls, port.lsp.clone());
+        claims.into_iter().map(move |claim| (ls, claim, lsp.clone()))
+    });
+    let lost = contest(&claims, |(ls, claim, _)| (*ls, claim.clone()), |(_, _, lsp)| (lsp.created, lsp.name.clone()));
+    let ok = here
+        .index(|port| port.lsp.name.clone())
+        .antijoin(&lost.index(|((_, _, loser), _)| loser.name.clone()))
+        .named("switch_port");
+
+    let orphan = by_ls.antijoin(&datapaths.ls.index(|ls| ls.name.clone())).map(|lsp| Reject {
+        key: Key::Lsp(lsp.name.0.clone(), lsp.name.1.clone()).to_string(),
+        reason: format!("the switch ls/{0} does not exist or is set aside itself: mend or add it, or delete this port", lsp.name.0),
+    });
+    let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
+        key: Key::Lsp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
+        reason: claim.lost(&winner.name, "port"),
+    });
+    (ok, orphan.concat(&duplicate))
+}
+
+fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<RouterPort>, Relation<Reject>) {
+    // The same for routers, where a network rather than an address must be unique.
+    let by_lr = sources.lrp.index(|lrp| lrp.name.0.clone());
+    let here = by_lr.join(&datapaths.lr_present.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
+        lr: lr.value.id,
+        lrp: lrp.clone(),
+    });
+    let claims = here.flat_map(|port| {
+        let value = &port.lrp.value;
+        let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));
+        let claims: Vec<_> = std::iter::once(Claim::Port(value.port)).chain(nets).collect();
+        let (lr, lrp) = (port.lr, port.lrp.clone());
+        claims.into_iter().map(move |claim| (lr, claim, lrp.clone()))
+    });
+    let lost = contest(&claims, |(lr, claim, _)| (*lr, claim.clone()), |(_, _, lrp)| (lrp.created, lrp.name.clone()));
+    let ok = here
+        .index(|port| port.lrp.name.clone())
+        .antijoin(&lost.index(|((_, _, loser), _)| loser.name.clone()))
+        .named("router_port");
+
+    let orphan = by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(|lrp| Reject {
+        key: Key::Lrp(lrp.name.0.clone(), lrp.name.1.clone()).to_string(),
+        reason: format!("the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this port", lrp.name.0),
+    });
+    let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
+        key: Key::Lrp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
+        reason: claim.lost(&winner.name, "router port"),
+    });
+    (ok, orphan.concat(&duplicate))
+}
+
+/// Derives all of it.
+pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
+    let (switch_port, switch_rejects) = switch_ports(sources, datapaths);
+    let (router, router_rejects) = router_ports(sources, datapaths);
+    let by_name = switch_port.index(|port| port.lsp.name.clone());
+
+    // local(Port, OfPort) <- port(Port), hosted(Port, OfPort), OfPort > 0.
+    let hosted = sources.hosted.index(|h| h.lsp.clone());
+    let local = by_name
+        .join_flat(&hosted, |_, port, hosted| {
+            (hosted.ofport > 0).then(|| LocalPort { port: port.clone(), ofport: hosted.ofport })
+        })
+        .named("local");
+
+    // at(Port, Chassis) <- port(Port), binding(Port, Chassis), Chassis != us, not hosted(Port).
+    let me = sources.me.clone();
+    let elsewhere = sources.binding.filter(move |b| b.chassis != me);
+    let bound = by_name
+        .join_flat(&elsewhere.index(|b| b.lsp.clone()), |_, port, binding| {
+            port.lsp.value.peer.is_none().then(|| (port.clone(), binding.chassis.clone()))
+        })
+        .index(|(port, _)| port.lsp.name.clone())
+        .antijoin(&hosted);
+    // at(Port, Chassis) <- port(Port), link(Port, LRP), LRP in LR, lr(LR, chassis: Chassis), Chassis != us.
+    let me = sources.me.clone();
+    let pinned = datapaths.lr.flat_map(move |lr: &Lr| {
+        lr.value.chassis.clone().filter(|chassis| *chassis != me).map(|chassis| (lr.name.clone(), chassis))
+    });
+    let to_pinned = datapaths
+        .link
+        .index(|link: &LinkName| link.lrp.0.clone())
+        .join(&pinned.index(|(lr, _)| lr.clone()), |_, link, (_, chassis)| (link.lsp.clone(), chassis.clone()));
+    let pinned_at = by_name
+        .join(&to_pinned.index(|(lsp, _)| lsp.clone()), |_, port, (_, chassis)| (port.clone(), chassis.clone()));
+    let at = bound.concat(&pinned_at).named("at");
+
+    // endpoint(Chassis, Kind, Ip) <- chassis(Chassis, encap: (Kind, Ip)), tunnel(Kind); the first in the chassis' order.
+    let encaps = sources.chassis.flat_map(|c| {
+        let name = c.name.clone();
+        let encaps: Vec<_> = c.encaps.iter().copied().enumerate().collect();
+        encaps.into_iter().map(move |(rank, encap)| (name.clone(), rank, encap))
+    });
+    let endpoint = encaps
+        .index(|(_, _, encap)| encap.kind)
+        .semijoin(&sources.tunnel.index(|t| t.kind))
+        .min_by(|(chassis, _, _)| chassis.clone(), |(_, rank, _)| *rank)
+        .map(|(chassis, _, encap)| Endpoint { chassis: chassis.clone(), kind: encap.kind, ip: encap.ip })
+        .named("endpoint");
+
+    // remote(Port, Ip) <- at(Port, Chassis), endpoint(Chassis, _, Ip).
+    let endpoint_of = endpoint.index(|e| e.chassis.clone());
+    let remote = at
+        .index(|(_, chassis)| chassis.clone())
+        .join(&endpoint_of, |_, (port, _), endpoint| RemotePort { port: port.clone(), endpoint: endpoint.ip })
+        .named("remote");
+    let used = at.map(|(_, chassis)| chassis.clone()).distinct();
+    let endpoint = endpoint_of.semijoin(&used.index(Name::clone));
+
+    // link(Port, RouterPort) <- link(LSP, LRP), port(LSP), router_port(LRP).
+    let link = datapaths
+        .link
+        .index(|link: &LinkName| link.lsp.clone())
+        .join(&by_name, |_, link, port| (link.lrp.clone(), port.clone()))
+        .index(|(lrp, _)| lrp.clone())
+        .join(&router.index(|r| r.lrp.name.clone()), |_, (_, port), router| Link {
+            port: port.clone(),
+            router: router.clone(),
+        })
+        .named("router_link");
+
+    let located = local
+        .map(|l| l.port.clone())
+        .concat(&remote.map(|r| r.port.clone()))
+        .concat(&link.map(|l| l.port.clone()))
+        .named("located");
+    Ports { local, remote, link, router, located, endpoint, rejects: switch_rejects.concat(&router_rejects) }
+}

@@ -1,0 +1,118 @@
+//! The whole program: which rule module reads what, from the facts down to the results.
+
+use crate::{
+    change::Config,
+    claim::{self, Want},
+    datapath,
+    fact::{BindingFact, ChassisFact, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    flow::{BucketRow, FlowRow},
+    flows::{echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, tunnel},
+    output::Reject,
+    port,
+};
+use tuplenet_datalog::{Builder, Input, Output, Program};
+
+/// Where facts go in.
+pub struct Inputs {
+    pub ls: Input<Ls>,
+    pub lr: Input<Lr>,
+    pub lsp: Input<Lsp>,
+    pub lrp: Input<Lrp>,
+    pub lsr: Input<Lsr>,
+    pub chassis: Input<ChassisFact>,
+    pub binding: Input<BindingFact>,
+    pub interface: Input<InterfaceFact>,
+    pub tunnel: Input<TunnelFact>,
+}
+
+/// Where results come out.
+pub struct Outputs {
+    pub flows: Output<FlowRow>,
+    pub groups: Output<u32>,
+    pub buckets: Output<BucketRow>,
+    pub want: Output<Want>,
+    pub release: Output<BindingFact>,
+    pub rejects: Output<Reject>,
+    pub notices: Output<String>,
+}
+
+/// Flows that are there without any fact.
+pub fn fixed_flows() -> Vec<FlowRow> {
+    let mut flows = pipeline::pipeline();
+    flows.extend(neighbour::fixed());
+    flows.extend(router::fixed());
+    flows.push(flood::fixed());
+    flows
+}
+
+/// Builds it for a chassis.
+pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
+    let b = Builder::new();
+    let (in_ls, ls) = b.input::<Ls>("ls");
+    let (in_lr, lr) = b.input::<Lr>("lr");
+    let (in_lsp, lsp) = b.input::<Lsp>("lsp");
+    let (in_lrp, lrp) = b.input::<Lrp>("lrp");
+    let (in_lsr, lsr) = b.input::<Lsr>("lsr");
+    let (in_chassis, chassis) = b.input::<ChassisFact>("chassis");
+    let (in_binding, binding) = b.input::<BindingFact>("binding");
+    let (in_interface, interface) = b.input::<InterfaceFact>("interface");
+    let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
+
+    let claims = claim::derive(&config.chassis, &interface, &lsp, &binding);
+    let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).distinct();
+    let datapaths = datapath::derive(config, &ls, &lr, &lsp, &lrp, &hosted_ls);
+    let sources = port::Sources {
+        me: &config.chassis,
+        lsp: &lsp,
+        lrp: &lrp,
+        chassis: &chassis,
+        binding: &binding,
+        tunnel: &tunnel,
+        hosted: &claims.hosted,
+    };
+    let ports = port::derive(&sources, &datapaths);
+
+    let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
+    let buckets = flood::buckets(&ports.local, &ports.remote);
+    let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
+    let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
+    let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
+    let no_router = lsr_by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(route::without_router);
+    let flows = physical::flows(&ports.local, &ports.link)
+        .concat(&tunnel::flows(&tunnel, &ports.endpoint))
+        .concat(&l2::flows(&ports.local, &ports.remote, &ports.link))
+        .concat(&neighbour::flows(&ports.located, &ports.local))
+        .concat(&flood_flows)
+        .concat(&router::flows(&ports.link, &ports.router))
+        .concat(&echo::flows(&ports.router))
+        .concat(&route_flows)
+        .concat(&next_hop::flows(&ports.link, &ports.located));
+    let rejects = datapaths
+        .rejects
+        .concat(&ports.rejects)
+        .concat(&stray_routes)
+        .concat(&route::without_port(&lsr_present, &ports.router))
+        .concat(&no_router);
+
+    let inputs = Inputs {
+        ls: in_ls,
+        lr: in_lr,
+        lsp: in_lsp,
+        lrp: in_lrp,
+        lsr: in_lsr,
+        chassis: in_chassis,
+        binding: in_binding,
+        interface: in_interface,
+        tunnel: in_tunnel,
+    };
+    let outputs = Outputs {
+        flows: flows.output(),
+        groups: groups.output(),
+        buckets: buckets.output(),
+        want: claims.want.output(),
+        release: claims.release.output(),
+        rejects: rejects.output(),
+        notices: claims.notices.output(),
+    };
+    (b.build(), inputs, outputs)
+}

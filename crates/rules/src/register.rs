@@ -1,0 +1,68 @@
+//! What the pipeline keeps about a packet beside its headers: registers, flags, and their place in the tunnel's option.
+//!
+//! This is the only place that gives a register its meaning. Registers are no packet fields: a match on them costs
+//! nothing in a megaflow.
+//!
+//! | where | what |
+//! |---|---|
+//! | `metadata` | the datapath that the packet is in; the tunnel's VNI |
+//! | `xxreg0` (`reg0` for IPv4) | next hop, once routed |
+//! | `reg4` | source port, in this datapath |
+//! | `reg5` | destination port, in this datapath; [`FLOOD`] for all |
+//! | `reg6` | flags |
+//! | `reg7` | command id: the colour of a traced packet |
+//! | `xxreg2` (`reg8` for IPv4) | tunnel end point of the chassis that has the destination port; 0: it is here |
+
+use tuplenet_model::id::PortId;
+use tuplenet_openflow::field::{self, Field};
+
+/// The datapath.
+pub const DATAPATH: &Field = field::METADATA;
+/// Next hop of an IPv4 packet.
+pub const NEXT_HOP4: &Field = field::REG0;
+/// Next hop of an IPv6 packet.
+pub const NEXT_HOP6: &Field = field::XXREG0;
+/// Source port.
+pub const SRC_PORT: &Field = field::REG4;
+/// Destination port.
+pub const DST_PORT: &Field = field::REG5;
+/// Flags.
+pub const FLAGS: &Field = field::REG6;
+/// Command id.
+pub const COMMAND: &Field = field::REG7;
+/// Tunnel end point of the remote chassis, IPv4.
+pub const REMOTE4: &Field = field::REG8;
+/// Last word of the tunnel end point, IPv6: never 0 in a unicast address of a host, always 0 where it is IPv4.
+pub const REMOTE_LAST_WORD: &Field = field::REG11;
+/// Tunnel end point of the remote chassis, IPv6.
+pub const REMOTE6: &Field = field::XXREG2;
+
+/// Flag: an answer made here, which may leave by the port that it came from.
+pub const LOOPBACK: u32 = 1 << 0;
+/// Flag: came by a tunnel, so it does not leave by one before a router took it.
+pub const FROM_TUNNEL: u32 = 1 << 1;
+/// Flag: a copy for another chassis' members of a flood group.
+pub const FLOOD_COPY: u32 = 1 << 2;
+
+/// Destination port that stands for all ports of the switch.
+pub const FLOOD: u32 = PortId::FLOOD as u32;
+
+/// One 16-bit part of the tunnel's 8-byte option (`tun_metadata0`), by its lowest bit.
+pub mod option {
+    /// Source port.
+    pub const SRC_PORT: u16 = 48;
+    /// Destination port.
+    pub const DST_PORT: u16 = 32;
+    /// Flags.
+    pub const FLAGS: u16 = 16;
+    /// Command id.
+    pub const COMMAND: u16 = 0;
+    /// Width of each part, in bits.
+    pub const WIDTH: u16 = 16;
+    /// Geneve option class of ours (RFC 8926, section 3.5).
+    pub const CLASS: u16 = 0xffee;
+    /// Geneve option type.
+    pub const TYPE: u8 = 0x80;
+    /// Length of the option's value, in bytes.
+    pub const LEN: u8 = 8;
+}

@@ -1,0 +1,75 @@
+//! `docs/pipeline.md` is made from the tables in the code. This test fails when they differ; to write it anew:
+//! `UPDATE_DOCS=1 cargo test -p tuplenet-rules --test docs`.
+
+use std::{fmt::Write, path::Path};
+use tuplenet_rules::{cookie::Rule, register, stage};
+
+fn pipeline() -> String {
+    let mut page = String::from(
+        "# The pipeline\n\n\
+         <!-- Made from crates/rules/src/{stage,register,cookie}.rs by the test `docs`; change it there. -->\n\n\
+         What `ovs-ofctl -O OpenFlow15 dump-flows br-int` shows, explained: the tables, the registers, the cookies.\n\n\
+         ## Tables\n\n\
+         A packet enters at table 0. *Else* is where it goes when a table has nothing to say about it; without an entry \
+         it is dropped, or the table's own flows say where it goes.\n\n\
+         | table | stage | what happens | else |\n|---|---|---|---|\n",
+    );
+    for stage in stage::ALL {
+        let next = stage.next.map_or(String::new(), |next| next.to_string());
+        let _ = writeln!(page, "| {} | `{}` | {} | {next} |", stage.table, stage.name, stage.about.trim());
+    }
+    page.push_str(
+        "\n### Table 201, for other software\n\n\
+         Every packet of a switch passes table 201 right after it entered. The one flow there that is ours has priority 0 and sends it on. \
+         Flows of other software with a higher priority are left alone; they return a packet with `resubmit(,11)`.\n\n\
+         ## Registers\n\n| field | meaning |\n|---|---|\n",
+    );
+    let registers = [
+        (register::DATAPATH, "id of the datapath that the packet is in; the tunnel's VNI"),
+        (register::NEXT_HOP6, "next hop of an IPv6 packet, once routed (IPv4: `reg0`)"),
+        (register::SRC_PORT, "source port id, in this datapath"),
+        (register::DST_PORT, "destination port id, in this datapath; 0xffff for all"),
+        (register::FLAGS, "flags, below"),
+        (register::COMMAND, "command id: the colour of a traced packet"),
+        (register::REMOTE6, "tunnel end point of the chassis that has the destination port (IPv4: `reg8`); 0: it is here"),
+    ];
+    for (field, meaning) in registers {
+        let _ = writeln!(page, "| `{}` | {meaning} |", field.name);
+    }
+    page.push_str("\n| flag | meaning |\n|---|---|\n");
+    let flags = [
+        (register::LOOPBACK, "an answer made here, which may leave by the port that it came from"),
+        (register::FROM_TUNNEL, "came by a tunnel, so it does not leave by one before a router took it"),
+        (register::FLOOD_COPY, "a copy for another chassis' members of a flood group"),
+    ];
+    for (flag, meaning) in flags {
+        let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");
+    }
+    let _ = write!(
+        page,
+        "\n## Geneve option\n\n\
+         Class `{:#06x}`, type `{:#04x}`, {} bytes, in `tun_metadata0`: source port, destination port, flags, command id, 16 bits each. \
+         The VNI is the datapath's id.\n\n\
+         ## Cookies\n\n\
+         `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, or a hash of a name.\n\n\
+         | rule | name | what its flows do |\n|---|---|---|\n",
+        register::option::CLASS,
+        register::option::TYPE,
+        register::option::LEN
+    );
+    for rule in Rule::ALL {
+        let _ = writeln!(page, "| {} | `{}` | {} |", *rule as u8, rule.name(), rule.about().trim());
+    }
+    page
+}
+
+#[test]
+fn the_page_about_the_pipeline_is_true() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pipeline.md");
+    let page = pipeline();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("docs/ can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, page, "docs/pipeline.md is out of date: UPDATE_DOCS=1 cargo test -p tuplenet-rules --test docs");
+}

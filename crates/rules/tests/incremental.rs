@@ -1,0 +1,49 @@
+//! However facts come, the result is that of the facts: each step's changes add up to it, and an engine that is told the final facts in
+//! one go agrees with one that lived through everything.
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tuplenet_rules::{Change, Engine};
+
+fn rejects(engine: &Engine) -> Vec<String> {
+    engine.rejected().map(ToString::to_string).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_gives_what_its_facts_give(
+        batches in proptest::collection::vec(proptest::collection::vec(change(), 1..6), 1..16)
+    ) {
+        let mut lived = engine();
+        let mut switch = Switch::default();
+        let mut facts: BTreeMap<String, Change> = BTreeMap::new();
+        for batch in batches {
+            let batch: Vec<Change> = batch.into_iter().flatten().collect();
+            for change in &batch {
+                facts.insert(subject(change), change.clone());
+            }
+            switch.apply(&lived.apply(batch));
+            prop_assert_eq!(&switch, &Switch::of(&lived));
+
+            let mut told = engine();
+            told.apply(facts.values().cloned());
+            prop_assert_eq!(Switch::of(&told), Switch::of(&lived));
+            prop_assert_eq!(rejects(&told), rejects(&lived));
+        }
+    }
+}
+
+#[test]
+fn telling_facts_again_changes_nothing() {
+    let mut engine = engine();
+    engine.apply(two_hosts());
+    let before = engine.counters().rows_touched;
+    let output = engine.apply(two_hosts());
+    assert!(output.flows.is_empty() && output.groups.is_empty() && output.claims.is_empty(), "{output:?}");
+    assert_eq!(engine.counters().rows_touched, before);
+}

@@ -1,0 +1,388 @@
+//! The rules against an evaluator that is too simple to be wrong: nested loops over all facts, every time, in the words of
+//! the rules' Datalog forms. Both are asked which statements hold; the engine's are read off its flows.
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+use tuplenet_model::{entity::*, key::Key, name::Name, object::Object};
+use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
+use tuplenet_rules::{
+    Change, Engine, LocalInterface,
+    cookie::{Cookie, Rule},
+    register,
+};
+
+/// All facts of a network, and nothing clever.
+#[derive(Default)]
+struct Plain {
+    ls: Vec<(Name, LogicalSwitch, i64)>,
+    lr: Vec<(Name, LogicalRouter, i64)>,
+    lsp: Vec<(Name, Name, SwitchPort, i64)>,
+    lrp: Vec<(Name, Name, RouterPort, i64)>,
+    lsr: Vec<(Name, Name, StaticRoute, i64)>,
+    chassis: Vec<(Name, Chassis)>,
+    binding: Vec<(Name, Name, Binding)>,
+    interface: Vec<(u128, LocalInterface)>,
+    tunnel: bool,
+}
+
+impl Plain {
+    fn read<'a>(facts: impl Iterator<Item = &'a Change>) -> Self {
+        let mut all = Plain::default();
+        for fact in facts {
+            match fact {
+                Change::Interface { id, interface: Some(i) } => all.interface.push((*id, i.clone())),
+                Change::Tunnel { ofport, .. } => all.tunnel = ofport.is_some(),
+                Change::Object { path, value: Some(value), create_revision: made } => {
+                    let Ok(Some(key)) = Key::parse(path) else { continue };
+                    let Ok(object) = Object::parse(&key, value) else { continue };
+                    match (key, object) {
+                        (Key::Ls(n), Object::Ls(o)) => all.ls.push((n, o, *made)),
+                        (Key::Lr(n), Object::Lr(o)) => all.lr.push((n, o, *made)),
+                        (Key::Lsp(p, n), Object::Lsp(o)) => all.lsp.push((p, n, o, *made)),
+                        (Key::Lrp(p, n), Object::Lrp(o)) => all.lrp.push((p, n, o, *made)),
+                        (Key::Lsr(p, n), Object::Lsr(o)) => all.lsr.push((p, n, o, *made)),
+                        (Key::Chassis(n), Object::Chassis(o)) => all.chassis.push((n, o)),
+                        (Key::Binding(p, n), Object::Binding(o)) => all.binding.push((p, n, o)),
+                        _ => unreachable!("an object of another kind than its key"),
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Nobody older has that datapath id.
+    fn id_ok(&self, key: &Key, id: u32, made: i64) -> bool {
+        let ls = self.ls.iter().map(|(n, o, m)| (Key::Ls(n.clone()), o.id.get(), *m));
+        let lr = self.lr.iter().map(|(n, o, m)| (Key::Lr(n.clone()), o.id.get(), *m));
+        ls.chain(lr).all(|(k, i, m)| i != id || (m, k) >= (made, key.clone()))
+    }
+
+    fn valid_ls(&self, name: &Name) -> Option<&LogicalSwitch> {
+        let (_, ls, made) = self.ls.iter().find(|(n, ..)| n == name)?;
+        self.id_ok(&Key::Ls(name.clone()), ls.id.get(), *made).then_some(ls)
+    }
+
+    fn valid_lr(&self, name: &Name) -> Option<&LogicalRouter> {
+        let (_, lr, made) = self.lr.iter().find(|(n, ..)| n == name)?;
+        self.id_ok(&Key::Lr(name.clone()), lr.id.get(), *made).then_some(lr)
+    }
+
+    /// (switch, switch port, router, router port) where each names the other.
+    fn links(&self) -> Vec<(&Name, &Name, &Name, &Name)> {
+        let mut links = Vec::new();
+        for (ls, lsp, port, _) in &self.lsp {
+            for (lr, lrp, other, _) in &self.lrp {
+                if port.peer.as_ref().is_some_and(|p| p.lr == *lr && p.lrp == *lrp)
+                    && other.peer.as_ref().is_some_and(|p| p.ls == *ls && p.lsp == *lsp)
+                {
+                    links.push((ls, lsp, lr, lrp));
+                }
+            }
+        }
+        links
+    }
+
+    fn is_here(&self, lr: &Name) -> bool {
+        self.valid_lr(lr).is_some_and(|lr| lr.chassis.as_ref().is_none_or(|c| c.as_str() == ME))
+    }
+
+    /// Interfaces that name exactly one port, each port by its first interface: (switch, port, interface).
+    fn candidates(&self) -> Vec<(&Name, &Name, &(u128, LocalInterface))> {
+        let named = |i: &LocalInterface| -> Vec<_> {
+            let ports = self.lsp.iter().filter(|(ls, lsp, port, _)| {
+                port.peer.is_none() && (i.iface_id == lsp.as_str() || i.iface_id == format!("{ls}/{lsp}"))
+            });
+            ports.map(|(ls, lsp, ..)| (ls, lsp)).collect()
+        };
+        let mut all: Vec<_> = Vec::new();
+        for entry in &self.interface {
+            if let [(ls, lsp)] = named(&entry.1)[..] {
+                all.push((ls, lsp, entry));
+            }
+        }
+        let first = all.clone();
+        all.retain(|(ls, lsp, (id, i))| {
+            first.iter().all(|(l, p, (j, k))| (l, p) != (ls, lsp) || (&k.name, j) >= (&i.name, id))
+        });
+        all
+    }
+
+    /// (switch, port, ofport)
+    fn hosted(&self) -> Vec<(&Name, &Name, u32)> {
+        let mut hosted = Vec::new();
+        for (ls, lsp, (_, interface)) in self.candidates() {
+            let mark = interface.claim.as_ref().filter(|c| c.lsp == format!("{ls}/{lsp}"));
+            let binding = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| b);
+            let lost = matches!((mark, binding), (Some(m), Some(b)) if b.chassis.as_str() != ME && b.generation > m.generation);
+            if !lost {
+                hosted.push((ls, lsp, interface.ofport));
+            }
+        }
+        hosted
+    }
+
+    /// Names of the switches and routers that local ports can reach, as "ls x" and "lr x".
+    fn present(&self) -> BTreeSet<String> {
+        let mut present: BTreeSet<String> = self.hosted().iter().map(|(ls, ..)| format!("ls {ls}")).collect();
+        let pinned = self.lr.iter().filter(|(n, o, _)| o.chassis.as_ref().is_some_and(|c| c.as_str() == ME) && self.is_here(n));
+        present.extend(pinned.map(|(n, ..)| format!("lr {n}")));
+        loop {
+            let before = present.len();
+            for (ls, _, lr, _) in self.links() {
+                if self.is_here(lr) && (present.contains(&format!("ls {ls}")) || present.contains(&format!("lr {lr}"))) {
+                    present.insert(format!("ls {ls}"));
+                    present.insert(format!("lr {lr}"));
+                }
+            }
+            if present.len() == before {
+                return present;
+            }
+        }
+    }
+
+    /// The port is of a present, valid switch, and nobody older in it has its id, MAC or one of its addresses.
+    fn port(&self, present: &BTreeSet<String>, ls: &Name, lsp: &Name) -> Option<(u32, &SwitchPort)> {
+        let id = self.valid_ls(ls).filter(|_| present.contains(&format!("ls {ls}")))?.id.get();
+        let (_, _, port, made) = self.lsp.iter().find(|(l, p, ..)| l == ls && p == lsp)?;
+        let rival = |(l, p, other, m): &&(Name, Name, SwitchPort, i64)| {
+            let same = other.port_id == port.port_id || other.mac == port.mac || other.ips.iter().any(|ip| port.ips.contains(ip));
+            l == ls && p != lsp && same && (*m, p) < (*made, lsp)
+        };
+        self.lsp.iter().find(rival).is_none().then_some((id, port))
+    }
+
+    fn router_port(&self, present: &BTreeSet<String>, lr: &Name, lrp: &Name) -> Option<(u32, &RouterPort)> {
+        let id = self.valid_lr(lr).filter(|_| present.contains(&format!("lr {lr}")))?.id.get();
+        let (_, _, port, made) = self.lrp.iter().find(|(l, p, ..)| l == lr && p == lrp)?;
+        let rival = |(l, p, other, m): &&(Name, Name, RouterPort, i64)| {
+            let same_net = other.nets.iter().any(|a| port.nets.iter().any(|b| a.trunc() == b.trunc()));
+            l == lr && p != lrp && (other.port_id == port.port_id || same_net) && (*m, p) < (*made, lrp)
+        };
+        self.lrp.iter().find(rival).is_none().then_some((id, port))
+    }
+
+    fn endpoint(&self, chassis: &Name) -> Option<IpAddr> {
+        let (_, chassis) = self.chassis.iter().find(|(n, _)| n == chassis)?;
+        chassis.encaps.iter().find(|e| self.tunnel && e.kind == EncapKind::Geneve).map(|e| e.ip)
+    }
+
+    fn statements(&self) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        let present = self.present();
+        let hosted = self.hosted();
+        let links = self.links();
+        for (ls, lsp, ..) in &self.lsp {
+            let Some((id, port)) = self.port(&present, ls, lsp) else { continue };
+            let number = port.port_id.get();
+            let local = hosted.iter().find(|(l, p, _)| l == &ls && p == &lsp);
+            let link = links.iter().find(|(l, p, ..)| l == &ls && p == &lsp);
+            let mut located = false;
+            if let Some((.., ofport)) = local
+                && *ofport > 0
+            {
+                all.insert(format!("in {ofport}: {id} {number}"));
+                all.insert(format!("out {id} {number}: {ofport}"));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                located = true;
+            }
+            if let Some((_, _, lr, lrp)) = link
+                && let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
+            {
+                all.insert(format!("link {id} {number}: {lr_id} {}", router.port_id));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                located = true;
+            }
+            let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
+            let bound = bound.filter(|_| local.is_none() && port.peer.is_none());
+            let pinned = link.and_then(|(_, _, lr, _)| self.valid_lr(lr)?.chassis.as_ref());
+            for chassis in bound.into_iter().chain(pinned).filter(|c| c.as_str() != ME) {
+                if let Some(ip) = self.endpoint(chassis) {
+                    all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac));
+                    located = true;
+                }
+            }
+            if !located {
+                continue;
+            }
+            for ip in &port.ips {
+                all.insert(format!("neighbour {id} {ip}: {}", port.mac));
+                for (_, _, lr, lrp) in links.iter().filter(|(l, s, ..)| l == &ls && self.port(&present, l, s).is_some()) {
+                    if let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
+                        && router.nets.iter().any(|net| net.contains(ip))
+                    {
+                        all.insert(format!("hop {lr_id} {} {ip}: {}", router.port_id, port.mac));
+                    }
+                }
+            }
+        }
+        for (lr, lrp, ..) in &self.lrp {
+            let Some((id, port)) = self.router_port(&present, lr, lrp) else { continue };
+            for net in &port.nets {
+                all.insert(format!("echo {id} {}", net.addr()));
+            }
+            let linked = links.iter().any(|(ls, lsp, r, p)| r == &lr && p == &lrp && self.port(&present, ls, lsp).is_some());
+            if !linked {
+                continue;
+            }
+            for net in &port.nets {
+                all.insert(format!("route {id} {}: {} connected", net.trunc(), port.port_id));
+            }
+        }
+        // Of several routes to one prefix the oldest that works.
+        let mut routes: BTreeMap<_, _> = BTreeMap::new();
+        for (lr, name, route, made) in &self.lsr {
+            let Some((id, port)) = self.router_port(&present, lr, &route.outport) else { continue };
+            let linked = links.iter().any(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
+            let near = port.nets.iter().any(|n| n.contains(&route.next_hop) && n.addr() != route.next_hop);
+            if linked && near {
+                let said = format!("route {id} {}: {} via {}", route.prefix, port.port_id, route.next_hop);
+                let best = routes.entry((id, route.prefix)).or_insert_with(|| ((*made, name), said.clone()));
+                if (*made, name) < best.0 {
+                    *best = ((*made, name), said);
+                }
+            }
+        }
+        all.extend(routes.into_values().map(|(_, said)| said));
+        all
+    }
+}
+
+fn number(matching: &Match, f: &'static Field) -> u64 {
+    matching.get(f).and_then(|m| m.value.to_u64()).unwrap_or_default()
+}
+
+fn shown(matching: &Match, fields: &[&'static Field]) -> IpAddr {
+    let found = fields.iter().find_map(|f| matching.get(f)).expect("an address is matched");
+    address(found.value.as_bytes())
+}
+
+fn address(bytes: &[u8]) -> IpAddr {
+    match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).expect("4 bytes")),
+        16 => IpAddr::from(<[u8; 16]>::try_from(bytes).expect("16 bytes")),
+        n => panic!("an address of {n} bytes"),
+    }
+}
+
+fn mac(bytes: &[u8]) -> tuplenet_model::mac::Mac {
+    tuplenet_model::mac::Mac(bytes.try_into().expect("6 bytes"))
+}
+
+fn set_value(flow: &Flow, wanted: &'static Field) -> Option<Vec<u8>> {
+    let Some(Instruction::ApplyActions(actions)) = flow.instructions.first() else { return None };
+    actions.iter().find_map(|a| match a {
+        Action::SetField(set) if set.field().name == wanted.name => Some(set.value().as_bytes().to_vec()),
+        _ => None,
+    })
+}
+
+fn set_number(flow: &Flow, wanted: &'static Field) -> u64 {
+    let bytes = set_value(flow, wanted).expect("the field is set");
+    bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
+}
+
+/// What a flow states, in the words of [`Plain::statements`]. Flows that follow from others' facts (loopback, drops) state nothing.
+fn statement(flow: &Flow) -> Option<String> {
+    let m = &flow.matching;
+    let dp = number(m, register::DATAPATH);
+    Some(match Cookie::decode(flow.cookie)?.rule {
+        Rule::LocalPort => {
+            format!("in {}: {} {}", number(m, field::IN_PORT), set_number(flow, register::DATAPATH), set_number(flow, register::SRC_PORT))
+        }
+        Rule::Pushout => {
+            let Some(Instruction::ApplyActions(actions)) = flow.instructions.first() else { return None };
+            let port = actions.iter().find_map(|a| if let Action::Output { port, .. } = a { Some(*port) } else { None });
+            format!("out {dp} {}: {}", number(m, register::DST_PORT), port.expect("an output"))
+        }
+        Rule::L2 => {
+            let place = set_value(flow, register::REMOTE4).map_or("here".into(), |ip| format!("at {}", address(&ip)));
+            let eth = mac(m.get(field::ETH_DST).expect("a MAC").value.as_bytes());
+            format!("l2 {dp} {eth}: {} {place}", set_number(flow, register::DST_PORT))
+        }
+        Rule::Arp | Rule::Nd => {
+            let eth = mac(&set_value(flow, field::ETH_SRC).expect("a MAC"));
+            format!("neighbour {dp} {}: {eth}", shown(m, &[field::ARP_TPA, field::ND_TARGET]))
+        }
+        Rule::ToRouter => {
+            let (lr, lrp) = (set_number(flow, register::DATAPATH), set_number(flow, register::SRC_PORT));
+            format!("link {dp} {}: {lr} {lrp}", number(m, register::DST_PORT))
+        }
+        Rule::NextHop => {
+            let hop = shown(m, &[register::NEXT_HOP6, register::NEXT_HOP4]);
+            let eth = mac(&set_value(flow, field::ETH_DST).expect("a MAC"));
+            format!("hop {dp} {} {hop}: {eth}", number(m, register::DST_PORT))
+        }
+        Rule::Echo => format!("echo {dp} {}", shown(m, &[field::IPV4_DST, field::IPV6_DST])),
+        rule @ (Rule::Connected | Rule::Static) => {
+            let prefix = match m.get(field::IPV4_DST).or_else(|| m.get(field::IPV6_DST)) {
+                Some(found) => {
+                    let ip = address(found.value.as_bytes());
+                    let all = found.value.as_bytes().len() as u32 * 8;
+                    let len = found.mask.map_or(all, |mask| mask.as_bytes().iter().map(|b| b.count_ones()).sum());
+                    format!("{ip}/{len}")
+                }
+                None if number(m, field::ETH_TYPE) == 0x800 => "0.0.0.0/0".into(),
+                None => "::/0".into(),
+            };
+            let port = set_number(flow, register::DST_PORT);
+            let hop = set_value(flow, register::NEXT_HOP4).or_else(|| set_value(flow, register::NEXT_HOP6));
+            match (rule, hop) {
+                (Rule::Static, Some(hop)) => format!("route {dp} {prefix}: {port} via {}", address(&hop)),
+                _ => format!("route {dp} {prefix}: {port} connected"),
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn engine_statements(engine: &Engine) -> BTreeSet<String> {
+    engine.flows().filter_map(|flow| statement(&flow)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_say_what_plain_loops_say(
+        batches in proptest::collection::vec(proptest::collection::vec(change(), 1..12), 1..10)
+    ) {
+        let mut engine = engine();
+        let mut facts: BTreeMap<String, Change> = BTreeMap::new();
+        for batch in batches {
+            let batch: Vec<Change> = batch.into_iter().flatten().collect();
+            for change in &batch {
+                facts.insert(subject(change), change.clone());
+            }
+            engine.apply(batch);
+            prop_assert_eq!(engine_statements(&engine), Plain::read(facts.values()).statements());
+        }
+    }
+}
+
+#[test]
+fn two_hosts_state_what_one_expects() {
+    let mut engine = engine();
+    engine.apply(two_hosts());
+    let said = engine_statements(&engine);
+    for expected in [
+        "in 11: 1 1",
+        "out 1 1: 11",
+        "l2 1 f2:01:0a:01:00:02: 2 at 192.0.2.2",
+        "neighbour 2 10.2.0.2: f2:01:0a:02:00:02",
+        "neighbour 1 fd00:1::fffe: f2:01:0a:01:00:fe",
+        "hop 3 2 fd00:2::2: f2:01:0a:02:00:02",
+        "echo 3 10.1.0.254",
+        "route 3 10.2.0.0/16: 2 connected",
+    ] {
+        assert!(said.contains(expected), "{expected} is not among {said:#?}");
+    }
+    assert_eq!(said, Plain::read(two_hosts().iter()).statements());
+}
