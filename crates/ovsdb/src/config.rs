@@ -1,7 +1,7 @@
 //! Where to connect, what to watch, and how patient to be.
 
 use crate::error::TargetError;
-use crate::operation::Condition;
+use crate::value::Condition;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

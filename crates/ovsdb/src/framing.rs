@@ -29,12 +29,24 @@ pub(crate) struct Framer {
     in_string: bool,
     escaped: bool,
     max: usize,
+    /// Bytes looked at, to prove that it is each one once.
+    #[cfg(test)]
+    looked: usize,
 }
 
 impl Framer {
     /// Accepts messages of at most `max` bytes.
     pub(crate) fn new(max: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, depth: 0, in_string: false, escaped: false, max }
+        Self {
+            buffer: BytesMut::new(),
+            scanned: 0,
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            max,
+            #[cfg(test)]
+            looked: 0,
+        }
     }
 
     /// The next whole object, or `None` until more bytes come.
@@ -82,6 +94,10 @@ impl Framer {
             }
         }
         let length = end.unwrap_or(self.buffer.len());
+        #[cfg(test)]
+        {
+            self.looked += length - self.scanned;
+        }
         if length > self.max {
             return Err(FramingError::TooLong(self.max));
         }
@@ -140,6 +156,21 @@ mod tests {
             framer.buffer.extend_from_slice(&bytes);
             while let Ok(Some(_)) = framer.next() {}
         }
+    }
+
+    #[test]
+    fn looks_at_every_byte_once() {
+        let message = format!("{{\"a\":[{}\"end\"]}}", "\"[ some text \\\" \",".repeat(50_000));
+        let mut framer = Framer::new(usize::MAX);
+        let mut found = 0;
+        for chunk in message.repeat(3).as_bytes().chunks(1000) {
+            framer.buffer.extend_from_slice(chunk);
+            while let Some(frame) = framer.next().unwrap() {
+                assert_eq!(frame, message);
+                found += 1;
+            }
+        }
+        assert_eq!((found, framer.looked), (3, 3 * message.len()));
     }
 
     #[test]

@@ -22,13 +22,15 @@ mod supervisor;
 mod tls;
 pub mod update;
 pub mod uuid;
+pub mod value;
 mod wire;
 
 pub use config::{Config, MonitorMethod, TableMonitor, Target, TlsFiles};
 pub use datum::{Atom, Datum};
 pub use error::{TargetError, TransactError};
-pub use operation::{Condition, Function, Mutator, OpResult, Operation, Value};
+pub use operation::{OpResult, Operation};
 pub use row::Row;
 pub use supervisor::{Client, connect};
 pub use update::{Change, Event, RowUpdate, Update};
 pub use uuid::Uuid;
+pub use value::{Condition, Function, Mutator, Value};

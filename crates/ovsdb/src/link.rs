@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 /// More than this unsent, and no new request is taken up.
 const OUT_SOFT_LIMIT: usize = 1 << 20;
 /// More than this unsent, and the server is taken for dead: it asks for echoes and reads no answers.
-const OUT_HARD_LIMIT: usize = 64 << 20;
+const OUT_HARD_LIMIT: usize = 16 << 20;
 /// How much room to offer a read.
 const READ_SIZE: usize = 64 << 10;
 
@@ -87,13 +87,14 @@ impl Link {
 
     /// Queues a message; [`Link::next`] sends it.
     pub(crate) fn send(&mut self, message: &serde_json::Value) -> Result<(), LinkError> {
-        self.out.extend_from_slice(message.to_string().as_bytes());
+        // Looked at before adding: one large transaction is no sign of a server that does not read.
         if self.out.len() > OUT_HARD_LIMIT {
             return Err(LinkError::Io(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the server does not read what is sent to it",
             )));
         }
+        self.out.extend_from_slice(message.to_string().as_bytes());
         Ok(())
     }
 

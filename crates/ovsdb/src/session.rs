@@ -143,7 +143,14 @@ impl<'a> Session<'a> {
         }
         let mut params = vec![json!(self.config.database)];
         for operation in &request.operations {
-            params.push(serde_json::to_value(operation)?);
+            match serde_json::to_value(operation) {
+                Ok(operation) => params.push(operation),
+                Err(error) => {
+                    let why = format!("{} cannot be written as JSON: {error}", operation.describe());
+                    request.answer(Err(TransactError::Reply { why }));
+                    return Ok(());
+                }
+            }
         }
         let id = self.request("transact", params.into())?;
         self.outstanding.insert(id, request);

@@ -50,9 +50,9 @@ pub struct OpenVSwitch {
     pub datapath_types: BTreeSet<Arc<str>>,
     /// What [`Interface::kind`] may be, as this build reports it.
     pub iface_types: BTreeSet<Arc<str>>,
-    /// Version of ovs-vswitchd, for example `3.1.0`.
+    /// Version of Open vSwitch, for example `3.1.0`. Written by its start script, not by ovs-vswitchd: may be unset.
     pub ovs_version: Optional,
-    /// Version of the schema, for example `8.3.1`.
+    /// Version of the schema, for example `8.3.1`. Written by the start script, too.
     pub db_version: Optional,
     /// Clients add 1 to it with a change that they want to see carried out ...
     pub next_cfg: i64,

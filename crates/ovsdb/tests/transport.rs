@@ -1,0 +1,103 @@
+//! The ways to reach a server: TCP, TLS, and none.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Dir, Server, User, config, run};
+use std::path::Path;
+use std::process::Command;
+use tuplenet_ovsdb::{Config, Target, TlsFiles};
+
+#[tokio::test]
+async fn tcp() {
+    let server = Server::start_with(&["--remote=ptcp:0:127.0.0.1".into()]);
+    let target: Target = format!("tcp:127.0.0.1:{}", server.port()).parse().unwrap();
+    let mut user = User::new(config(target.clone()));
+    user.up().await;
+    user.init().await;
+    user.update().await;
+    drop(server);
+    assert!(user.down().await.starts_with(&format!("OVSDB server {target}: ")));
+    let why = user.down().await;
+    assert!(why.contains("nobody listens there"), "{why}");
+}
+
+/// Keys and certificates as `ovs-pki` makes them, which is what users of Open vSwitch have.
+fn certify(dir: &Path) {
+    let pki = format!("--dir={}", dir.join("pki").display());
+    let log = format!("--log={}", dir.join("pki.log").display());
+    run(Command::new("ovs-pki").args([&pki, &log, "--force", "init"]).current_dir(dir));
+    run(Command::new("ovs-pki").args([&pki, &log, "req+sign", "server", "switch"]).current_dir(dir));
+    run(Command::new("ovs-pki").args([&pki, &log, "req+sign", "client", "switch"]).current_dir(dir));
+}
+
+fn files(dir: &Path, name: &str) -> TlsFiles {
+    TlsFiles {
+        private_key: dir.join(format!("{name}-privkey.pem")),
+        certificate: dir.join(format!("{name}-cert.pem")),
+        ca_certificate: dir.join("pki/switchca/cacert.pem"),
+        verify_host: false,
+    }
+}
+
+#[tokio::test]
+async fn tls() {
+    let dir = Dir::new();
+    certify(&dir.0);
+    let of_server = files(&dir.0, "server");
+    let server = Server::start_with(&[
+        "--remote=pssl:0:127.0.0.1".into(),
+        format!("--private-key={}", of_server.private_key.display()),
+        format!("--certificate={}", of_server.certificate.display()),
+        format!("--ca-cert={}", of_server.ca_certificate.display()),
+    ]);
+    let target: Target = format!("ssl:127.0.0.1:{}", server.port()).parse().unwrap();
+    let with = |tls: TlsFiles| Config { tls: Some(tls), ..config(target.clone()) };
+    let good = files(&dir.0, "client");
+
+    let mut user = User::new(with(good.clone()));
+    user.up().await;
+    user.init().await;
+    user.add_bridge("br0").await;
+    // More than fits in one record, both ways.
+    user.add_ports("br0", &(0..500).map(|i| format!("vm{i}")).collect::<Vec<_>>()).await;
+    user.drain();
+    let mut fresh = User::new(with(good.clone()));
+    assert_eq!(fresh.up().await.1.interfaces.len(), 500);
+    assert_eq!(fresh.mirror, user.mirror);
+
+    // The certificate is not made out for 127.0.0.1: only who asks for that minds.
+    let why = User::new(with(TlsFiles { verify_host: true, ..good.clone() })).down().await;
+    assert!(why.contains("TLS failed") && why.contains("not valid for name"), "{why}");
+    // Of another CA.
+    let other = Dir::new();
+    certify(&other.0);
+    let why = User::new(with(TlsFiles { ca_certificate: other.file("pki/switchca/cacert.pem"), ..good.clone() }))
+        .down()
+        .await;
+    assert!(why.contains("TLS failed: invalid peer certificate"), "{why}");
+    let why = User::new(with(TlsFiles { ca_certificate: good.ca_certificate.clone(), ..files(&other.0, "client") }))
+        .down()
+        .await;
+    assert!(why.contains("OVSDB server ssl:127.0.0.1"), "{why}");
+    // Without files, with unreadable ones, with ones that hold something else.
+    let why = User::new(config(target.clone())).down().await;
+    assert!(why.contains("TLS needs a private key"), "{why}");
+    let why = User::new(with(TlsFiles { private_key: dir.file("absent.pem"), ..good.clone() })).down().await;
+    assert!(why.contains("absent.pem"), "{why}");
+    let why = User::new(with(TlsFiles { certificate: good.private_key.clone(), ..good.clone() })).down().await;
+    assert!(why.contains("holds no certificate"), "{why}");
+    // None of that hurt the good one.
+    user.add_bridge("br1").await;
+}
+
+#[tokio::test]
+async fn tls_to_a_server_without() {
+    let dir = Dir::new();
+    certify(&dir.0);
+    let server = Server::start_with(&["--remote=ptcp:0:127.0.0.1".into()]);
+    let target: Target = format!("ssl:127.0.0.1:{}", server.port()).parse().unwrap();
+    let why = User::new(Config { tls: Some(files(&dir.0, "client")), ..config(target) }).down().await;
+    assert!(why.contains("TLS failed"), "{why}");
+}
