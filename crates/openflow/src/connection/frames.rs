@@ -8,6 +8,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::message::Header;
 use crate::message::header::HEADER_LEN;
 
+/// Wire versions up to here are taken for OpenFlow; 6 is the highest that there is. What follows the hello is checked by its
+/// readers.
+const MAX_VERSION: u8 = 15;
+
 /// Room for the longest message.
 const CHUNK: usize = 64 * 1024;
 
@@ -44,9 +48,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     fn cut(&mut self) -> io::Result<Option<(Header, Bytes)>> {
         let Some(header) = Header::peek(&self.buf) else { return Ok(None) };
         let len = usize::from(header.length);
-        if len < HEADER_LEN {
-            let why = format!("a message says it is {len} bytes long: this is not OpenFlow");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        // Without this, whatever else listens there would be waited for until it has sent a "whole message".
+        if len < HEADER_LEN || !(1..=MAX_VERSION).contains(&header.version) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the other end does not speak OpenFlow"));
         }
         if self.buf.len() < len {
             return Ok(None);
@@ -80,7 +84,9 @@ mod tests {
 
     #[test]
     fn what_is_no_openflow_and_what_ends_early_are_errors() {
-        assert!(block(FrameReader::new(&b"HTTP/1.1"[..]).next()).unwrap_err().to_string().contains("ended inside"));
+        assert!(
+            block(FrameReader::new(&b"HTTP/1.1"[..]).next()).unwrap_err().to_string().contains("not speak OpenFlow")
+        );
         assert!(block(FrameReader::new(&[6u8, 0, 0, 7, 0, 0, 0, 0][..]).next()).is_err());
         assert!(block(FrameReader::new(&[6u8, 0, 0][..]).next()).is_err());
     }

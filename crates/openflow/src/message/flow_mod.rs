@@ -73,16 +73,6 @@ impl fmt::Display for FlowModCommand {
     }
 }
 
-/// `OFPFF_*`: [`Flow::flags`].
-#[allow(missing_docs)] // As in the standard.
-pub mod flow_flags {
-    pub const SEND_FLOW_REM: u16 = 1;
-    pub const CHECK_OVERLAP: u16 = 2;
-    pub const RESET_COUNTS: u16 = 4;
-    pub const NO_PKT_COUNTS: u16 = 8;
-    pub const NO_BYT_COUNTS: u16 = 16;
-}
-
 /// `OFPT_FLOW_MOD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowMod {

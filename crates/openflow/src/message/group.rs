@@ -240,19 +240,33 @@ impl GroupProperties {
     }
 }
 
-/// What a group is: the same in a mod and in a description.
+/// What a group is, in the words of `ovs-ofctl`: the same in a mod and in a description.
 pub(super) fn display(
     f: &mut fmt::Formatter<'_>,
     group_id: u32,
-    kind: GroupKind,
+    kind: Option<GroupKind>,
     properties: &GroupProperties,
     buckets: &[Bucket],
 ) -> fmt::Result {
-    write!(f, "group_id={group_id},type={kind}")?;
+    write!(f, "group_id={group_id}")?;
+    if let Some(kind) = kind {
+        write!(f, ",type={kind}")?;
+    }
     if let Some(s) = &properties.selection {
         write!(f, ",selection_method={}", s.method)?;
         if s.param != 0 {
             write!(f, ",selection_method_param={}", s.param)?;
+        }
+        for (i, field) in s.fields.fields().enumerate() {
+            write!(f, "{}{}", if i == 0 { ",fields(" } else { "," }, field.field.name)?;
+            if field.value.as_bytes().iter().any(|&b| b != 0xff) {
+                // A match on it prints as "name=value", its name perhaps another one.
+                let one = Match::new().try_with(field.field, field.value, None).unwrap_or_default().to_string();
+                write!(f, "={}", one.split_once('=').map_or("?", |(_, value)| value))?;
+            }
+        }
+        if !s.fields.is_empty() {
+            f.write_str(")")?;
         }
     }
     for bucket in buckets {
@@ -308,7 +322,7 @@ impl GroupDesc {
 
 impl fmt::Display for GroupDesc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        display(f, self.group_id, self.kind, &self.properties, &self.buckets)
+        display(f, self.group_id, Some(self.kind), &self.properties, &self.buckets)
     }
 }
 

@@ -150,7 +150,12 @@ impl GroupMod {
 /// "ADD group_id=1,type=all,bucket=bucket_id:0,actions=output:2".
 impl fmt::Display for GroupMod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.command)?;
-        display(f, self.group_id, self.kind, &self.properties, &self.buckets)
+        // Commands on buckets do not look at the kind, and follow their own bucket id by a comma.
+        let (separator, kind) = match self.command {
+            GroupCommand::InsertBucket { .. } | GroupCommand::RemoveBucket { .. } => (",", None),
+            _ => (" ", Some(self.kind)),
+        };
+        write!(f, "{}{separator}", self.command)?;
+        display(f, self.group_id, kind, &self.properties, &self.buckets)
     }
 }

@@ -88,15 +88,15 @@ pub(super) fn encode(c: &FlowCounters, out: &mut BytesMut) -> Result<(), EncodeE
             out.put_u32(time.subsec_nanos());
         }
     }
-    if let Some(flows) = c.flows {
-        put_header(out, FLOW_COUNT, 4);
-        out.put_u32(flows);
-    }
     for (field, count) in [(PACKET_COUNT, c.packets), (BYTE_COUNT, c.bytes)] {
         if let Some(count) = count {
             put_header(out, field, 8);
             out.put_u64(count);
         }
+    }
+    if let Some(flows) = c.flows {
+        put_header(out, FLOW_COUNT, 4);
+        out.put_u32(flows);
     }
     c.raw.iter().for_each(|raw| out.put_slice(raw));
     let unpadded = out.len() - start;

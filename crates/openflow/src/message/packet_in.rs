@@ -116,11 +116,12 @@ impl PacketIn2 {
         if !self.metadata.oxm_bytes().is_empty() {
             put_property(out, METADATA, self.metadata.oxm_bytes())?;
         }
-        if !self.userdata.is_empty() {
-            put_property(out, USERDATA, &self.userdata)?;
-        }
+        // In the order of Open vSwitch, so that what it sent comes out the same.
         if let Some(value) = &self.continuation {
             put_property(out, CONTINUATION, value)?;
+        }
+        if !self.userdata.is_empty() {
+            put_property(out, USERDATA, &self.userdata)?;
         }
         self.other.iter().try_for_each(|(kind, value)| put_property(out, *kind, value))
     }
