@@ -2,7 +2,8 @@
 //!
 //! A group is a ring through the rows (two ids a row: previous and next); the head table holds one id a group. Nothing
 //! of the key is stored: it is computed from the head's row when groups are compared. So a row costs 8 bytes an index
-//! and a group about 8 more, and a row leaves its group in constant time, however large the group is.
+//! (none where keys are unique: a row alone has no links) and a group about 8 more, and a row leaves its group in
+//! constant time, however large the group is.
 //! Key functions are therefore called often and should be cheap: copy an id, clone an `Rc`.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +12,7 @@ use std::rc::Rc;
 use crate::Row;
 use crate::hash::hash_of;
 use crate::ids::IdTable;
-use crate::paged::Paged;
+use crate::paged::Sparse;
 use crate::table::{Follower, Rows, View};
 
 /// What a join does with one changed row of its side: key, hash of the key, row, change of weight.
@@ -19,10 +20,10 @@ pub(crate) type Half<K, T> = Box<dyn Fn(&K, u64, &T, i64)>;
 /// What a semijoin or antijoin does when a key appears (+1) or vanishes (-1).
 pub(crate) type Flip<K> = Box<dyn Fn(&K, u64, i64)>;
 
-/// No row: a link that is not in use.
-const NIL: u32 = u32::MAX;
+/// The links of a row that is alone in its group.
+const ALONE: Link = Link { previous: u32::MAX, next: u32::MAX };
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Link {
     previous: u32,
     next: u32,
@@ -31,7 +32,7 @@ struct Link {
 struct Groups {
     /// The head of each group; its key stands for the group.
     heads: IdTable,
-    links: Paged<Link>,
+    links: Sparse<Link>,
 }
 
 /// An index of the rows of a table by a key.
@@ -51,7 +52,7 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
         Rc::new(KeyIndex {
             key: Box::new(key),
             view,
-            groups: RefCell::new(Groups { heads: IdTable::new(), links: Paged::new() }),
+            groups: RefCell::new(Groups { heads: IdTable::new(), links: Sparse::new(ALONE) }),
             before: RefCell::new(Vec::new()),
             after: RefCell::new(Vec::new()),
             flips: RefCell::new(Vec::new()),
@@ -80,8 +81,8 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
         loop {
             f(rows.row(id), self.view.weight(rows.raw(id)));
             seen += 1;
-            id = groups.links[id].next;
-            if id == head {
+            id = groups.links.get(id).next;
+            if id == head || id == ALONE.next {
                 return seen;
             }
         }
@@ -100,33 +101,41 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
 
     fn link(&self, rows: &Rows<T>, id: u32, key: &K, hash: u64) {
         let groups = &mut *self.groups.borrow_mut();
-        while groups.links.len() <= id as usize {
-            groups.links.push(Link { previous: NIL, next: NIL });
-        }
         match groups.heads.find(hash, |other| (self.key)(rows.row(other)) == *key) {
             Some(head) => {
-                let last = groups.links[head].previous;
-                groups.links[id] = Link { previous: last, next: head };
-                groups.links[last].next = id;
-                groups.links[head].previous = id;
+                // Last in the ring: between the head's previous row and the head.
+                let Link { previous: last, next: second } = groups.links.get(head);
+                if last == ALONE.previous {
+                    groups.links.set(id, Link { previous: head, next: head });
+                    groups.links.set(head, Link { previous: id, next: id });
+                } else {
+                    groups.links.set(id, Link { previous: last, next: head });
+                    // In a ring of two the head's other row is the last one and the second one.
+                    groups.links.set(head, Link { previous: id, next: second });
+                    let before_last = groups.links.get(last).previous;
+                    groups.links.set(last, Link { previous: before_last, next: id });
+                }
             }
-            None => {
-                groups.links[id] = Link { previous: id, next: id };
-                groups.heads.insert(hash, id, |other| hash_of(&(self.key)(rows.row(other))));
-            }
+            None => groups.heads.insert(hash, id, |other| hash_of(&(self.key)(rows.row(other)))),
         }
     }
 
     fn unlink(&self, id: u32, hash: u64) {
         let groups = &mut *self.groups.borrow_mut();
-        let Link { previous, next } = groups.links[id];
-        groups.links[id] = Link { previous: NIL, next: NIL };
-        if next == id {
+        let Link { previous, next } = groups.links.get(id);
+        groups.links.set(id, ALONE);
+        if next == ALONE.next {
             groups.heads.remove(hash, |other| other == id);
             return;
         }
-        groups.links[previous].next = next;
-        groups.links[next].previous = previous;
+        if previous == next {
+            groups.links.set(next, ALONE);
+        } else {
+            let before = groups.links.get(previous).previous;
+            groups.links.set(previous, Link { previous: before, next });
+            let after = groups.links.get(next).next;
+            groups.links.set(next, Link { previous, next: after });
+        }
         if let Some(head) = groups.heads.find_mut(hash, |other| other == id) {
             *head = next;
         }

@@ -47,6 +47,7 @@ mod reduce;
 mod relation;
 mod stream;
 mod table;
+mod weights;
 mod zset;
 
 pub use join::Index;

@@ -11,13 +11,16 @@ use std::rc::Rc;
 use crate::Row;
 use crate::hash::{hash_of, mix};
 use crate::ids::IdTable;
-use crate::paged::Paged;
+use crate::paged::Sparse;
 use crate::stream::{Shared, Sink, Stream};
 use crate::table::{Follower, Rows, View};
 
 const NIL: u32 = u32::MAX;
 
-#[derive(Clone, Copy)]
+/// The links of a row without children.
+const LEAF: Link = Link { left: NIL, right: NIL };
+
+#[derive(Clone, Copy, PartialEq)]
 struct Link {
     left: u32,
     right: u32,
@@ -25,7 +28,7 @@ struct Link {
 
 /// The tree operations, over whatever compares two rows by id.
 struct Treap<'a, F> {
-    links: &'a mut Paged<Link>,
+    links: &'a mut Sparse<Link>,
     less: F,
 }
 
@@ -35,16 +38,36 @@ impl<F: Fn(u32, u32) -> bool> Treap<'_, F> {
         (mix(u64::from(a) + 1), a) > (mix(u64::from(b) + 1), b)
     }
 
+    fn left(&self, id: u32) -> u32 {
+        self.links.get(id).left
+    }
+
+    fn right(&self, id: u32) -> u32 {
+        self.links.get(id).right
+    }
+
+    fn set_left(&mut self, id: u32, left: u32) {
+        let right = self.right(id);
+        self.links.set(id, Link { left, right });
+    }
+
+    fn set_right(&mut self, id: u32, right: u32) {
+        let left = self.left(id);
+        self.links.set(id, Link { left, right });
+    }
+
     fn insert(&mut self, root: u32, id: u32) -> u32 {
         if root == NIL || Self::above(id, root) {
             let (left, right) = self.split(root, id);
-            self.links[id] = Link { left, right };
+            self.links.set(id, Link { left, right });
             return id;
         }
         if (self.less)(id, root) {
-            self.links[root].left = self.insert(self.links[root].left, id);
+            let left = self.insert(self.left(root), id);
+            self.set_left(root, left);
         } else {
-            self.links[root].right = self.insert(self.links[root].right, id);
+            let right = self.insert(self.right(root), id);
+            self.set_right(root, right);
         }
         root
     }
@@ -55,12 +78,12 @@ impl<F: Fn(u32, u32) -> bool> Treap<'_, F> {
             return (NIL, NIL);
         }
         if (self.less)(root, id) {
-            let (middle, right) = self.split(self.links[root].right, id);
-            self.links[root].right = middle;
+            let (middle, right) = self.split(self.right(root), id);
+            self.set_right(root, middle);
             (root, right)
         } else {
-            let (left, middle) = self.split(self.links[root].left, id);
-            self.links[root].left = middle;
+            let (left, middle) = self.split(self.left(root), id);
+            self.set_left(root, middle);
             (left, root)
         }
     }
@@ -70,13 +93,14 @@ impl<F: Fn(u32, u32) -> bool> Treap<'_, F> {
             return NIL;
         }
         if root == id {
-            let Link { left, right } = self.links[id];
-            return self.merge(left, right);
+            return self.merge(self.left(id), self.right(id));
         }
         if (self.less)(id, root) {
-            self.links[root].left = self.remove(self.links[root].left, id);
+            let left = self.remove(self.left(root), id);
+            self.set_left(root, left);
         } else {
-            self.links[root].right = self.remove(self.links[root].right, id);
+            let right = self.remove(self.right(root), id);
+            self.set_right(root, right);
         }
         root
     }
@@ -89,10 +113,12 @@ impl<F: Fn(u32, u32) -> bool> Treap<'_, F> {
             return left;
         }
         if Self::above(left, right) {
-            self.links[left].right = self.merge(self.links[left].right, right);
+            let merged = self.merge(self.right(left), right);
+            self.set_right(left, merged);
             left
         } else {
-            self.links[right].left = self.merge(left, self.links[right].left);
+            let merged = self.merge(left, self.left(right));
+            self.set_left(right, merged);
             right
         }
     }
@@ -101,7 +127,7 @@ impl<F: Fn(u32, u32) -> bool> Treap<'_, F> {
 struct Groups {
     /// The root of each group's tree; its key stands for the group.
     roots: IdTable,
-    links: Paged<Link>,
+    links: Sparse<Link>,
 }
 
 /// The rows of each group in order; feeds the least of each to `out`.
@@ -126,7 +152,7 @@ impl<K: Row, O: Ord, T: Row> Least<K, O, T> {
         Least {
             key: Box::new(key),
             order: Box::new(order),
-            groups: RefCell::new(Groups { roots: IdTable::new(), links: Paged::new() }),
+            groups: RefCell::new(Groups { roots: IdTable::new(), links: Sparse::new(LEAF) }),
             out,
             winners: Cell::new((NIL, NIL)),
             compared: Cell::new(0),
@@ -144,9 +170,11 @@ impl<K: Row, O: Ord, T: Row> Least<K, O, T> {
             .is_lt()
     }
 
-    fn first(links: &Paged<Link>, mut root: u32) -> u32 {
-        while root != NIL && links[root].left != NIL {
-            root = links[root].left;
+    fn first(links: &Sparse<Link>, mut root: u32) -> u32 {
+        if root != NIL {
+            while links.get(root).left != NIL {
+                root = links.get(root).left;
+            }
         }
         root
     }
@@ -159,9 +187,6 @@ impl<K: Row, O: Ord, T: Row> Follower<T> for Least<K, O, T> {
 
     fn change(&self, rows: &Rows<T>, id: u32, old: i64, _new: i64) {
         let groups = &mut *self.groups.borrow_mut();
-        while groups.links.len() <= id as usize {
-            groups.links.push(Link { left: NIL, right: NIL });
-        }
         let key = (self.key)(rows.row(id));
         let hash = hash_of(&key);
         let root = groups.roots.find(hash, |other| (self.key)(rows.row(other)) == key).unwrap_or(NIL);

@@ -95,7 +95,7 @@ impl Program {
         self.add_weight(input, row, -1);
     }
 
-    /// Changes the weight of a row in the next transaction. Weights are counted modulo 2^63.
+    /// Changes the weight of a row in the next transaction. Weights are counted modulo 2^64.
     pub fn add_weight<T: Row>(&mut self, input: Input<T>, row: T, weight: i64) {
         if weight != 0 {
             self.port::<InputPort<T>>(input.port).buffer.push(row, weight);

@@ -28,6 +28,7 @@ use crate::ids::IdTable;
 use crate::paged::Paged;
 use crate::program::{Node, Statistics};
 use crate::stream::{Shared, Sink, Stream};
+use crate::weights::Weights;
 use crate::zset::Buffer;
 
 /// How an index reads weights.
@@ -51,9 +52,7 @@ impl View {
 /// The rows of a relation by id. A slot whose weight is 0 is free; its row is dropped when the slot is used again.
 pub(crate) struct Rows<T> {
     rows: Paged<T>,
-    /// The weight, shifted left by one; the lowest bit marks a row that the batch in hand has met already.
-    /// Weights are thus counted modulo 2^63.
-    weights: Paged<i64>,
+    weights: Weights,
     ids: IdTable,
     free: Vec<u32>,
     /// Rows of negative weight: removed more often than inserted, up to now.
@@ -70,7 +69,7 @@ struct Change {
 
 impl<T: Row> Rows<T> {
     fn new() -> Self {
-        Rows { rows: Paged::new(), weights: Paged::new(), ids: IdTable::new(), free: Vec::new(), negative: 0 }
+        Rows { rows: Paged::new(), weights: Weights::new(), ids: IdTable::new(), free: Vec::new(), negative: 0 }
     }
 
     pub(crate) fn row(&self, id: u32) -> &T {
@@ -79,7 +78,7 @@ impl<T: Row> Rows<T> {
 
     /// The weight as inserted and removed, before any view.
     pub(crate) fn raw(&self, id: u32) -> i64 {
-        self.weights[id] >> 1
+        self.weights.get(id)
     }
 
     /// The weight of a row, 0 if it is not stored.
@@ -94,31 +93,35 @@ impl<T: Row> Rows<T> {
     fn stage(&mut self, row: T, weight: i64, changes: &mut Vec<Change>) {
         let hash = hash_of(&row);
         let rows = &self.rows;
-        if let Some(id) = self.ids.find(hash, |id| rows[id] == row) {
-            let stored = &mut self.weights[id];
-            if *stored & 1 == 0 {
-                changes.push(Change { id, hash, weight: *stored >> 1 });
-            }
-            *stored = stored.wrapping_add(weight << 1) | 1;
-            return;
+        let id = match self.ids.find(hash, |id| rows[id] == row) {
+            Some(id) => id,
+            None => self.add(row, hash),
+        };
+        let before = self.weights.get(id);
+        if !self.weights.mark(id, true) {
+            changes.push(Change { id, hash, weight: before });
         }
+        self.weights.set(id, before.wrapping_add(weight));
+    }
+
+    /// Stores a row that is known to be absent, with weight 0.
+    fn add(&mut self, row: T, hash: u64) -> u32 {
         let id = match self.free.pop() {
             Some(id) => {
                 self.rows[id] = row;
-                self.weights[id] = (weight << 1) | 1;
                 id
             }
             None => {
                 let id = self.rows.len() as u32;
                 assert!(id < u32::MAX, "a relation holds more than 4,294,967,294 rows");
                 self.rows.push(row);
-                self.weights.push((weight << 1) | 1);
+                self.weights.push();
                 id
             }
         };
         let rows = &self.rows;
         self.ids.insert(hash, id, |id| hash_of(&rows[id]));
-        changes.push(Change { id, hash, weight: 0 });
+        id
     }
 
     /// Puts the weights back to what they were, turns the changes into differences, drops those that cancelled.
@@ -126,7 +129,8 @@ impl<T: Row> Rows<T> {
         changes.retain_mut(|change| {
             let before = change.weight;
             change.weight = self.raw(change.id).wrapping_sub(before);
-            self.weights[change.id] = before << 1;
+            self.weights.set(change.id, before);
+            self.weights.mark(change.id, false);
             if change.weight == 0 && before == 0 {
                 self.release(change);
             }
@@ -137,7 +141,7 @@ impl<T: Row> Rows<T> {
     fn set_raw(&mut self, id: u32, weight: i64) {
         self.negative -= usize::from(self.raw(id) < 0);
         self.negative += usize::from(weight < 0);
-        self.weights[id] = weight << 1;
+        self.weights.set(id, weight);
     }
 
     fn release(&mut self, change: &Change) {
@@ -222,7 +226,7 @@ impl<T: Row> Table<T> {
     fn apply(&self, change: &Change, followers: &[Rc<dyn Follower<T>>]) {
         let id = change.id;
         let old = self.rows.borrow().raw(id);
-        let new = old.wrapping_add(change.weight) << 1 >> 1;
+        let new = old.wrapping_add(change.weight);
         let seen = |view: View| (view.weight(old), view.weight(new));
         for follower in followers.iter().filter(|follower| follower.wants_before()) {
             let (old, new) = seen(follower.view());

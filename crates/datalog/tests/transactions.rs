@@ -11,10 +11,7 @@ use tuplenet_datalog::{Builder, Output, Program, Row, reach};
 type Pair = (u8, u8);
 type Bag<T> = BTreeMap<T, i64>;
 
-fn add<T: Ord>(bag: &mut Bag<T>, row: T, weight: i64)
-where
-    T: Clone,
-{
+fn add<T: Ord + Clone>(bag: &mut Bag<T>, row: T, weight: i64) {
     let sum = bag.entry(row.clone()).or_insert(0);
     *sum += weight;
     if *sum == 0 {

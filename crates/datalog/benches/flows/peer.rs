@@ -40,7 +40,7 @@ impl Peer {
         let mut worker = Worker::new(WorkerConfig::default(), allocator, Some(std::time::Instant::now()));
         let changes = Rc::new(RefCell::new(Vec::new()));
         let sink = changes.clone();
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let sessions = worker.dataflow::<u32, _, _>(|scope| {
             let (chassis_in, chassis) = scope.new_collection::<(u32, u32), i32>();
             let (ports_in, ports) = scope.new_collection::<Port, i32>();
@@ -120,7 +120,7 @@ impl Peer {
                 .inspect_batch(move |_, batch| {
                     sink.borrow_mut().extend(batch.iter().map(|(flow, _, weight)| (*flow, i64::from(*weight))));
                 })
-                .probe_with(&mut probe);
+                .probe_with(&probe);
             (chassis_in, ports_in, bindings_in, links_in, routes_in, nats_in, members_in, acls_in, locals_in)
         });
         let (chassis, ports, bindings, links, routes, nats, members, acls, locals) = sessions;
