@@ -1,0 +1,159 @@
+//! The agent's one loop: events in, core, effects out. All of it runs on one thread.
+
+use crate::{
+    boot,
+    config::{EmbeddedStore, MetricsListen, Settings},
+    core::{Core, Effect, Event, Identity, Level, ovs::Wanted},
+    driver::{
+        http::{self, Pages},
+        openflow, ovsdb,
+        signals::Signals,
+        store::{self, Store},
+    },
+    metrics::{self, Metrics},
+};
+use anyhow::{Context, Result};
+use std::{cell::RefCell, future::pending, rc::Rc, time::Instant};
+use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
+use tuplenet_openflow::connection;
+
+struct Shared {
+    core: Core,
+    metrics: Metrics,
+}
+
+/// Runs until a signal comes. The data plane stays as it is then.
+pub async fn run(settings: Settings) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let embedded = match &settings.embedded {
+        Some(embedded) => Some(start_store(embedded).await?),
+        None => None,
+    };
+    let client = store::client(&settings)?;
+    let (ovs, mut ovs_events) = ovsdb::connect(&settings.ovsdb)?;
+    let Some(first) = boot::first(&mut ovs_events, &settings.bridge, &mut signals).await? else { return Ok(()) };
+    let chassis = boot::chassis(settings.chassis.clone(), &first.tables)?;
+    if boot::is_foreign(&first.tables, &settings.bridge) {
+        tracing::info!("the bridge {} was there before: using it; all its flows will be ours", settings.bridge);
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %chassis, store = settings.store.join(","), "agent of this host");
+
+    let bridge = Wanted {
+        bridge: settings.bridge.clone(),
+        datapath_type: settings.datapath_type,
+        encaps: settings.encaps.iter().map(|e| e.kind).collect(),
+    };
+    let identity = Identity {
+        chassis: chassis.clone(),
+        encaps: settings.encaps.clone(),
+        bridge,
+        audit_interval: settings.audit_interval,
+    };
+    let shared = Rc::new(RefCell::new(Shared { core: Core::new(identity), metrics: Metrics::new(&chassis) }));
+    serve_metrics(settings.metrics, &shared).await?;
+
+    let alive = Rc::new(store::Alive::new(client.clone(), &settings.prefix, &chassis));
+    let keeping = Rc::clone(&alive);
+    let keeper = spawn_local(async move { keeping.keep().await });
+    let (store, mut store_events) = Store::follow(client, &settings.prefix);
+    let (done, mut completions) = mpsc::unbounded_channel();
+    let mut switch: Option<openflow::Driver> = None;
+    let mut switch_events: Option<mpsc::Receiver<connection::Event>> = None;
+    let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
+
+    let ended_by = loop {
+        for event in queue.drain(..) {
+            let effects = shared.borrow_mut().core.handle(event, Instant::now());
+            for effect in effects {
+                match effect {
+                    Effect::Say(Level::Info, text) => tracing::info!("{text}"),
+                    Effect::Say(Level::Warn, text) => tracing::warn!("{text}"),
+                    Effect::Say(Level::Error, text) => tracing::error!("{text}"),
+                    Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
+                    Effect::Store(write) => store.write(write, &done),
+                    Effect::Installed(latency) => shared.borrow().metrics.installed(latency),
+                    Effect::Switch(session, command) => {
+                        if let Some(switch) = &switch {
+                            switch.run(session, command, &done);
+                        }
+                    }
+                }
+            }
+        }
+        // The bridge's socket appears with the bridge: before that there is nothing to connect to.
+        if switch.is_none() && shared.borrow().core.has_bridge() {
+            let (driver, events) = openflow::connect(&settings.of)?;
+            switch = Some(driver);
+            switch_events = Some(events);
+        }
+        let wakeup = shared.borrow().core.wakeup();
+        let tick = async {
+            match wakeup {
+                Some(at) => sleep_until(at.into()).await,
+                None => pending().await,
+            }
+        };
+        // News of the database go before the ends of our transactions, which they explain.
+        tokio::select! {
+            biased;
+            signal = signals.next() => break signal,
+            event = ovs_events.recv() => queue.push(Event::Ovs(event.context("the connection to the database of Open vSwitch has ended")?)),
+            event = next_switch_event(&mut switch_events) => {
+                let event = event.context("the connection to the switch has ended")?;
+                queue.extend(switch.as_mut().and_then(|s| s.event(event)));
+            }
+            Some(event) = completions.recv() => queue.push(event),
+            event = store_events.recv() => queue.push(Event::Store(event.context("the mirror of the store has ended")?)),
+            () = tick => queue.push(Event::Tick),
+        }
+    };
+    tracing::info!("{ended_by}: ending; the switch stays as it is");
+    keeper.abort();
+    alive.end().await;
+    drop(store);
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    Ok(())
+}
+
+async fn next_switch_event(events: &mut Option<mpsc::Receiver<connection::Event>>) -> Option<connection::Event> {
+    match events {
+        Some(events) => events.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn serve_metrics(listen: MetricsListen, shared: &Rc<RefCell<Shared>>) -> Result<()> {
+    let listener = match listen {
+        MetricsListen::Off => return Ok(()),
+        MetricsListen::Must(address) => http::listen(address).await?,
+        MetricsListen::Try(address) => match http::listen(address).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::warn!("no metrics: {error:#}");
+                return Ok(());
+            }
+        },
+    };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
+    let shared = Rc::clone(shared);
+    let pages: Pages = Rc::new(move |path| match path {
+        "/metrics" => {
+            let mut shared = shared.borrow_mut();
+            shared.core.count_rules();
+            let Shared { core, metrics } = &*shared;
+            Some((metrics::CONTENT_TYPE, metrics.page(core.stats())))
+        }
+        "/healthz" => Some(("text/plain; charset=utf-8", "ok\n".to_owned())),
+        _ => None,
+    });
+    spawn_local(http::serve(listener, pages));
+    Ok(())
+}
+
+async fn start_store(embedded: &EmbeddedStore) -> Result<crate::store::Running> {
+    crate::store::start(&embedded.file, embedded.listen).await
+}

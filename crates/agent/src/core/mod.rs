@@ -1,0 +1,306 @@
+//! The core of the agent, without I/O: `(state, event, now) -> effects`. What a packet experiences the rules decide; here stands who is told what,
+//! when, and what is done again when it fails.
+//!
+//! ```text
+//! store ----> changes --+                 +--> flows, groups --> switch --> bundles
+//!                       +--> the rules ---+--> claims ---------> records -> writes to the store
+//! OVSDB -> ovs -> changes                 +--> rejects, notices -> log          |
+//!   ^                                                                           |
+//!   +--- bridge, tunnel ports, marks <------------------------------------------+
+//! ```
+//! **Nothing in the switch is touched before the network is known in full**: changes are kept until the store was listed once and the interfaces
+//! were told, and then go into the rules as one transaction.
+
+pub mod ovs;
+pub mod records;
+pub mod stats;
+pub mod switch;
+#[cfg(test)]
+mod tests;
+
+use ovs::Ovs;
+use records::{Records, Write};
+use stats::Stats;
+use std::time::{Duration, Instant};
+use switch::{Context, Desired, Switch};
+use tuplenet_model::{entity::Encap, name::Name};
+use tuplenet_openflow::Flow;
+use tuplenet_ovsdb::Operation;
+use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope};
+use tuplenet_store::mirror::{MirrorChange, MirrorEvent};
+
+/// How many rejected objects one transaction may log; `tpctl doctor` lists them all.
+const MAX_REJECTS_LOGGED: usize = 20;
+
+/// How much a line of the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For the record.
+    Info,
+    /// Somebody may want to look.
+    Warn,
+    /// Somebody should.
+    Error,
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Event {
+    /// News from the store.
+    Store(MirrorEvent),
+    /// A write to the store ended.
+    Written(String, records::Outcome),
+    /// News from the database of Open vSwitch.
+    Ovs(tuplenet_ovsdb::Event),
+    /// A transaction there ended.
+    OvsDone(ovs::Purpose, Result<(), String>),
+    /// News from the switch, of that session.
+    Switch(u64, switch::Event),
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done outside.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// For the log.
+    Say(Level, String),
+    /// For the switch, in that session. Answered by [`Event::Switch`].
+    Switch(u64, switch::Command),
+    /// For the database of Open vSwitch. Answered by [`Event::OvsDone`].
+    Ovs(ovs::Purpose, Vec<Operation>),
+    /// For the store. Answered by [`Event::Written`].
+    Store(Write),
+    /// Changes are in the switch, so long after the store's event that caused them.
+    Installed(Duration),
+}
+
+/// What the core must know of its host.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The chassis.
+    pub chassis: Name,
+    /// How others reach it.
+    pub encaps: Vec<Encap>,
+    /// The bridge as it should be.
+    pub bridge: ovs::Wanted,
+    /// Between two audits; `None` for none.
+    pub audit_interval: Option<Duration>,
+}
+
+struct Rules(Engine);
+
+impl Desired for Rules {
+    fn flows(&self) -> Box<dyn Iterator<Item = Flow> + '_> {
+        Box::new(self.0.flows())
+    }
+    fn groups(&self) -> Box<dyn Iterator<Item = Group> + '_> {
+        Box::new(self.0.groups())
+    }
+}
+
+/// The core. See the module.
+pub struct Core {
+    rules: Rules,
+    ovs: Ovs,
+    switch: Switch,
+    records: Records,
+    stats: Stats,
+    /// Changes that wait for the network to be known in full; `None` from then on.
+    waiting: Option<Vec<Change>>,
+    synced: bool,
+}
+
+impl Core {
+    /// A core that knows nothing but who it is.
+    pub fn new(identity: Identity) -> Self {
+        let Identity { chassis, encaps, bridge, audit_interval } = identity;
+        Self {
+            rules: Rules(Engine::new(Config { chassis: chassis.clone(), scope: Scope::Reachable })),
+            ovs: Ovs::new(bridge),
+            switch: Switch::new(audit_interval),
+            records: Records::new(chassis, encaps),
+            stats: Stats::default(),
+            waiting: Some(Vec::new()),
+            synced: false,
+        }
+    }
+
+    /// One event in, what is to be done out.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Store(event) => self.on_store(event, now, &mut effects),
+            Event::Written(path, outcome) => {
+                self.records.done(&path, outcome, now, &mut effects, &mut self.stats);
+                self.act(now, &mut effects);
+            }
+            Event::Ovs(event) => self.on_ovs(event, now, &mut effects),
+            Event::OvsDone(purpose, result) => self.ovs.done(&purpose, result, now, &mut effects),
+            Event::Switch(session, event) => {
+                let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
+                switch.handle(session, event, &mut cx);
+            }
+            Event::Tick => {
+                self.ovs.tick(now, &mut effects);
+                self.act(now, &mut effects);
+                let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
+                switch.tick(&mut cx);
+            }
+        }
+        effects
+    }
+
+    /// When there is something to do even if nothing happens: then send [`Event::Tick`].
+    pub fn wakeup(&self) -> Option<Instant> {
+        [self.ovs.wakeup(), self.records.wakeup(), self.switch.wakeup()].into_iter().flatten().min()
+    }
+
+    /// How things stand.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether the bridge is there, so that its OpenFlow socket is worth a try.
+    pub fn has_bridge(&self) -> bool {
+        self.ovs.has_bridge()
+    }
+
+    fn on_store(&mut self, event: MirrorEvent, now: Instant, effects: &mut Vec<Effect>) {
+        match event {
+            MirrorEvent::Up => {
+                self.stats.store_connected = true;
+                self.stats.store_connects += 1;
+                effects.push(Effect::Say(Level::Info, "following the store".into()));
+            }
+            MirrorEvent::Down(why) => {
+                self.stats.store_connected = false;
+                let text = format!(
+                    "the store is away: {why}; traffic goes on as it is, changes arrive when the store is back"
+                );
+                effects.push(Effect::Say(Level::Warn, text));
+            }
+            MirrorEvent::Repaired { keys } => {
+                self.stats.mirror_repaired += keys as u64;
+                effects.push(Effect::Say(
+                    Level::Warn,
+                    format!("audit: {keys} objects were not as the store has them: repaired"),
+                ));
+            }
+            MirrorEvent::Changes { revision, at, synced, changes } => {
+                self.stats.store_revision = revision;
+                self.stats.store_changes += changes.len() as u64;
+                self.synced |= synced;
+                let mut facts = Vec::with_capacity(changes.len());
+                for MirrorChange { path, value, create_revision, mod_revision } in changes {
+                    self.records.see(&path, value.as_deref(), mod_revision);
+                    facts.push(Change::Object { path, value: value.map(Into::into), create_revision });
+                }
+                self.change(facts, Some(at.into_std()), now, effects);
+                self.act(now, effects);
+            }
+        }
+    }
+
+    fn on_ovs(&mut self, event: tuplenet_ovsdb::Event, now: Instant, effects: &mut Vec<Effect>) {
+        match &event {
+            tuplenet_ovsdb::Event::Up => self.stats.ovsdb_connects += 1,
+            tuplenet_ovsdb::Event::Update(_) => self.stats.ovsdb_updates += 1,
+            tuplenet_ovsdb::Event::Down(_) => {}
+        }
+        let changes = self.ovs.handle(event, now, effects);
+        for change in &changes {
+            if let Change::Interface { id, interface: None } = change {
+                self.records.forget_interface(*id);
+            }
+        }
+        self.stats.ovsdb_connected = self.ovs.is_up();
+        self.stats.interfaces = self.ovs.interfaces() as u64;
+        self.change(changes, None, now, effects);
+        self.act(now, effects);
+    }
+
+    /// Facts changed: the rules are asked, or, while the network is not known in full, the facts are kept.
+    fn change(&mut self, mut facts: Vec<Change>, since: Option<Instant>, now: Instant, effects: &mut Vec<Effect>) {
+        let mut opening = false;
+        if let Some(mut waiting) = self.waiting.take() {
+            waiting.append(&mut facts);
+            if !self.synced || !self.ovs.known() {
+                self.waiting = Some(waiting);
+                return;
+            }
+            facts = waiting;
+            opening = true;
+            self.stats.synced = true;
+        }
+        if facts.is_empty() && !opening {
+            return;
+        }
+        let count = facts.len();
+        let Output { flows, groups, claims, rejects, notices } = self.rules.0.apply(facts);
+        if opening {
+            effects.push(Effect::Say(
+                Level::Info,
+                format!("the network is known: {count} facts give {} flows", flows.len()),
+            ));
+            self.records.open();
+        }
+        self.records.change(claims);
+        self.say_rejects(rejects, effects);
+        effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
+        let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);
+        if opening {
+            switch.open(&mut cx);
+        } else {
+            switch.change(flows, groups, since, &mut cx);
+        }
+    }
+
+    /// Brings the counts of the rules' work up to date: not done at each event, since it costs more than a small event.
+    pub fn count_rules(&mut self) {
+        let counters = self.rules.0.counters();
+        self.stats.rule_rows = counters.rows_touched;
+        self.stats.rule_operators = counters.operators_run;
+        self.stats.rule_steps = counters.steps;
+    }
+
+    fn say_rejects(&mut self, rejects: Vec<(Reject, bool)>, effects: &mut Vec<Effect>) {
+        let more = rejects.len().saturating_sub(MAX_REJECTS_LOGGED);
+        for (i, (reject, appeared)) in rejects.into_iter().enumerate() {
+            if appeared {
+                self.stats.rejected += 1;
+            } else {
+                self.stats.rejected = self.stats.rejected.saturating_sub(1);
+            }
+            if i < MAX_REJECTS_LOGGED {
+                effects.push(match appeared {
+                    true => Effect::Say(Level::Warn, format!("set aside {reject}")),
+                    false => Effect::Say(Level::Info, format!("no longer set aside: {}", reject.key)),
+                });
+            }
+        }
+        if more > 0 {
+            effects.push(Effect::Say(
+                Level::Warn,
+                format!("and {more} more objects set aside or mended: tpctl doctor lists them"),
+            ));
+        }
+    }
+
+    /// Sends what is to be sent to the store, and marks what is claimed.
+    fn act(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        for marked in self.records.act(now, effects, &mut self.stats) {
+            self.ovs.mark(marked.interface, &marked.lsp, marked.generation, now, effects);
+        }
+    }
+}
+
+fn split<'a>(
+    switch: &'a mut Switch,
+    rules: &'a Rules,
+    now: Instant,
+    effects: &'a mut Vec<Effect>,
+    stats: &'a mut Stats,
+) -> (&'a mut Switch, Context<'a>) {
+    (switch, Context { desired: rules, now, effects, stats })
+}

@@ -1,0 +1,338 @@
+//! The OVSDB side: keeps the bridge and its tunnel ports as they should be, tells the rules which interfaces ask for which switch port, and marks
+//! those interfaces with what they claimed.
+
+mod plan;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use super::{Effect, Level};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+use tuplenet_model::entity::EncapKind;
+use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
+use tuplenet_rules::{Change, ClaimMark, LocalInterface};
+
+pub use plan::{Plan, Wanted, cleanup, tunnel_name};
+pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
+
+/// Pause after a transaction that the database refused.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a transaction of ours was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To put the bridge right.
+    Repair,
+    /// To mark interfaces, or to take marks away.
+    Mark,
+}
+
+/// The OVSDB side. See the module.
+#[derive(Debug)]
+pub struct Ovs {
+    wanted: Wanted,
+    tables: Tables,
+    /// Whether the whole state was told once.
+    known: bool,
+    up: bool,
+    /// What the rules were told.
+    told: HashMap<Uuid, LocalInterface>,
+    tunnels: BTreeMap<EncapKind, u32>,
+    /// Complaints that were logged, by interface.
+    complaints: HashMap<Uuid, String>,
+    repairing: bool,
+    marking: bool,
+    /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
+    marks: BTreeMap<Uuid, Mark>,
+    retry_at: Option<Instant>,
+    /// Something changed that the plan depends on.
+    unchecked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    Write(String),
+    Erase(String),
+}
+
+impl Ovs {
+    /// Knows nothing yet.
+    pub fn new(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            tables: Tables::default(),
+            known: false,
+            up: false,
+            told: HashMap::new(),
+            tunnels: BTreeMap::new(),
+            complaints: HashMap::new(),
+            repairing: false,
+            marking: false,
+            marks: BTreeMap::new(),
+            retry_at: None,
+            unchecked: false,
+        }
+    }
+
+    /// Whether the whole state was told once.
+    pub fn known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether the bridge is there.
+    pub fn has_bridge(&self) -> bool {
+        self.tables.bridge(&self.wanted.bridge).is_some()
+    }
+
+    /// How many interfaces ask for a switch port.
+    pub fn interfaces(&self) -> usize {
+        self.told.len()
+    }
+
+    /// Whether the database is connected.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// News from the database; gives what it means to the rules.
+    pub fn handle(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) -> Vec<Change> {
+        match event {
+            Event::Up => {
+                self.up = true;
+                effects.push(Effect::Say(Level::Info, "connected to the database of Open vSwitch".into()));
+                Vec::new()
+            }
+            Event::Down(why) => {
+                self.up = false;
+                // What was sent may be lost; what is still wrong shows in the next update.
+                self.repairing = false;
+                self.marking = false;
+                effects.push(Effect::Say(
+                    Level::Warn,
+                    format!("no connection to the database of Open vSwitch: {why}; trying again"),
+                ));
+                Vec::new()
+            }
+            Event::Update(update) => self.update(update, now, effects),
+        }
+    }
+
+    fn update(&mut self, update: Update, now: Instant, effects: &mut Vec<Effect>) -> Vec<Change> {
+        let touched = self.tables.apply(update, &self.wanted.bridge);
+        self.known = true;
+        let mut changes = Vec::new();
+        let mut tunnels_touched = touched.structure;
+        for uuid in &touched.interfaces {
+            tunnels_touched |=
+                self.tables.interface(*uuid).is_none_or(|row| row.string("name").is_some_and(|n| n.starts_with("tn-")));
+            self.complain(*uuid, effects);
+            let interface = self.local(*uuid);
+            let before = self.told.get(uuid);
+            if before != interface.as_ref() {
+                match &interface {
+                    Some(new) => drop(self.told.insert(*uuid, new.clone())),
+                    None => drop(self.told.remove(uuid)),
+                }
+                changes.push(Change::Interface { id: uuid.0, interface });
+            }
+            self.erase_stale_mark(*uuid);
+        }
+        if tunnels_touched {
+            self.unchecked = true;
+            changes.extend(self.tunnel_changes());
+        }
+        self.act(now, effects);
+        changes
+    }
+
+    /// What the rules should know of an interface.
+    fn local(&self, uuid: Uuid) -> Option<LocalInterface> {
+        let row = self.tables.member(uuid)?;
+        let iface_id = Tables::pair(row, "external_ids", IFACE_ID).filter(|id| !id.is_empty())?;
+        let ofport = match row.integer("ofport") {
+            Some(n) => u32::try_from(n).ok().filter(|n| (1..tuplenet_openflow::port::MAX).contains(n))?,
+            // An interface claims its port when the switch has it. One that was there keeps its claim while the switch comes back.
+            None if self.told.contains_key(&uuid) => 0,
+            None => return None,
+        };
+        Some(LocalInterface {
+            name: row.string("name").unwrap_or_default().to_owned(),
+            iface_id: iface_id.to_owned(),
+            ofport,
+            claim: Tables::pair(row, "external_ids", CLAIM).and_then(parse_mark),
+        })
+    }
+
+    /// Says once that an interface has no port in the switch, and once that it has one again.
+    fn complain(&mut self, uuid: Uuid, effects: &mut Vec<Effect>) {
+        let complaint = self.tables.member(uuid).and_then(|row| {
+            let name = row.string("name").unwrap_or_default();
+            let reason = match (row.string("error"), row.integer("ofport")) {
+                (Some(error), _) if !error.is_empty() => error.to_owned(),
+                (_, Some(-1)) => "Open vSwitch could not open it".to_owned(),
+                _ => return None,
+            };
+            let role = match Tables::pair(row, "external_ids", IFACE_ID) {
+                Some(id) => format!(" (iface-id {id})"),
+                None => String::new(),
+            };
+            Some(format!("the interface {name}{role} has no port in the switch: {reason}"))
+        });
+        match complaint {
+            Some(text) => {
+                if self.complaints.get(&uuid) != Some(&text) {
+                    effects.push(Effect::Say(Level::Error, text.clone()));
+                    self.complaints.insert(uuid, text);
+                }
+            }
+            None => {
+                if self.complaints.remove(&uuid).is_some()
+                    && let Some(name) = self.tables.member(uuid).and_then(|row| row.string("name"))
+                {
+                    effects.push(Effect::Say(Level::Info, format!("the interface {name} is well again")));
+                }
+            }
+        }
+    }
+
+    fn tunnel_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for kind in &self.wanted.encaps {
+            let port = self.tables.members().find(|(_, row)| {
+                row.string("name") == Some(tunnel_name(*kind).as_str()) && plan::is_flow_tunnel(row, *kind)
+            });
+            let ofport =
+                port.and_then(|(_, row)| row.integer("ofport")).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+            let before = match ofport {
+                Some(ofport) => self.tunnels.insert(*kind, ofport),
+                None => self.tunnels.remove(kind),
+            };
+            if before != ofport {
+                changes.push(Change::Tunnel { kind: *kind, ofport });
+            }
+        }
+        changes
+    }
+
+    /// A mark outlives its interface's `iface-id`, but it must not: an `iface-id` that comes back is a fresh claim.
+    fn erase_stale_mark(&mut self, uuid: Uuid) {
+        let Some(row) = self.tables.member(uuid) else {
+            self.marks.remove(&uuid);
+            return;
+        };
+        let Some(text) = Tables::pair(row, "external_ids", CLAIM) else { return };
+        let iface_id = Tables::pair(row, "external_ids", IFACE_ID).unwrap_or_default();
+        if !parse_mark(text).is_some_and(|mark| fits(&mark, iface_id)) {
+            let erase = Mark::Erase(text.to_owned());
+            self.marks.entry(uuid).or_insert(erase);
+        }
+    }
+
+    /// The interface claimed that port with that generation.
+    pub fn mark(&mut self, interface: u128, lsp: &str, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
+        let uuid = Uuid(interface);
+        let text = format!("{lsp}:{generation}");
+        let Some(row) = self.tables.member(uuid) else { return };
+        if Tables::pair(row, "external_ids", CLAIM) == Some(&text) {
+            self.marks.remove(&uuid);
+            return;
+        }
+        self.marks.insert(uuid, Mark::Write(text));
+        self.act(now, effects);
+    }
+
+    /// How a transaction ended.
+    pub fn done(&mut self, purpose: &Purpose, result: Result<(), String>, now: Instant, effects: &mut Vec<Effect>) {
+        match purpose {
+            Purpose::Repair => self.repairing = false,
+            Purpose::Mark => self.marking = false,
+        }
+        match result {
+            Ok(()) => {}
+            Err(why) => {
+                let what = match purpose {
+                    Purpose::Repair => "the bridge cannot be put right",
+                    Purpose::Mark => "interfaces cannot be marked with what they claimed",
+                };
+                effects.push(Effect::Say(Level::Error, format!("{what}: {why}; trying again")));
+                self.retry_at = Some(now + RETRY_PAUSE);
+            }
+        }
+        self.act(now, effects);
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.act(now, effects);
+        }
+    }
+
+    /// When [`Ovs::tick`] has something to do.
+    pub fn wakeup(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Starts what is to be done and is not under way.
+    fn act(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.known || !self.up || self.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        if !self.repairing && self.unchecked {
+            match plan::plan(&self.tables, &self.wanted) {
+                Some(Plan { operations, words }) => {
+                    self.repairing = true;
+                    effects.extend(words.into_iter().map(|w| Effect::Say(Level::Info, w)));
+                    effects.push(Effect::Ovs(Purpose::Repair, operations));
+                }
+                None => self.unchecked = false,
+            }
+        }
+        if !self.marking {
+            // What reads as it should needs no write; and a row that is gone takes none.
+            let tables = &self.tables;
+            self.marks.retain(|uuid, mark| {
+                tables.member(*uuid).is_some_and(|row| match (mark, Tables::pair(row, "external_ids", CLAIM)) {
+                    (Mark::Write(text), have) => have != Some(text),
+                    (Mark::Erase(text), have) => have == Some(text),
+                })
+            });
+            if self.marks.is_empty() {
+                return;
+            }
+            self.marking = true;
+            effects.push(Effect::Ovs(
+                Purpose::Mark,
+                self.marks.iter().map(|(uuid, mark)| operation(*uuid, mark)).collect(),
+            ));
+        }
+    }
+}
+
+fn operation(uuid: Uuid, mark: &Mark) -> Operation {
+    let operation = Operation::mutate("Interface").row(uuid);
+    match mark {
+        Mark::Write(text) => operation.mutation("external_ids", Mutator::Delete, Value::set([CLAIM])).mutation(
+            "external_ids",
+            Mutator::Insert,
+            Value::map([(CLAIM, text)]),
+        ),
+        Mark::Erase(text) => operation.mutation("external_ids", Mutator::Delete, Value::map([(CLAIM, text)])),
+    }
+}
+
+/// `switch/port:generation`.
+fn parse_mark(text: &str) -> Option<ClaimMark> {
+    let (lsp, generation) = text.rsplit_once(':')?;
+    lsp.contains('/').then_some(())?;
+    Some(ClaimMark { lsp: lsp.to_owned(), generation: generation.parse().ok()? })
+}
+
+/// Whether an `iface-id` asks for the marked port: by its name, or by `switch/port`.
+fn fits(mark: &ClaimMark, iface_id: &str) -> bool {
+    mark.lsp == iface_id || mark.lsp.split_once('/').is_some_and(|(_, lsp)| lsp == iface_id)
+}

@@ -1,0 +1,238 @@
+//! The bridge as it should be, and the transaction that makes it so.
+
+use super::tables::{MANAGED, Tables};
+use crate::config::DatapathType;
+use tuplenet_model::entity::EncapKind;
+use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
+
+/// OpenFlow versions of the bridge: 1.5 for us, the others for people with `ovs-ofctl`.
+const PROTOCOLS: [&str; 3] = ["OpenFlow10", "OpenFlow13", "OpenFlow15"];
+
+/// What the bridge should be.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its name.
+    pub bridge: String,
+    /// Its datapath.
+    pub datapath_type: DatapathType,
+    /// One flow-based tunnel port for each.
+    pub encaps: Vec<EncapKind>,
+}
+
+/// A transaction, and what it does in words.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    /// The operations.
+    pub operations: Vec<Operation>,
+    /// What they do.
+    pub words: Vec<String>,
+}
+
+/// The type of an OVS Interface for a tunnel protocol.
+pub fn interface_type(kind: EncapKind) -> &'static str {
+    match kind {
+        EncapKind::Geneve => "geneve",
+        EncapKind::Vxlan => "vxlan",
+        EncapKind::Gre => "gre",
+    }
+}
+
+/// Name of our tunnel port for a protocol.
+pub fn tunnel_name(kind: EncapKind) -> String {
+    format!("tn-{}", interface_type(kind))
+}
+
+/// Whether an interface is a tunnel port whose remote end and key are set by flow.
+pub fn is_flow_tunnel(row: &Row, kind: EncapKind) -> bool {
+    row.string("type") == Some(interface_type(kind))
+        && Tables::pair(row, "options", "remote_ip") == Some("flow")
+        && Tables::pair(row, "options", "key") == Some("flow")
+}
+
+/// What is to be done; `None`: all is well.
+pub fn plan(tables: &Tables, wanted: &Wanted) -> Option<Plan> {
+    let (root, root_row) = tables.root()?;
+    let mut plan = Plan { operations: Vec::new(), words: Vec::new() };
+    match tables.bridge(&wanted.bridge) {
+        None => create(&mut plan, root, root_row, tables, wanted),
+        Some((uuid, row)) => repair(&mut plan, uuid, row, tables, wanted),
+    }
+    if plan.operations.is_empty() {
+        return None;
+    }
+    plan.operations.push(Operation::comment(&format!("tuplenet: {}", plan.words.join("; "))));
+    Some(plan)
+}
+
+fn create(plan: &mut Plan, root: Uuid, root_row: &Row, tables: &Tables, wanted: &Wanted) {
+    let name = wanted.bridge.as_str();
+    let mut ports = vec![port(plan, name, "internal", &[], 0)];
+    for (i, kind) in wanted.encaps.iter().enumerate() {
+        if tables.interface_named(&tunnel_name(*kind)).is_none() {
+            ports.push(tunnel_port(plan, *kind, i + 1));
+        }
+    }
+    // Open vSwitch lists the datapaths that it can make.
+    let kernel = root_row.strings("datapath_types").iter().any(|t| &**t == "system");
+    let datapath = wanted.datapath_type.name().unwrap_or(if kernel { "system" } else { "netdev" });
+    plan.operations.push(
+        Operation::insert("Bridge")
+            .named("bridge")
+            .column("name", name)
+            .column("fail_mode", "secure")
+            .column("protocols", Value::set(PROTOCOLS))
+            .column("datapath_type", datapath)
+            .column("ports", Value::set(ports))
+            .column("external_ids", managed())
+            .column("other_config", Value::map([("disable-in-band", "true")])),
+    );
+    plan.operations.push(Operation::mutate("Open_vSwitch").row(root).mutation(
+        "bridges",
+        Mutator::Insert,
+        Value::named("bridge"),
+    ));
+    plan.words.push(format!("making the bridge {name} (datapath {datapath})"));
+}
+
+fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wanted) {
+    let name = &wanted.bridge;
+    if row.string("fail_mode") != Some("secure") {
+        plan.operations.push(Operation::update("Bridge").row(bridge).column("fail_mode", "secure"));
+        plan.words.push(format!("setting fail_mode of {name} to secure"));
+    }
+    let protocols = row.strings("protocols");
+    if PROTOCOLS.iter().any(|p| !protocols.contains(*p)) {
+        plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation(
+            "protocols",
+            Mutator::Insert,
+            Value::set(PROTOCOLS),
+        ));
+        plan.words.push(format!("enabling OpenFlow 1.0, 1.3 and 1.5 on {name}"));
+    }
+    // The empty type is `system`'s other name.
+    let has = row.string("datapath_type").filter(|t| !t.is_empty()).unwrap_or("system");
+    if let Some(datapath) = wanted.datapath_type.name().filter(|d| *d != has) {
+        plan.operations.push(Operation::update("Bridge").row(bridge).column("datapath_type", datapath));
+        plan.words.push(format!("changing the datapath of {name} from {has} to {datapath}"));
+    }
+    for (i, kind) in wanted.encaps.iter().enumerate() {
+        let tunnel = tunnel_name(*kind);
+        match tables.interface_named(&tunnel) {
+            None => {
+                let port = tunnel_port(plan, *kind, i + 1);
+                plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
+                plan.words.push(format!("adding the tunnel port {tunnel}"));
+            }
+            Some((uuid, row)) if !is_flow_tunnel(row, *kind) => {
+                plan.operations.push(
+                    Operation::update("Interface")
+                        .row(uuid)
+                        .column("type", interface_type(*kind))
+                        .column("options", tunnel_options()),
+                );
+                plan.words.push(format!("putting the tunnel port {tunnel} right"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (uuid, row) in tables.ports(row) {
+        let port = row.string("name").unwrap_or_default();
+        let ours = Tables::pair(row, "external_ids", MANAGED).is_some();
+        if ours && port.starts_with("tn-") && !wanted.encaps.iter().any(|k| tunnel_name(*k) == port) {
+            plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Delete, uuid));
+            plan.words.push(format!("removing the tunnel port {port}, whose encap is not configured any more"));
+        }
+    }
+}
+
+fn managed() -> Value {
+    Value::map([(MANAGED, "true")])
+}
+
+fn tunnel_options() -> Value {
+    Value::map([("remote_ip", "flow"), ("key", "flow")])
+}
+
+fn tunnel_port(plan: &mut Plan, kind: EncapKind, number: usize) -> Value {
+    port(plan, &tunnel_name(kind), interface_type(kind), &[("remote_ip", "flow"), ("key", "flow")], number)
+}
+
+/// Inserts an Interface and a Port; gives the reference to the Port.
+fn port(plan: &mut Plan, name: &str, kind: &str, options: &[(&str, &str)], number: usize) -> Value {
+    let (interface, port) = (format!("interface{number}"), format!("port{number}"));
+    plan.operations.push(
+        Operation::insert("Interface")
+            .named(&interface)
+            .column("name", name)
+            .column("type", kind)
+            .column("options", Value::map(options.iter().copied()))
+            .column("external_ids", managed()),
+    );
+    plan.operations.push(
+        Operation::insert("Port")
+            .named(&port)
+            .column("name", name)
+            .column("interfaces", Value::named(&interface))
+            .column("external_ids", managed()),
+    );
+    Value::named(&port)
+}
+
+/// The transaction that removes what we made: the bridge if we made it, else our tunnel ports; and our marks on interfaces.
+pub fn cleanup(tables: &Tables, bridge_name: &str) -> Option<Plan> {
+    let (root, _) = tables.root()?;
+    let mut plan = Plan { operations: Vec::new(), words: Vec::new() };
+    let marked: Vec<Uuid> = tables
+        .members()
+        .filter(|(_, row)| Tables::pair(row, "external_ids", super::CLAIM).is_some())
+        .map(|(uuid, _)| uuid)
+        .collect();
+    for uuid in marked {
+        plan.operations.push(Operation::mutate("Interface").row(uuid).mutation(
+            "external_ids",
+            Mutator::Delete,
+            Value::set([super::CLAIM]),
+        ));
+    }
+    if let Some((bridge, row)) = tables.bridge(bridge_name) {
+        let foreign: Vec<&str> = tables
+            .ports(row)
+            .into_iter()
+            .filter(|(_, port)| {
+                Tables::pair(port, "external_ids", MANAGED).is_none() && port.string("name") != Some(bridge_name)
+            })
+            .filter_map(|(_, port)| port.string("name"))
+            .collect();
+        if Tables::pair(row, "external_ids", MANAGED).is_some() && foreign.is_empty() {
+            plan.operations.push(Operation::mutate("Open_vSwitch").row(root).mutation(
+                "bridges",
+                Mutator::Delete,
+                bridge,
+            ));
+            plan.words.push(format!("removed the bridge {bridge_name}"));
+        } else {
+            for (uuid, port) in tables.ports(row) {
+                let name = port.string("name").unwrap_or_default();
+                if name != bridge_name && Tables::pair(port, "external_ids", MANAGED).is_some() {
+                    plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation(
+                        "ports",
+                        Mutator::Delete,
+                        uuid,
+                    ));
+                    plan.words.push(format!("removed the tunnel port {name}"));
+                }
+            }
+            let why = if foreign.is_empty() {
+                "we did not make it".to_owned()
+            } else {
+                format!("it still has the ports {}", foreign.join(", "))
+            };
+            plan.words.push(format!("left the bridge {bridge_name}: {why}"));
+        }
+    }
+    if plan.operations.is_empty() {
+        return None;
+    }
+    plan.operations.push(Operation::comment("tuplenet: cleanup"));
+    Some(plan)
+}

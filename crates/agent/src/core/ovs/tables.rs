@@ -1,0 +1,134 @@
+//! The rows of Open vSwitch's database that matter to us, kept up to date by the monitor, and who is on our bridge.
+
+use std::collections::{BTreeMap, BTreeSet};
+use tuplenet_ovsdb::{Change, Row, TableMonitor, Update, Uuid};
+
+/// Where people and tools write which switch port an interface is.
+pub const IFACE_ID: &str = "iface-id";
+/// Where we write what an interface claimed: `switch/port:generation`.
+pub const CLAIM: &str = "tuplenet-claim";
+/// On what we made, so that we remove nothing else.
+pub const MANAGED: &str = "tuplenet-managed";
+
+const ROOT: &str = "Open_vSwitch";
+const BRIDGE: &str = "Bridge";
+const PORT: &str = "Port";
+const INTERFACE: &str = "Interface";
+
+/// What to monitor. No statistics: those change all the time and mean nothing to us.
+pub fn monitor() -> Vec<TableMonitor> {
+    [
+        (ROOT, &["bridges", "external_ids", "datapath_types", "ovs_version"][..]),
+        (BRIDGE, &["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids"]),
+        (PORT, &["name", "interfaces", "external_ids"]),
+        (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error"]),
+    ]
+    .into_iter()
+    .map(|(table, columns)| TableMonitor {
+        table: table.into(),
+        columns: columns.iter().map(|c| (*c).into()).collect(),
+        condition: Vec::new(),
+    })
+    .collect()
+}
+
+/// The rows. See the module.
+#[derive(Debug, Default)]
+pub struct Tables {
+    roots: BTreeMap<Uuid, Row>,
+    bridges: BTreeMap<Uuid, Row>,
+    ports: BTreeMap<Uuid, Row>,
+    interfaces: BTreeMap<Uuid, Row>,
+    /// Interfaces on our bridge.
+    members: BTreeSet<Uuid>,
+}
+
+/// What an update touched.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Interfaces that changed, came to our bridge or left it.
+    pub interfaces: BTreeSet<Uuid>,
+    /// Whether anything but interfaces' own columns changed.
+    pub structure: bool,
+}
+
+impl Tables {
+    /// Takes an update in. `bridge` is the name of our bridge.
+    pub fn apply(&mut self, update: Update, bridge: &str) -> Touched {
+        let mut touched = Touched::default();
+        if update.initial {
+            touched.structure = true;
+            touched.interfaces.extend(self.interfaces.keys());
+            let members = std::mem::take(&mut self.members);
+            *self = Self { members, ..Self::default() };
+        }
+        for row in update.rows {
+            let table = match &*row.table {
+                ROOT => &mut self.roots,
+                BRIDGE => &mut self.bridges,
+                PORT => &mut self.ports,
+                INTERFACE => &mut self.interfaces,
+                _ => continue,
+            };
+            if &*row.table == INTERFACE {
+                touched.interfaces.insert(row.uuid);
+            } else {
+                touched.structure = true;
+            }
+            match row.change {
+                Change::Insert(new) => drop(table.insert(row.uuid, new)),
+                Change::Modify(new) => table.entry(row.uuid).or_default().0.extend(new.0),
+                Change::Delete => drop(table.remove(&row.uuid)),
+            }
+        }
+        if touched.structure {
+            let members = self.find_members(bridge);
+            touched.interfaces.extend(self.members.symmetric_difference(&members));
+            self.members = members;
+        }
+        touched
+    }
+
+    fn find_members(&self, bridge: &str) -> BTreeSet<Uuid> {
+        let ports = self.bridge(bridge).map(|(_, row)| row.uuids("ports")).unwrap_or_default();
+        ports.iter().filter_map(|p| self.ports.get(p)).flat_map(|p| p.uuids("interfaces")).collect()
+    }
+
+    /// The one row of the whole switch.
+    pub fn root(&self) -> Option<(Uuid, &Row)> {
+        self.roots.iter().next().map(|(uuid, row)| (*uuid, row))
+    }
+    /// The bridge of that name.
+    pub fn bridge(&self, name: &str) -> Option<(Uuid, &Row)> {
+        self.bridges.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
+    }
+    /// Ports of a bridge.
+    pub fn ports<'a>(&'a self, bridge: &Row) -> Vec<(Uuid, &'a Row)> {
+        bridge.uuids("ports").into_iter().filter_map(|uuid| Some((uuid, self.ports.get(&uuid)?))).collect()
+    }
+    /// An interface, wherever it is.
+    pub fn interface(&self, uuid: Uuid) -> Option<&Row> {
+        self.interfaces.get(&uuid)
+    }
+    /// An interface, if it is on our bridge.
+    pub fn member(&self, uuid: Uuid) -> Option<&Row> {
+        self.interfaces.get(&uuid).filter(|_| self.members.contains(&uuid))
+    }
+    /// All interfaces of our bridge.
+    pub fn members(&self) -> impl Iterator<Item = (Uuid, &Row)> {
+        self.members.iter().filter_map(|uuid| Some((*uuid, self.interfaces.get(uuid)?)))
+    }
+    /// The interface of that name, wherever it is. Names are unique in the database.
+    pub fn interface_named(&self, name: &str) -> Option<(Uuid, &Row)> {
+        self.interfaces.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
+    }
+    /// A value of a map column.
+    pub fn pair<'a>(row: &'a Row, column: &str, key: &str) -> Option<&'a str> {
+        let tuplenet_ovsdb::Datum::Map(map) = row.get(column)? else { return None };
+        map.get(&tuplenet_ovsdb::Atom::from(key)).and_then(tuplenet_ovsdb::Atom::as_str)
+    }
+    /// The name that Open vSwitch gives this host.
+    pub fn system_id(&self) -> Option<&str> {
+        self.root().and_then(|(_, root)| Self::pair(root, "external_ids", "system-id")).filter(|id| !id.is_empty())
+    }
+}

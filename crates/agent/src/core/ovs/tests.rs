@@ -1,0 +1,220 @@
+//! The OVSDB side: updates in, plans, marks and facts out.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::config::DatapathType;
+use std::collections::BTreeMap;
+use tuplenet_ovsdb::{Atom, Datum, Row, RowUpdate};
+
+fn text(value: &str) -> Datum {
+    Datum::scalar(Atom::from(value))
+}
+
+fn map(pairs: &[(&str, &str)]) -> Datum {
+    Datum::Map(pairs.iter().map(|(k, v)| (Atom::from(*k), Atom::from(*v))).collect())
+}
+
+fn uuids(all: &[u128]) -> Datum {
+    Datum::Set(all.iter().map(|u| Atom::Uuid(Uuid(*u))).collect())
+}
+
+fn row(table: &str, uuid: u128, columns: &[(&str, Datum)]) -> RowUpdate {
+    let columns: BTreeMap<_, _> = columns.iter().map(|(c, d)| ((*c).into(), d.clone())).collect();
+    RowUpdate { table: table.into(), uuid: Uuid(uuid), change: tuplenet_ovsdb::Change::Insert(Row(columns)) }
+}
+
+struct Bench {
+    ovs: Ovs,
+    now: Instant,
+    effects: Vec<Effect>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let wanted =
+            Wanted { bridge: "br-int".into(), datapath_type: DatapathType::Auto, encaps: vec![EncapKind::Geneve] };
+        Self { ovs: Ovs::new(wanted), now: Instant::now(), effects: Vec::new() }
+    }
+    fn up(&mut self) {
+        self.ovs.handle(Event::Up, self.now, &mut self.effects);
+    }
+    fn update(&mut self, initial: bool, rows: Vec<RowUpdate>) -> Vec<Change> {
+        self.ovs.handle(Event::Update(Update { initial, rows }), self.now, &mut self.effects)
+    }
+    fn transactions(&mut self) -> Vec<(Purpose, String)> {
+        let effects = std::mem::take(&mut self.effects);
+        let transactions = effects.into_iter().filter_map(|e| match e {
+            Effect::Ovs(purpose, operations) => Some((purpose, serde_json::to_string(&operations).unwrap())),
+            _ => None,
+        });
+        transactions.collect()
+    }
+    fn said(&self) -> Vec<&str> {
+        self.effects
+            .iter()
+            .filter_map(|e| if let Effect::Say(_, text) = e { Some(text.as_str()) } else { None })
+            .collect()
+    }
+}
+
+fn root(bridges: &[u128]) -> RowUpdate {
+    let types = Datum::Set(["netdev", "system"].map(Atom::from).into());
+    row(
+        "Open_vSwitch",
+        1,
+        &[("bridges", uuids(bridges)), ("external_ids", map(&[("system-id", "hv1")])), ("datapath_types", types)],
+    )
+}
+
+fn bridge(ports: &[u128]) -> RowUpdate {
+    let protocols = Datum::Set(["OpenFlow10", "OpenFlow13", "OpenFlow15"].map(Atom::from).into());
+    row(
+        "Bridge",
+        2,
+        &[("name", text("br-int")), ("ports", uuids(ports)), ("fail_mode", text("secure")), ("protocols", protocols)],
+    )
+}
+
+fn port(uuid: u128, name: &str, interface: u128) -> RowUpdate {
+    row("Port", uuid, &[("name", text(name)), ("interfaces", uuids(&[interface])), ("external_ids", map(&[]))])
+}
+
+fn tunnel() -> Vec<RowUpdate> {
+    let columns = [
+        ("name", text("tn-geneve")),
+        ("type", text("geneve")),
+        ("options", map(&[("remote_ip", "flow"), ("key", "flow")])),
+        ("external_ids", map(&[])),
+        ("ofport", Datum::scalar(Atom::from(10))),
+    ];
+    vec![port(20, "tn-geneve", 21), row("Interface", 21, &columns)]
+}
+
+fn interface(uuid: u128, name: &str, ids: &[(&str, &str)], ofport: Option<i64>) -> RowUpdate {
+    let ofport = ofport.map_or(Datum::EMPTY_SET, |n| Datum::scalar(Atom::from(n)));
+    row("Interface", uuid, &[("name", text(name)), ("type", text("")), ("external_ids", map(ids)), ("ofport", ofport)])
+}
+
+/// Bridge and tunnel port as they should be, and `eth1` for vm1.
+fn complete(ids: &[(&str, &str)]) -> Vec<RowUpdate> {
+    let mut rows = vec![root(&[2]), bridge(&[20, 30]), port(30, "eth1", 31), interface(31, "eth1", ids, Some(5))];
+    rows.extend(tunnel());
+    rows
+}
+
+#[test]
+fn a_missing_bridge_is_made_once() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, vec![root(&[])]);
+    let sent = bench.transactions();
+    assert_eq!(sent.len(), 1);
+    for part in ["br-int", "secure", "OpenFlow15", "tn-geneve", "\"remote_ip\",\"flow\"", "\"system\""] {
+        assert!(sent[0].1.contains(part), "{part} is not in {}", sent[0].1);
+    }
+    bench.update(false, vec![root(&[])]);
+    assert!(bench.transactions().is_empty(), "one at a time");
+    let changes = bench.update(false, complete(&[("iface-id", "vm1")]));
+    bench.ovs.done(&Purpose::Repair, Ok(()), bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty());
+    assert!(
+        changes.iter().any(|c| matches!(c, Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(10) })),
+        "{changes:?}"
+    );
+    assert!(
+        changes.iter().any(
+            |c| matches!(c, Change::Interface { id: 31, interface: Some(i) } if i.ofport == 5 && i.claim.is_none())
+        )
+    );
+}
+
+#[test]
+fn a_refused_repair_is_tried_again_later() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, vec![root(&[])]);
+    bench.transactions();
+    bench.ovs.done(&Purpose::Repair, Err("no".into()), bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty());
+    bench.now += RETRY_PAUSE;
+    bench.ovs.tick(bench.now, &mut bench.effects);
+    assert_eq!(bench.transactions().len(), 1);
+}
+
+#[test]
+fn a_tunnel_port_that_was_altered_is_put_right() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, complete(&[]));
+    assert!(bench.transactions().is_empty());
+    let columns: BTreeMap<_, _> = [("options".into(), map(&[("remote_ip", "192.0.2.9")]))].into();
+    let change = tuplenet_ovsdb::Change::Modify(Row(columns));
+    let changes = bench.update(false, vec![RowUpdate { table: "Interface".into(), uuid: Uuid(21), change }]);
+    assert!(matches!(changes[..], [Change::Tunnel { ofport: None, .. }]), "{changes:?}");
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("\"key\",\"flow\""), "{sent:?}");
+}
+
+#[test]
+fn only_interfaces_of_our_bridge_with_a_port_count() {
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = vec![root(&[2]), bridge(&[20, 30, 40])];
+    rows.extend(tunnel());
+    rows.extend([port(30, "eth1", 31), port(40, "eth2", 41), port(50, "eth3", 51)]);
+    let id = [("iface-id", "vm1")];
+    rows.extend([
+        interface(31, "eth1", &id, None),
+        interface(41, "eth2", &id, Some(-1)),
+        interface(51, "eth3", &id, Some(7)),
+    ]);
+    let changes = bench.update(true, rows);
+    assert!(matches!(changes[..], [Change::Tunnel { .. }]), "{changes:?}");
+    assert!(bench.said().iter().any(|s| s.contains("eth2 (iface-id vm1) has no port")), "{:?}", bench.said());
+    let said = bench.said().len();
+    bench.update(false, vec![interface(41, "eth2", &id, Some(-1))]);
+    assert_eq!(bench.said().len(), said, "said once");
+    let changes = bench.update(false, vec![interface(31, "eth1", &id, Some(6)), bridge(&[20, 30, 40, 50])]);
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    // vswitchd restarts: the number is gone for a while, the claim is not.
+    let changes = bench.update(false, vec![interface(31, "eth1", &id, None)]);
+    assert!(matches!(&changes[..], [Change::Interface { interface: Some(i), .. }] if i.ofport == 0), "{changes:?}");
+    // A new database without the interface.
+    let changes = bench.update(true, vec![root(&[2]), bridge(&[])]);
+    assert_eq!(
+        changes.iter().filter(|c| matches!(c, Change::Interface { interface: None, .. })).count(),
+        2,
+        "{changes:?}"
+    );
+}
+
+#[test]
+fn marks_are_written_and_stale_ones_erased() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, complete(&[("iface-id", "vm1")]));
+    bench.ovs.mark(31, "LS/vm1", 4, bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("LS/vm1:4"), "{sent:?}");
+    let changes =
+        bench.update(false, vec![interface(31, "eth1", &[("iface-id", "vm1"), (CLAIM, "LS/vm1:4")], Some(5))]);
+    let mark = ClaimMark { lsp: "LS/vm1".into(), generation: 4 };
+    assert!(
+        matches!(&changes[..], [Change::Interface { interface: Some(i), .. }] if i.claim.as_ref() == Some(&mark)),
+        "{changes:?}"
+    );
+    bench.ovs.done(&Purpose::Mark, Ok(()), bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty());
+    bench.update(false, vec![interface(31, "eth1", &[("iface-id", "vm2"), (CLAIM, "LS/vm1:4")], Some(5))]);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("delete") && !sent[0].1.contains("insert"), "{sent:?}");
+}
+
+#[test]
+fn marks_read_as_they_are_written() {
+    assert_eq!(parse_mark("LS-A/vm1:12"), Some(ClaimMark { lsp: "LS-A/vm1".into(), generation: 12 }));
+    for bad in ["", "LS-A/vm1", "vm1:3", "LS-A/vm1:-1", "LS-A/vm1:x"] {
+        assert_eq!(parse_mark(bad), None, "{bad}");
+    }
+}

@@ -1,0 +1,275 @@
+//! What we write to the store: our chassis, and the bindings of the ports that we host. Each write compares the revision that the mirror knows of its
+//! key, so that a lost race is nothing but another event; each is tried again until the store shows it or the rules want something else.
+
+use super::{Effect, Level, stats::Stats};
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    time::{Duration, Instant},
+};
+use tuplenet_model::{
+    entity::{Binding, Encap},
+    key::Key,
+    name::Name,
+};
+use tuplenet_rules::ClaimChange;
+
+/// Pause before a write that failed, or that the store did not show, is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// One write to the store: put, or delete if there is no value, provided that the key's last revision is `expected` (0: there is no such key).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Below `<prefix>/v1/`.
+    pub path: String,
+    /// Revision to compare with.
+    pub expected: i64,
+    /// JSON.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How a write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, at that revision.
+    Done(i64),
+    /// The key had changed.
+    Conflict,
+    /// The store could not be asked, or refused.
+    Failed(String),
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    /// Binding to write and the Interface to mark then; `None`: binding to delete.
+    want: Option<u128>,
+    ls: Name,
+    lsp: Name,
+    generation: u64,
+    in_flight: bool,
+    retry_at: Option<Instant>,
+}
+
+/// An Interface that may be marked now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The Interface.
+    pub interface: u128,
+    /// `switch/port`.
+    pub lsp: String,
+    /// The generation that the store has.
+    pub generation: u64,
+}
+
+/// Our records in the store. See the module.
+#[derive(Debug)]
+pub struct Records {
+    me: Name,
+    encaps: Vec<Encap>,
+    /// Hash of the path of each binding -> the revision that changed it last.
+    revisions: FxHashMap<u64, i64>,
+    /// Those that name us -> their generation.
+    ours: FxHashMap<u64, u64>,
+    pending: BTreeMap<String, Pending>,
+    /// Our chassis as the store has it, and its revision.
+    chassis: (Option<Value>, i64),
+    chassis_in_flight: bool,
+    chassis_retry_at: Option<Instant>,
+    /// The store is known in full, so that what we do not see is not there.
+    open: bool,
+    /// Whether the last write failed: said once.
+    failing: bool,
+}
+
+impl Records {
+    /// For a chassis that is reached by these.
+    pub fn new(me: Name, encaps: Vec<Encap>) -> Self {
+        Self {
+            me,
+            encaps,
+            revisions: FxHashMap::default(),
+            ours: FxHashMap::default(),
+            pending: BTreeMap::new(),
+            chassis: (None, 0),
+            chassis_in_flight: false,
+            chassis_retry_at: None,
+            open: false,
+            failing: false,
+        }
+    }
+
+    /// What the store says now of a path.
+    pub fn see(&mut self, path: &str, value: Option<&[u8]>, mod_revision: i64) {
+        if let Some(name) = path.strip_prefix("chassis/") {
+            if *name == *self.me {
+                let object = value.map(|v| serde_json::from_slice(v).unwrap_or(Value::Null));
+                self.chassis = (object, if value.is_some() { mod_revision } else { 0 });
+                self.chassis_retry_at = None;
+            }
+            return;
+        }
+        if !path.starts_with("binding/") {
+            return;
+        }
+        let hash = hash(path);
+        match value {
+            Some(_) => drop(self.revisions.insert(hash, mod_revision)),
+            None => drop(self.revisions.remove(&hash)),
+        }
+        let binding = value.and_then(|v| serde_json::from_slice::<Binding>(v).ok());
+        match &binding {
+            Some(b) if b.chassis == self.me => drop(self.ours.insert(hash, b.generation)),
+            _ => drop(self.ours.remove(&hash)),
+        }
+        if let Some(pending) = self.pending.get_mut(path) {
+            let ours = binding.as_ref().is_some_and(|b| b.chassis == self.me && b.generation == pending.generation);
+            let still = match pending.want {
+                // Of a binding that is as new as what we would write the rules think again; if it is ours, only the mark is missing.
+                Some(_) => ours || binding.as_ref().is_none_or(|b| b.generation < pending.generation),
+                None => ours,
+            };
+            if still {
+                pending.retry_at = None;
+            } else {
+                self.pending.remove(path);
+            }
+        }
+    }
+
+    /// The store is known in full: from here on we write.
+    pub fn open(&mut self) {
+        self.open = true;
+    }
+
+    /// What the rules want of our bindings.
+    pub fn change(&mut self, claims: Vec<ClaimChange>) {
+        for claim in claims {
+            let (ls, lsp, generation, want) = match claim {
+                ClaimChange::Want { ls, lsp, generation, interface } => (ls, lsp, generation, Some(interface)),
+                ClaimChange::Release { ls, lsp, generation } => (ls, lsp, generation, None),
+            };
+            let path = Key::Binding(ls.clone(), lsp.clone()).to_string();
+            // An answer that is on its way is about the earlier wish: whatever it says, this one is tried then.
+            let in_flight = self.pending.get(&path).is_some_and(|p| p.in_flight);
+            self.pending.insert(path, Pending { want, ls, lsp, generation, in_flight, retry_at: None });
+        }
+    }
+
+    /// An Interface is gone: it claims nothing any more.
+    pub fn forget_interface(&mut self, interface: u128) {
+        self.pending.retain(|_, p| p.want != Some(interface) || p.in_flight);
+    }
+
+    /// Sends what is to be sent; gives the Interfaces that can be marked, since the store has their claims.
+    pub fn act(&mut self, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) -> Vec<Marked> {
+        if !self.open {
+            return Vec::new();
+        }
+        self.register(now, effects, stats);
+        let (mut marked, mut done) = (Vec::new(), Vec::new());
+        for (path, pending) in &mut self.pending {
+            if pending.in_flight || pending.retry_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            let hash = hash(path);
+            let has = self.ours.get(&hash) == Some(&pending.generation);
+            let value = match pending.want {
+                Some(interface) if has => {
+                    let lsp = format!("{}/{}", pending.ls, pending.lsp);
+                    marked.push(Marked { interface, lsp, generation: pending.generation });
+                    done.push(path.clone());
+                    continue;
+                }
+                None if !has => {
+                    done.push(path.clone());
+                    continue;
+                }
+                Some(_) => {
+                    serde_json::to_vec(&Binding { chassis: self.me.clone(), generation: pending.generation }).ok()
+                }
+                None => None,
+            };
+            pending.in_flight = true;
+            pending.retry_at = None;
+            stats.store_writes += 1;
+            let expected = self.revisions.get(&hash).copied().unwrap_or(0);
+            effects.push(Effect::Store(Write { path: path.clone(), expected, value }));
+        }
+        for path in done {
+            self.pending.remove(&path);
+        }
+        stats.claims_pending = self.pending.len() as u64;
+        marked
+    }
+
+    fn register(&mut self, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) {
+        if self.chassis_in_flight || self.chassis_retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.chassis_retry_at = None;
+        let (Ok(encaps), roles) = (serde_json::to_value(&self.encaps), Value::Array(Vec::new())) else { return };
+        // What others wrote into our record (a description, fields of a later version) stays.
+        let mut object = match &self.chassis.0 {
+            Some(Value::Object(object)) => object.clone(),
+            _ => serde_json::Map::new(),
+        };
+        object.insert("encaps".into(), encaps);
+        object.insert("roles".into(), roles);
+        let object = Value::Object(object);
+        if self.chassis.0.as_ref() == Some(&object) {
+            return;
+        }
+        self.chassis_in_flight = true;
+        stats.store_writes += 1;
+        let value = serde_json::to_vec(&object).ok();
+        effects.push(Effect::Store(Write { path: self.chassis_path(), expected: self.chassis.1, value }));
+    }
+
+    fn chassis_path(&self) -> String {
+        Key::Chassis(self.me.clone()).to_string()
+    }
+
+    /// How a write ended.
+    pub fn done(&mut self, path: &str, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) {
+        // The mirror shows the write; until it does, or a while later, nothing is sent again.
+        let retry_at = Some(now + RETRY_PAUSE);
+        match outcome {
+            Outcome::Done(_) => self.failing = false,
+            Outcome::Conflict => stats.store_conflicts += 1,
+            Outcome::Failed(why) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    effects.push(Effect::Say(
+                        Level::Warn,
+                        format!("cannot write {path} to the store: {why}; trying again"),
+                    ));
+                }
+            }
+        }
+        if path == self.chassis_path() {
+            self.chassis_in_flight = false;
+            self.chassis_retry_at = retry_at;
+        } else if let Some(pending) = self.pending.get_mut(path) {
+            pending.in_flight = false;
+            pending.retry_at = retry_at;
+        }
+    }
+
+    /// When [`Records::act`] has something to try again.
+    pub fn wakeup(&self) -> Option<Instant> {
+        if !self.open {
+            return None;
+        }
+        let chassis = self.chassis_retry_at.filter(|_| !self.chassis_in_flight);
+        self.pending.values().filter(|p| !p.in_flight).filter_map(|p| p.retry_at).chain(chassis).min()
+    }
+}
+
+/// Paths are remembered by hash: a collision would make one write fail its comparison for ever, at a chance of one in a thousand million at
+/// 100,000 ports.
+fn hash(path: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}

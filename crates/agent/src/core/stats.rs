@@ -1,0 +1,78 @@
+//! What the core counts. Plain numbers: whoever publishes them decides how.
+
+/// Totals since the start, and how things stand now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Flows that the rules want.
+    pub flows_desired: u64,
+    /// Of those, the ones that the switch has, as far as known; 0 until it was read.
+    pub flows_installed: u64,
+    /// Flow changes that wait for a bundle or are in one.
+    pub flows_queued: u64,
+    /// Flows and groups that the switch refused and that are set aside.
+    pub flows_set_aside: u64,
+    /// Groups that the rules want.
+    pub groups_desired: u64,
+    /// Flow mods sent, in total.
+    pub flow_mods: u64,
+    /// Group mods sent, in total.
+    pub group_mods: u64,
+    /// Bundles sent, in total.
+    pub bundles: u64,
+    /// Bundles refused, in total.
+    pub bundles_refused: u64,
+    /// Flows refused for the first time, in total.
+    pub flows_refused: u64,
+    /// Comparisons of the whole switch after connecting, in total.
+    pub syncs: u64,
+    /// Audits, in total.
+    pub audits: u64,
+    /// Flows that audits found missing, in total.
+    pub drift_missing: u64,
+    /// Flows that audits found changed, in total.
+    pub drift_different: u64,
+    /// Flows that audits found and nobody wanted, in total.
+    pub drift_extra: u64,
+    /// Groups that audits found wrong, in total.
+    pub drift_groups: u64,
+    /// Connections to the switch, in total.
+    pub switch_connects: u64,
+    /// Connections to the database of Open vSwitch, in total.
+    pub ovsdb_connects: u64,
+    /// Connections to the store, in total.
+    pub store_connects: u64,
+    /// Whether the switch is connected.
+    pub switch_connected: bool,
+    /// Whether the switch is in step with the rules, as far as known.
+    pub switch_settled: bool,
+    /// Whether the database of Open vSwitch is connected.
+    pub ovsdb_connected: bool,
+    /// Whether the store is reached.
+    pub store_connected: bool,
+    /// Whether the whole network is known.
+    pub synced: bool,
+    /// Last revision of the store that was taken in.
+    pub store_revision: i64,
+    /// Changes of objects in the store, in total.
+    pub store_changes: u64,
+    /// Keys of the mirror that its audits put right, in total.
+    pub mirror_repaired: u64,
+    /// Updates from the database of Open vSwitch, in total.
+    pub ovsdb_updates: u64,
+    /// Interfaces that ask for a switch port.
+    pub interfaces: u64,
+    /// Objects of the store that are set aside.
+    pub rejected: u64,
+    /// Bindings to write or to take back that wait.
+    pub claims_pending: u64,
+    /// Writes to the store that were sent, in total.
+    pub store_writes: u64,
+    /// Writes that lost a race, in total.
+    pub store_conflicts: u64,
+    /// Rows that the rules touched, in total.
+    pub rule_rows: u64,
+    /// Operators of the rules that ran, in total.
+    pub rule_operators: u64,
+    /// Transactions of the rules, in total.
+    pub rule_steps: u64,
+}

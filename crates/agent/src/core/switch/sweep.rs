@@ -1,0 +1,153 @@
+//! Reading all flows of the switch, table by table, to compare them with what it should hold: once after connecting, and at every audit.
+//!
+//! Changes go on meanwhile. A flow that changed since the sweep began is left out of the comparison: the answer may be from before or after.
+
+use super::{
+    Command, Context, KeyHash, LAST_TABLE, Level, Phase, Queued, Switch, is_foreign, shadow::FlowKey,
+    shadow::content_hash, shadow::hash_of,
+};
+use rustc_hash::FxHashSet;
+use tuplenet_openflow::Flow;
+
+/// Why the flows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To find out what the switch holds.
+    Sync,
+    /// To see whether it still holds what we gave it.
+    Audit,
+}
+
+/// A sweep under way.
+#[derive(Debug)]
+pub struct Sweep {
+    purpose: Purpose,
+    table: u8,
+    /// Keys that changed since the beginning, or that were about to.
+    changed: FxHashSet<KeyHash>,
+    /// Keys whose flow must be sent (again).
+    need: FxHashSet<KeyHash>,
+    missing: u64,
+    different: u64,
+    extra: u64,
+    example: Option<String>,
+}
+
+impl Sweep {
+    /// The flow of that key changes now.
+    pub fn touched(&mut self, key: KeyHash) {
+        self.changed.insert(key);
+        self.need.remove(&key);
+    }
+    fn note(&mut self, what: &str, flow: impl std::fmt::Display) {
+        if self.example.is_none() {
+            self.example = Some(format!("{what}: {flow}"));
+        }
+    }
+}
+
+impl Switch {
+    pub(super) fn start_sweep(&mut self, purpose: Purpose, cx: &mut Context<'_>) {
+        let mut changed: FxHashSet<KeyHash> = self.queue.keys().copied().collect();
+        if let Some(flight) = &self.flight {
+            changed.extend(flight.keys());
+        }
+        self.sweep = Some(Sweep {
+            purpose,
+            table: 0,
+            changed,
+            need: FxHashSet::default(),
+            missing: 0,
+            different: 0,
+            extra: 0,
+            example: None,
+        });
+        self.ask(Command::ReadFlows(0), cx);
+    }
+
+    pub(super) fn on_flows(&mut self, table: u8, flows: &[Flow], cx: &mut Context<'_>) {
+        let Some(mut sweep) = self.sweep.take() else { return };
+        if sweep.table != table {
+            self.sweep = Some(sweep);
+            return;
+        }
+        let mut seen: FxHashSet<KeyHash> = FxHashSet::with_capacity_and_hasher(flows.len(), Default::default());
+        let mut extra = Vec::new();
+        for flow in flows {
+            let key = hash_of(flow);
+            seen.insert(key);
+            if sweep.changed.contains(&key) {
+                continue;
+            }
+            match self.shadow.get(table, key) {
+                Some(content) if content == content_hash(flow) => {}
+                Some(_) => {
+                    sweep.different += 1;
+                    sweep.note("not as it should be", flow);
+                    sweep.need.insert(key);
+                }
+                None if is_foreign(flow) => {}
+                None => {
+                    sweep.extra += 1;
+                    sweep.note("should not be there", flow);
+                    extra.push(FlowKey::of(flow));
+                }
+            }
+        }
+        for key in self.shadow.keys(table) {
+            if !seen.contains(&key) && !sweep.changed.contains(&key) && !self.aside.waits(key) {
+                sweep.missing += 1;
+                sweep.need.insert(key);
+            }
+        }
+        for key in extra {
+            self.queue.insert(key.hash(), Queued::Delete(key));
+        }
+        if table < LAST_TABLE {
+            sweep.table = table + 1;
+            self.ask(Command::ReadFlows(table + 1), cx);
+            self.sweep = Some(sweep);
+            return;
+        }
+        self.finish_sweep(sweep, cx);
+    }
+
+    fn finish_sweep(&mut self, mut sweep: Sweep, cx: &mut Context<'_>) {
+        let need = std::mem::take(&mut sweep.need);
+        self.requeue(&need, cx);
+        let wrong = sweep.missing + sweep.different + sweep.extra;
+        let numbers = format!(
+            "{} missing, {} different, {} that should not be there",
+            sweep.missing, sweep.different, sweep.extra
+        );
+        match sweep.purpose {
+            Purpose::Sync => {
+                cx.stats.syncs += 1;
+                cx.say(Level::Info, format!("compared {} desired flows with the switch: {numbers}", self.shadow.len()));
+                self.phase = Phase::Ready;
+                self.next_audit = self.audit_interval.map(|i| cx.now + i);
+                self.flush(cx);
+            }
+            Purpose::Audit => {
+                cx.stats.audits += 1;
+                cx.stats.drift_missing += sweep.missing;
+                cx.stats.drift_different += sweep.different;
+                cx.stats.drift_extra += sweep.extra;
+                if wrong > 0 {
+                    let example = sweep.example.take().or_else(|| self.missing_example(&need));
+                    let example = example.map_or(String::new(), |e| format!(" ({e})"));
+                    cx.say(Level::Warn, format!("audit: the switch has drifted, {numbers}{example}: repairing it"));
+                }
+                self.next_audit = self.audit_interval.map(|i| cx.now + i);
+                self.flush(cx);
+            }
+        }
+    }
+
+    fn missing_example(&self, need: &FxHashSet<KeyHash>) -> Option<String> {
+        need.iter().find_map(|key| match self.queue.get(key) {
+            Some(Queued::Set(flow)) => Some(format!("missing: {flow}")),
+            _ => None,
+        })
+    }
+}

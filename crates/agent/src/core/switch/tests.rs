@@ -1,0 +1,391 @@
+//! The OpenFlow side against a toy switch that is too simple to be wrong: any history ends with the toy holding what the rules want.
+
+use super::{super::stats::Stats, groups::Step, *};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use tuplenet_openflow::{Action, Instruction, Match, field};
+
+const OURS: u64 = tuplenet_rules::cookie::OURS;
+const AUDIT: Duration = Duration::from_secs(60);
+
+fn flow(table: u8, priority: u16, out: u32) -> Flow {
+    Flow {
+        table,
+        priority,
+        cookie: OURS,
+        matching: Match::new().with(field::METADATA, 7u64),
+        instructions: vec![Instruction::ApplyActions(vec![Action::Output { port: out, max_len: 0 }])],
+        ..Flow::default()
+    }
+}
+
+/// The rules: a table of flows and groups that tests edit.
+#[derive(Default)]
+struct Wanted {
+    flows: BTreeMap<(u8, u16), Flow>,
+    groups: BTreeMap<u32, Vec<Vec<Action>>>,
+}
+
+impl Desired for Wanted {
+    fn flows(&self) -> Box<dyn Iterator<Item = Flow> + '_> {
+        Box::new(self.flows.values().cloned())
+    }
+    fn groups(&self) -> Box<dyn Iterator<Item = Group> + '_> {
+        Box::new(self.groups.iter().map(|(id, buckets)| Group { id: *id, buckets: buckets.clone() }))
+    }
+}
+
+/// A switch and the line to it.
+#[derive(Default)]
+struct Toy {
+    flows: HashMap<FlowKey, Flow>,
+    groups: BTreeMap<u32, BTreeMap<u32, Vec<Action>>>,
+    tlv: Vec<TlvMapping>,
+    /// Priorities that it refuses.
+    refuses: Vec<u16>,
+    /// Whether it says which message it refuses.
+    mute: bool,
+    bundles: usize,
+    mods: usize,
+}
+
+impl Toy {
+    fn bundle(&mut self, mods: Vec<Mod>) -> Outcome {
+        self.bundles += 1;
+        assert!(!mods.is_empty(), "an empty bundle is a waste");
+        for (i, change) in mods.iter().enumerate() {
+            if matches!(change, Mod::Set(flow) if self.refuses.contains(&flow.priority)) {
+                let index = if self.mute { None } else { Some(i) };
+                return Outcome::Refused(vec![Refusal { index, why: "bad flow".into() }]);
+            }
+        }
+        assert_eq!(self.tlv, [TLV], "flows before the TLV map");
+        self.mods += mods.len();
+        for change in mods {
+            match change {
+                Mod::Set(flow) => drop(self.flows.insert(FlowKey::of(&flow), flow)),
+                Mod::Delete(key) => drop(self.flows.remove(&key)),
+                Mod::Group(Step::Add(id, buckets) | Step::Replace(id, buckets)) => {
+                    drop(self.groups.insert(id, buckets.into_iter().collect()));
+                }
+                Mod::Group(Step::Insert(id, buckets)) => self.groups.entry(id).or_default().extend(buckets),
+                Mod::Group(Step::Remove(id, bucket)) => drop(self.groups.entry(id).or_default().remove(&bucket)),
+                Mod::Group(Step::Delete(id)) => drop(self.groups.remove(&id)),
+            }
+        }
+        Outcome::Done
+    }
+
+    fn answer(&mut self, command: Command) -> Event {
+        match command {
+            Command::ReadTlv => Event::Tlv(Ok(self.tlv.clone())),
+            Command::WriteTlv(wrong) => {
+                self.tlv.retain(|m| !wrong.contains(m));
+                self.tlv.push(TLV);
+                Event::TlvWritten(Ok(()))
+            }
+            Command::ReadGroups => {
+                let buckets = |g: &BTreeMap<u32, Vec<Action>>| g.iter().map(|(id, a)| (*id, a.clone())).collect();
+                Event::Groups(Ok(self
+                    .groups
+                    .iter()
+                    .map(|(id, g)| Reported { id: *id, copies_to_all: true, buckets: buckets(g) })
+                    .collect()))
+            }
+            Command::ReadFlows(table) => {
+                Event::Flows(table, Ok(self.flows.values().filter(|f| f.table == table).cloned().collect()))
+            }
+            Command::Bundle(mods) => Event::Bundle(self.bundle(mods)),
+        }
+    }
+}
+
+struct Bench {
+    switch: Switch,
+    wanted: Wanted,
+    toy: Toy,
+    stats: Stats,
+    now: Instant,
+    /// Commands under way, with their session.
+    line: std::collections::VecDeque<(u64, Command)>,
+    said: Vec<String>,
+    session: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            switch: Switch::new(Some(AUDIT)),
+            wanted: Wanted::default(),
+            toy: Toy::default(),
+            stats: Stats::default(),
+            now: Instant::now(),
+            line: Default::default(),
+            said: Vec::new(),
+            session: 0,
+        }
+    }
+    fn with(&mut self, act: impl FnOnce(&mut Switch, &mut Context<'_>)) {
+        let mut effects = Vec::new();
+        let mut cx = Context { desired: &self.wanted, now: self.now, effects: &mut effects, stats: &mut self.stats };
+        act(&mut self.switch, &mut cx);
+        for effect in effects {
+            match effect {
+                Effect::Switch(session, command) => self.line.push_back((session, command)),
+                Effect::Say(_, text) => self.said.push(text),
+                Effect::Installed(_) => {}
+                other => panic!("the switch side has no business with {other:?}"),
+            }
+        }
+    }
+    fn open(&mut self) {
+        self.with(|s, cx| s.open(cx));
+    }
+    fn up(&mut self) {
+        self.session += 1;
+        let session = self.session;
+        self.line.clear();
+        self.with(|s, cx| s.handle(session, Event::Up, cx));
+    }
+    fn down(&mut self) {
+        let session = self.session;
+        self.line.clear();
+        self.with(|s, cx| s.handle(session, Event::Down("gone".into()), cx));
+    }
+    /// One answer of the switch.
+    fn step(&mut self) -> bool {
+        let Some((session, command)) = self.line.pop_front() else { return false };
+        let event = self.toy.answer(command);
+        self.with(|s, cx| s.handle(session, event, cx));
+        true
+    }
+    fn run(&mut self) {
+        let mut steps = 0;
+        while self.step() {
+            steps += 1;
+            assert!(steps < 100_000, "no end: {:?}", self.said);
+        }
+    }
+    fn set(&mut self, flow: Flow) {
+        self.wanted.flows.insert((flow.table, flow.priority), flow.clone());
+        self.change(vec![FlowChange::Set(flow)], Vec::new());
+    }
+    fn delete(&mut self, table: u8, priority: u16) {
+        if let Some(Flow { matching, .. }) = self.wanted.flows.remove(&(table, priority)) {
+            self.change(vec![FlowChange::Delete { table, priority, matching }], Vec::new());
+        }
+    }
+    fn change(&mut self, flows: Vec<FlowChange>, groups: Vec<GroupChange>) {
+        self.with(|s, cx| s.change(flows, groups, None, cx));
+    }
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.with(|s, cx| s.tick(cx));
+    }
+    fn started(flows: usize) -> Self {
+        let mut bench = Self::new();
+        for n in 0..flows {
+            let flow = flow((n % 3) as u8, n as u16, 1);
+            bench.wanted.flows.insert((flow.table, flow.priority), flow);
+        }
+        bench.open();
+        bench.up();
+        bench.run();
+        bench.check();
+        bench
+    }
+    #[track_caller]
+    fn check(&self) {
+        let refused = |f: &&Flow| !self.toy.refuses.contains(&f.priority);
+        let mut want: Vec<&Flow> = self.wanted.flows.values().filter(refused).collect();
+        let mut have: Vec<&Flow> = self.toy.flows.values().filter(|f| !is_foreign(f)).collect();
+        want.sort_by_key(|f| (f.table, f.priority));
+        have.sort_by_key(|f| (f.table, f.priority));
+        assert_eq!(want, have);
+        assert!(self.switch.settled());
+    }
+}
+
+#[test]
+fn nothing_is_touched_before_the_network_is_known() {
+    let mut bench = Bench::new();
+    bench.toy.flows.insert(FlowKey::of(&flow(0, 1, 9)), flow(0, 1, 9));
+    bench.up();
+    assert!(bench.line.is_empty(), "not even asked");
+    bench.wait(AUDIT);
+    assert!(bench.line.is_empty());
+    bench.open();
+    bench.run();
+    bench.check();
+}
+
+#[test]
+fn a_cold_switch_gets_all_in_one_bundle_and_a_warm_one_nothing() {
+    let mut bench = Bench::started(300);
+    assert_eq!((bench.toy.bundles, bench.toy.mods), (1, 300));
+    bench.down();
+    bench.up();
+    bench.run();
+    bench.check();
+    assert_eq!((bench.toy.bundles, bench.stats.flow_mods, bench.stats.syncs), (1, 300, 2));
+}
+
+#[test]
+fn what_waits_is_coalesced_and_one_bundle_is_under_way() {
+    let mut bench = Bench::started(3);
+    bench.set(flow(1, 50, 1));
+    for out in 2..10 {
+        bench.set(flow(1, 51, out));
+    }
+    bench.set(flow(1, 52, 1));
+    bench.delete(1, 52);
+    assert_eq!(bench.line.len(), 1);
+    bench.run();
+    bench.check();
+    assert_eq!(bench.toy.bundles, 3, "the first, the change, all that waited");
+}
+
+#[test]
+fn a_refused_flow_is_set_aside_and_blocks_no_other() {
+    for mute in [false, true] {
+        let mut bench = Bench::new();
+        bench.toy.mute = mute;
+        bench.toy.refuses = vec![5, 17, 33];
+        for n in 0..100 {
+            bench.wanted.flows.insert((1, n), flow(1, n, 1));
+        }
+        bench.open();
+        bench.up();
+        bench.run();
+        bench.check();
+        assert_eq!((bench.stats.flows_refused, bench.stats.flows_set_aside), (3, 3), "{:?}", bench.said);
+        assert_eq!(bench.stats.flows_installed, 97);
+        // Others go on, and it is tried again later, and later again.
+        bench.set(flow(2, 7, 1));
+        bench.run();
+        bench.check();
+        let before = bench.toy.bundles;
+        bench.wait(Duration::from_secs(11));
+        bench.run();
+        bench.check();
+        assert!(bench.toy.bundles > before);
+        assert_eq!(bench.stats.flows_refused, 3, "said once");
+        // The rules change it: it is tried at once.
+        bench.toy.refuses = vec![17, 33];
+        bench.set(flow(1, 5, 2));
+        bench.run();
+        bench.check();
+        // The switch changes its mind.
+        bench.toy.refuses.clear();
+        bench.wait(Duration::from_secs(3600));
+        bench.run();
+        bench.check();
+        assert_eq!(bench.stats.flows_set_aside, 0);
+    }
+}
+
+#[test]
+fn many_refusals_do_not_cost_a_whole_bundle_each() {
+    let mut bench = Bench::new();
+    bench.toy.refuses = (0..200).map(|n| n * 10).collect();
+    for n in 0..2000 {
+        bench.wanted.flows.insert((1, n), flow(1, n, 1));
+    }
+    bench.open();
+    bench.up();
+    bench.run();
+    bench.check();
+    assert!(bench.stats.flow_mods < 40_000, "{} sent for 2000", bench.stats.flow_mods);
+}
+
+#[test]
+fn audits_repair_drift_and_leave_the_hook_to_others() {
+    let mut bench = Bench::started(30);
+    let foreign = Flow { table: HOOK_TABLE, cookie: 0x1234, ..flow(HOOK_TABLE, 9, 4) };
+    bench.toy.flows.insert(FlowKey::of(&foreign), foreign.clone());
+    bench.toy.flows.remove(&FlowKey::of(&flow(0, 0, 1)));
+    bench.toy.flows.insert(FlowKey::of(&flow(1, 1, 1)), flow(1, 1, 66));
+    let extra = Flow { cookie: 0, ..flow(7, 3, 1) };
+    bench.toy.flows.insert(FlowKey::of(&extra), extra);
+    bench.wait(AUDIT);
+    // Changes go on meanwhile, and are no drift.
+    for n in 0..40 {
+        bench.step();
+        bench.set(flow((n % 4) as u8, 500 + n, 1));
+        bench.delete((n % 3) as u8, n);
+    }
+    bench.run();
+    bench.check();
+    let drift = (bench.stats.drift_missing, bench.stats.drift_different, bench.stats.drift_extra);
+    assert!(drift.0 <= 1 && drift.1 <= 1 && drift.2 == 1, "{drift:?} {:?}", bench.said);
+    assert!(bench.toy.flows.contains_key(&FlowKey::of(&foreign)));
+    let sent = bench.stats.flow_mods;
+    bench.wait(AUDIT);
+    bench.run();
+    assert_eq!((bench.stats.audits, bench.stats.flow_mods), (2, sent));
+}
+
+#[test]
+fn a_lost_bundle_or_a_failed_reading_begins_again() {
+    let mut bench = Bench::started(5);
+    bench.set(flow(2, 77, 1));
+    let (session, _) = bench.line.pop_front().expect("a bundle");
+    bench.with(|s, cx| s.handle(session, Event::Bundle(Outcome::Lost("no answer".into())), cx));
+    assert!(!bench.switch.settled());
+    bench.wait(RETRY_PAUSE);
+    let (session, _) = bench.line.pop_front().expect("a question");
+    bench.with(|s, cx| s.handle(session, Event::Tlv(Err("nonsense".into())), cx));
+    bench.wait(RETRY_PAUSE);
+    bench.run();
+    bench.check();
+}
+
+#[test]
+fn groups_come_before_the_flows_that_use_them_and_go_after() {
+    let mut bench = Bench::started(1);
+    let to = |port| vec![Action::Output { port, max_len: 0 }];
+    bench.wanted.groups.insert(9, vec![to(1)]);
+    bench.wanted.flows.insert((1, 90), flow(1, 90, 1));
+    bench.change(vec![FlowChange::Set(flow(1, 90, 1))], vec![GroupChange::Add(9), GroupChange::InsertBucket(9, to(1))]);
+    let (_, Command::Bundle(mods)) = &bench.line[0] else { panic!("no bundle") };
+    assert!(matches!(mods[..], [Mod::Group(Step::Add(9, _)), Mod::Set(_)]), "{mods:?}");
+    bench.run();
+    bench.wanted.groups.clear();
+    bench.wanted.flows.remove(&(1, 90));
+    let key = FlowKey::of(&flow(1, 90, 1));
+    bench.change(
+        vec![FlowChange::Delete { table: 1, priority: 90, matching: key.matching }],
+        vec![GroupChange::Delete(9)],
+    );
+    let (_, Command::Bundle(mods)) = &bench.line[0] else { panic!("no bundle") };
+    assert!(matches!(mods[..], [Mod::Delete(_), Mod::Group(Step::Delete(9))]), "{mods:?}");
+    bench.run();
+    bench.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn any_history_ends_with_what_the_rules_want(ops in proptest::collection::vec((0u8..10, 0u8..4, 0u16..6, 1u32..4), 0..80)) {
+        let mut bench = Bench::started(4);
+        for (op, table, priority, out) in ops {
+            match op {
+                0..=2 => bench.set(flow(table, priority, out)),
+                3 => bench.delete(table, priority),
+                4 => { bench.step(); },
+                5 => (0..60).for_each(|_| { bench.step(); }),
+                6 => drop(bench.toy.flows.remove(&FlowKey::of(&flow(table, priority, 0)))),
+                7 => drop(bench.toy.flows.insert(FlowKey::of(&flow(table, priority, 0)), flow(table, priority, 9))),
+                8 => bench.wait(AUDIT),
+                _ => { bench.down(); bench.toy.flows.clear(); bench.toy.tlv.clear(); bench.up(); },
+            }
+        }
+        bench.run();
+        bench.wait(AUDIT + RETRY_PAUSE);
+        bench.run();
+        bench.wait(AUDIT);
+        bench.run();
+        bench.check();
+        prop_assert_eq!(bench.stats.bundles_refused, 0);
+    }
+}

@@ -1,0 +1,140 @@
+//! The switch: the core's commands as OpenFlow, and its answers as the core's events.
+
+use crate::core::{
+    self,
+    switch::{
+        Command, Event, Mod, Outcome, Refusal, TLV, TlvMapping,
+        groups::{Reported, Step},
+    },
+};
+use anyhow::{Result, anyhow};
+use tokio::sync::mpsc;
+use tuplenet_openflow::{
+    Flow,
+    connection::{self, Config, RequestError, Switch, Target},
+    message::{
+        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, TlvMap, TlvTableCommand,
+        group::bucket_id,
+    },
+};
+
+/// The switch, and which of its connections is meant.
+pub struct Driver {
+    switch: Switch,
+    session: u64,
+}
+
+/// Connects, for ever.
+pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
+    let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
+    let (switch, events) = connection::connect(Config::new(target));
+    Ok((Driver { switch, session: 0 }, events))
+}
+
+impl Driver {
+    /// What the connection told, for the core.
+    pub fn event(&mut self, event: connection::Event) -> Option<core::Event> {
+        let event = match event {
+            connection::Event::Up(_) => {
+                self.session += 1;
+                Event::Up
+            }
+            connection::Event::Down(why) => Event::Down(why),
+            connection::Event::Message(message) => {
+                tracing::debug!(?message, "the switch says something that nobody asked for");
+                return None;
+            }
+        };
+        Some(core::Event::Switch(self.session, event))
+    }
+
+    /// Carries a command out; its answer comes back as an event.
+    pub fn run(&self, session: u64, command: Command, done: &mpsc::UnboundedSender<core::Event>) {
+        let (switch, done) = (self.switch.clone(), done.clone());
+        tokio::task::spawn_local(async move {
+            let event = answer(&switch, command).await;
+            // The loop may have ended meanwhile.
+            let _ = done.send(core::Event::Switch(session, event));
+        });
+    }
+
+    /// The connection, for who needs more.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+}
+
+async fn answer(switch: &Switch, command: Command) -> Event {
+    match command {
+        Command::ReadTlv => {
+            let map = switch.tlv_table().await.map(|t| t.maps.into_iter().map(mapping).collect());
+            Event::Tlv(map.map_err(|e| e.to_string()))
+        }
+        Command::WriteTlv(wrong) => Event::TlvWritten(write_tlv(switch, wrong).await),
+        Command::ReadGroups => {
+            let groups = switch.groups().await.map(|groups| groups.into_iter().map(reported).collect());
+            Event::Groups(groups.map_err(|e| e.to_string()))
+        }
+        Command::ReadFlows(table) => {
+            let flows = switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
+            Event::Flows(table, flows.map_err(|e| e.to_string()))
+        }
+        Command::Bundle(mods) => Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => outcome(error),
+        }),
+    }
+}
+
+async fn write_tlv(switch: &Switch, wrong: Vec<TlvMapping>) -> Result<(), String> {
+    if !wrong.is_empty() {
+        let maps =
+            wrong.into_iter().map(|m| TlvMap { class: m.class, kind: m.kind, len: m.length, index: m.index }).collect();
+        switch.tlv_table_mod(TlvTableCommand::Delete, maps).await.map_err(|e| e.to_string())?;
+    }
+    let maps = vec![TlvMap { class: TLV.class, kind: TLV.kind, len: TLV.length, index: TLV.index }];
+    switch.tlv_table_mod(TlvTableCommand::Add, maps).await.map_err(|e| e.to_string())
+}
+
+fn mapping(map: TlvMap) -> TlvMapping {
+    TlvMapping { class: map.class, kind: map.kind, length: map.len, index: map.index }
+}
+
+fn reported(group: GroupDesc) -> Reported {
+    let buckets = group.buckets.into_iter().map(|b| (b.bucket_id, b.actions)).collect();
+    Reported { id: group.group_id, copies_to_all: group.kind == GroupKind::All, buckets }
+}
+
+fn message(change: Mod) -> Message {
+    match change {
+        Mod::Set(flow) => Message::FlowMod(FlowMod::add(flow)),
+        Mod::Delete(key) => {
+            let flow = Flow { table: key.table, priority: key.priority, matching: key.matching, ..Flow::default() };
+            Message::FlowMod(FlowMod::delete_strict(flow))
+        }
+        Mod::Group(step) => Message::GroupMod(group_mod(step)),
+    }
+}
+
+fn group_mod(step: Step) -> GroupMod {
+    let (group_id, command, buckets) = match step {
+        Step::Add(id, buckets) => (id, GroupCommand::Add, buckets),
+        Step::Replace(id, buckets) => (id, GroupCommand::Modify, buckets),
+        Step::Insert(id, buckets) => (id, GroupCommand::InsertBucket { after: bucket_id::LAST }, buckets),
+        Step::Remove(id, bucket) => (id, GroupCommand::RemoveBucket { bucket_id: bucket }, Vec::new()),
+        Step::Delete(id) => (id, GroupCommand::Delete, Vec::new()),
+    };
+    let buckets = buckets.into_iter().map(|(id, actions)| Bucket::new(id, actions)).collect();
+    GroupMod { command, kind: GroupKind::All, group_id, buckets, properties: Default::default() }
+}
+
+fn outcome(error: RequestError) -> Outcome {
+    match error {
+        RequestError::Refused(refused) => {
+            Outcome::Refused(vec![Refusal { index: refused.index, why: refused.to_string() }])
+        }
+        // Nothing was sent, and it would be the same another time: one of the messages is to blame.
+        RequestError::Encode { .. } => Outcome::Refused(vec![Refusal { index: None, why: error.to_string() }]),
+        error => Outcome::Lost(error.to_string()),
+    }
+}

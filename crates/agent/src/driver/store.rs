@@ -1,0 +1,130 @@
+//! The store: its mirror, our writes, and the sign of life.
+
+use crate::{
+    config::Settings,
+    core::{
+        self,
+        records::{Outcome, Write},
+    },
+};
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use std::{cell::Cell, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+use tuplenet_store::{
+    Client, Compare, Config, Op, StoreError, Tls, Txn,
+    mirror::{self, MirrorConfig, MirrorEvent, MirrorHandle},
+};
+
+/// How many writes may be on their way at once; a host with a thousand ports claims them in turns.
+const WRITES_AT_ONCE: usize = 32;
+/// How long the sign of life outlasts us.
+const ALIVE: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_secs(5);
+/// Pause before a new lease is asked for, and how long we wait to end one.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A client for these settings. Contacts nobody yet.
+pub fn client(settings: &Settings) -> Result<Client> {
+    let mut config = Config::new(&settings.store.join(",")).map_err(|e| anyhow!("--store: {e}"))?;
+    config.user = settings.user.clone().map(|u| (u.name, u.password));
+    let tls = &settings.tls;
+    if tls.cacert.is_some() || tls.identity.is_some() {
+        let (cert, key) = tls.identity.clone().unzip();
+        config.tls = Some(Tls { ca: tls.cacert.clone(), cert, key, domain: None });
+    }
+    Client::new(config).map_err(|e| anyhow!("the store: {e}"))
+}
+
+/// Our end of the store.
+pub struct Store {
+    client: Client,
+    root: String,
+    room: Arc<Semaphore>,
+    /// Ends the mirror when dropped.
+    _mirror: MirrorHandle,
+}
+
+impl Store {
+    /// Follows the store from now on.
+    pub fn follow(client: Client, prefix: &str) -> (Self, mpsc::Receiver<MirrorEvent>) {
+        let config = MirrorConfig::new(prefix);
+        let root = config.root();
+        let (handle, events) = mirror::start(client.clone(), config);
+        (Self { client, root, room: Arc::new(Semaphore::new(WRITES_AT_ONCE)), _mirror: handle }, events)
+    }
+
+    /// Sends a write; its end comes back as an event.
+    pub fn write(&self, write: Write, done: &mpsc::UnboundedSender<core::Event>) {
+        let (client, done, room) = (self.client.clone(), done.clone(), Arc::clone(&self.room));
+        let key = format!("{}{}", self.root, write.path);
+        tokio::task::spawn_local(async move {
+            let _permit = room.acquire().await;
+            let op = match write.value {
+                Some(value) => Op::put(&key, value),
+                None => Op::delete(&key),
+            };
+            let outcome = match client.txn(Txn::new().when(Compare::unchanged(&key, write.expected)).then(op)).await {
+                Ok(reply) if reply.succeeded => Outcome::Done(reply.revision),
+                Ok(_) => Outcome::Conflict,
+                Err(error) => Outcome::Failed(error.to_string()),
+            };
+            // The loop may have ended meanwhile.
+            let _ = done.send(core::Event::Written(write.path, outcome));
+        });
+    }
+}
+
+/// The sign of life: `status/<chassis>/alive`, which dies with its lease. Who asks can tell a host that is gone from one that is silent; nobody
+/// watches the key.
+pub struct Alive {
+    client: Client,
+    key: String,
+    value: String,
+    lease: Cell<i64>,
+}
+
+impl Alive {
+    /// Not in the store yet.
+    pub fn new(client: Client, prefix: &str, chassis: &str) -> Self {
+        let value = json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id() }).to_string();
+        Self { client, key: format!("{prefix}/v1/status/{chassis}/alive"), value, lease: Cell::new(0) }
+    }
+
+    /// Keeps it in the store until dropped.
+    pub async fn keep(&self) {
+        loop {
+            // What goes wrong here is told by the mirror, which loses the store too.
+            if let Err(error) = self.renew().await {
+                tracing::debug!(%error, "the sign of life is not renewed");
+                if matches!(error, StoreError::NoLease(_)) {
+                    self.lease.set(0);
+                    sleep(RETRY).await;
+                    continue;
+                }
+            }
+            sleep(RENEW).await;
+        }
+    }
+
+    async fn renew(&self) -> Result<(), StoreError> {
+        if self.lease.get() != 0 {
+            return self.client.keep_alive(self.lease.get()).await.map(drop);
+        }
+        let (lease, _) = self.client.lease_grant(ALIVE).await?;
+        self.client.put_with_lease(&self.key, self.value.clone(), lease).await?;
+        self.lease.set(lease);
+        Ok(())
+    }
+
+    /// Takes it away at once, if the store answers soon; else it ends by itself.
+    pub async fn end(&self) {
+        if self.lease.get() != 0 {
+            let _ = timeout(RETRY, self.client.lease_revoke(self.lease.get())).await;
+        }
+    }
+}

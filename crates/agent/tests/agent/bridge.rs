@@ -1,0 +1,91 @@
+//! The bridge is made, kept as it should be, and ports are bound.
+
+use super::{host::Host, network::Store, process::wait_for};
+use serde_json::json;
+
+#[test]
+fn a_bridge_is_made_and_a_port_is_bound() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    store.switch_with_ports(2);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    assert_eq!(host.get("Bridge", "br-int", "fail_mode"), "secure");
+    assert_eq!(host.get("Bridge", "br-int", "protocols"), "[OpenFlow10, OpenFlow13, OpenFlow15]");
+    assert_eq!(host.get("Interface", "tn-geneve", "type"), "geneve");
+    assert_eq!(host.get("Interface", "tn-geneve", "options"), "{key=flow, remote_ip=flow}");
+    assert!(host.ofctl(&["dump-tlv-map"]).contains("0xffee"), "{}", host.ofctl(&["dump-tlv-map"]));
+    wait_for("the chassis to be registered", || store.get("chassis/hv1"));
+    assert_eq!(store.get("chassis/hv1"), Some(json!({"encaps": [{"type": "geneve", "ip": "192.0.2.1"}], "roles": []})));
+    wait_for("the sign of life", || store.get("status/hv1/alive"));
+
+    let before = host.flows().len();
+    host.plug("eth1", "vm1");
+    store.wait_binding("LS-A/vm1", "hv1", 1);
+    wait_for("the mark", || (host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1")).then_some(()));
+    let ofport = host.get("Interface", "eth1", "ofport");
+    wait_for("flows of the port", || {
+        host.flows()
+            .iter()
+            .any(|f| f.contains(&format!("in_port={ofport}")) || f.contains("in_port=eth1"))
+            .then_some(())
+    });
+    agent.settle();
+    assert!(host.flows().len() > before);
+    assert_eq!(agent.metric("tuplenet_flows_desired"), agent.metric("tuplenet_flows_installed"));
+    assert_eq!(agent.metric("tuplenet_flows_desired"), Some(host.flows().len() as u64));
+    assert_eq!(agent.metric("tuplenet_flows_set_aside"), Some(0), "{}", agent.process.log());
+}
+
+#[test]
+fn what_people_break_is_repaired() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    let agent = host.agent(&store.url, &["--encap-type", "geneve,vxlan"]);
+    agent.settle();
+    host.vsctl(&[
+        "--no-wait",
+        "del-port",
+        "br-int",
+        "tn-geneve",
+        "--",
+        "set",
+        "Interface",
+        "tn-vxlan",
+        "options:remote_ip=192.0.2.99",
+    ]);
+    host.vsctl(&[
+        "--no-wait",
+        "del-fail-mode",
+        "br-int",
+        "--",
+        "remove",
+        "Bridge",
+        "br-int",
+        "protocols",
+        "OpenFlow15",
+    ]);
+    wait_for("the tunnel port", || {
+        (host.get("Interface", "tn-geneve", "options") == "{key=flow, remote_ip=flow}").then_some(())
+    });
+    wait_for("the other tunnel port", || {
+        (host.get("Interface", "tn-vxlan", "options") == "{key=flow, remote_ip=flow}").then_some(())
+    });
+    wait_for("the fail mode", || (host.get("Bridge", "br-int", "fail_mode") == "secure").then_some(()));
+    wait_for("the protocols", || host.get("Bridge", "br-int", "protocols").contains("OpenFlow15").then_some(()));
+    wait_for("flows of the new tunnel port", || {
+        let flows = host.flows();
+        (flows.iter().any(|f| f.contains("tn-geneve")) || tunnel_flow(&host, &flows)).then_some(())
+    });
+    host.vsctl(&["--no-wait", "del-br", "br-int"]);
+    wait_for("the bridge", || host.vsctl(&["list-br"]).contains("br-int").then_some(()));
+    wait_for("its flows", || {
+        let output = std::panic::catch_unwind(|| host.flows().len()).unwrap_or(0);
+        (output as u64 == agent.metric("tuplenet_flows_desired")? && output > 0).then_some(())
+    });
+}
+
+fn tunnel_flow(host: &Host, flows: &[String]) -> bool {
+    let ofport = host.get("Interface", "tn-geneve", "ofport");
+    flows.iter().any(|f| f.contains(&format!("in_port={ofport},")) || f.contains(&format!("in_port={ofport} ")))
+}
