@@ -131,3 +131,15 @@ impl From<[u8; 6]> for Value {
         Value(SmallVec::from_slice(&a))
     }
 }
+
+impl Value {
+    /// The first `len` bytes: the mask of a prefix, made at full width.
+    pub(crate) fn resize_prefix(&self, len: usize) -> Value {
+        Value::from_bytes(self.0.get(..len).unwrap_or(&self.0))
+    }
+
+    /// Without leading zeros, but one byte at least.
+    pub(crate) fn trimmed(&self) -> Value {
+        self.resize(strip(&self.0).len().max(1))
+    }
+}

@@ -1,0 +1,127 @@
+//! Parsing a match.
+
+use std::str::FromStr;
+
+use super::match_print::PROTOCOLS;
+use super::tokens::{self, Token};
+use super::value::{self, integer};
+use crate::field::{self, Field};
+use crate::{Match, ParseError, Value};
+
+impl FromStr for Match {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Match, ParseError> {
+        let tokens = tokens::split(text)?;
+        parse(&tokens)
+    }
+}
+
+/// A match of these pieces, all of which must belong to it.
+pub(super) fn parse(tokens: &[Token<'_>]) -> Result<Match, ParseError> {
+    let mut m = Match::new();
+    // What some names mean depends on the protocol, wherever in the line it stands.
+    for t in tokens {
+        if t.text == t.key
+            && let Some((ethertype, proto, _)) = PROTOCOLS.iter().find(|(.., name)| *name == t.key)
+        {
+            m = put(m, t, field::ETH_TYPE, (*ethertype).into(), None)?;
+            if let Some(proto) = proto {
+                m = put(m, t, field::IP_PROTO, (*proto).into(), None)?;
+            }
+        } else if t.key == "dl_type" || t.key == "eth_type" {
+            m = put(m, t, field::ETH_TYPE, Value::from(integer::<u16>(t.rest, t.key)?), None)?;
+        }
+    }
+    for t in tokens.iter().filter(|t| matches!(t.key, "nw_proto" | "ip_proto")) {
+        let proto = integer::<u8>(t.rest, t.key)?;
+        m = if is(&m, field::ETH_TYPE, &[0x0806, 0x8035]) {
+            put(m, t, field::ARP_OP, u16::from(proto).into(), None)?
+        } else {
+            put(m, t, field::IP_PROTO, proto.into(), None)?
+        };
+    }
+    let (mut tci, mut tci_mask) = (0u16, 0u16);
+    for t in tokens {
+        match t.key {
+            "dl_type" | "eth_type" | "nw_proto" | "ip_proto" => {}
+            "dl_vlan" => {
+                let vid: u16 = integer(t.rest, t.key)?;
+                if vid == 0xffff {
+                    tci_mask = 0xffff;
+                } else if vid < 4096 {
+                    (tci, tci_mask) = (tci | 0x1000 | vid, tci_mask | 0x1fff);
+                } else {
+                    return Err(t.error("a VLAN has a number below 4096, or 0xffff for none"));
+                }
+            }
+            "dl_vlan_pcp" => {
+                let pcp: u16 = integer(t.rest, t.key)?;
+                if pcp > 7 {
+                    return Err(t.error("a priority is 0 to 7"));
+                }
+                (tci, tci_mask) = (tci | 0x1000 | pcp << 13, tci_mask | 0xf000);
+            }
+            "unknown" => return Err(t.error("a field that is not known cannot be given in text")),
+            key if t.text == key => {
+                if let Some(field) = Field::by_name(key).filter(|f| f.is_variable()) {
+                    m = put(m, t, field, 0u8.into(), Some(0u8.into()))?;
+                } else if !PROTOCOLS.iter().any(|(.., name)| *name == key) {
+                    return Err(t.error("neither a protocol nor a field with a value"));
+                }
+            }
+            key => {
+                let field = named(&m, key).ok_or_else(|| t.error("no such field: see ovs-fields(7)"))?;
+                m = one(m, t, field)?;
+            }
+        }
+    }
+    if tci_mask != 0 {
+        let whole = m.clone().try_with(field::VLAN_TCI, tci.into(), Some(tci_mask.into()));
+        m = whole.map_err(|e| ParseError::new("dl_vlan", e.to_string()))?;
+    }
+    Ok(m)
+}
+
+fn is(m: &Match, field: &'static Field, values: &[u64]) -> bool {
+    m.get(field).is_some_and(|f| f.value.to_u64().is_some_and(|v| values.contains(&v)))
+}
+
+/// The field that a name means beside what is matched already.
+fn named(m: &Match, key: &str) -> Option<&'static Field> {
+    let proto = |n: u64| is(m, field::IP_PROTO, &[n]);
+    let arp = is(m, field::ETH_TYPE, &[0x0806, 0x8035]);
+    Some(match key {
+        "in_port" => field::IN_PORT,
+        "nw_src" | "ip_src" if arp => field::ARP_SPA,
+        "nw_dst" | "ip_dst" if arp => field::ARP_TPA,
+        "tp_src" if proto(17) => field::UDP_SRC,
+        "tp_dst" if proto(17) => field::UDP_DST,
+        "tp_src" if proto(132) => field::SCTP_SRC,
+        "tp_dst" if proto(132) => field::SCTP_DST,
+        "tp_src" if proto(1) => field::ICMPV4_TYPE,
+        "tp_dst" if proto(1) => field::ICMPV4_CODE,
+        "icmp_type" if proto(58) => field::ICMPV6_TYPE,
+        "icmp_code" if proto(58) => field::ICMPV6_CODE,
+        "gtpu_flags" => field::TUN_GTPU_FLAGS,
+        "gtpu_msgtype" => field::TUN_GTPU_MSGTYPE,
+        _ => return Field::by_name(key),
+    })
+}
+
+fn one(m: Match, t: &Token<'_>, field: &'static Field) -> Result<Match, ParseError> {
+    if t.rest == "*" || t.rest == "ANY" && field != field::IN_PORT {
+        return Ok(m);
+    }
+    let (value, mask) = value::parse(field, t.rest)?;
+    if field.is_variable() {
+        // Value and mask are of one width; without a mask, all bits of the shortest option that holds the value.
+        let len = value.as_bytes().len().max(mask.as_ref().map_or(0, |m| m.as_bytes().len()));
+        return put(m, t, field, value.resize(len), mask.map(|m| m.resize(len)));
+    }
+    put(m, t, field, value, mask)
+}
+
+fn put(m: Match, t: &Token<'_>, field: &'static Field, value: Value, mask: Option<Value>) -> Result<Match, ParseError> {
+    m.try_with(field, value, mask).map_err(|e| t.error(e.to_string()))
+}
