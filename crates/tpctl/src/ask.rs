@@ -4,6 +4,9 @@ use crate::print::printable;
 use anyhow::{Result, bail};
 use std::io::{self, BufRead, IsTerminal, Write};
 
+/// How many of what goes along are named.
+const SHOWN: usize = 200;
+
 /// Shows what will happen and asks, unless `-y` was given. Refuses where there is nobody to ask.
 pub fn confirm(yes: bool, what: &str, with: &[String]) -> Result<()> {
     if yes && with.is_empty() {
@@ -11,9 +14,12 @@ pub fn confirm(yes: bool, what: &str, with: &[String]) -> Result<()> {
     }
     let mut stderr = io::stderr().lock();
     if !with.is_empty() {
-        writeln!(stderr, "what goes with {}:", printable(what)).ok();
-        for one in with {
+        writeln!(stderr, "deleting {} deletes:", printable(what)).ok();
+        for one in with.iter().take(SHOWN) {
             writeln!(stderr, "  {}", printable(one)).ok();
+        }
+        if let more @ 1.. = with.len().saturating_sub(SHOWN) {
+            writeln!(stderr, "  and {more} more").ok();
         }
     }
     if yes {

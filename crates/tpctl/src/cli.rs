@@ -89,9 +89,21 @@ pub enum Command {
     /// Chassis: the hosts (registered by their agents)
     #[command(subcommand)]
     Ch(Ch),
+    /// Make the network what a YAML document says
+    ///
+    /// What the document does not name is deleted, after asking; see it first with "diff". Ids and MACs may be left out: they stay as they
+    /// are, or are allocated. A document with an unknown field, or of a network that would not be valid, changes nothing. A large change is
+    /// made in several transactions, each of which leaves a valid network.
+    Apply(Document),
+    /// Print the whole desired network as a YAML document, as "apply" takes it
+    Export,
+    /// Compare the network with a YAML document
+    ///
+    /// Prints what "apply" would do. Exit code 0: nothing, 1: something (or it failed, with a line on stderr).
+    Diff(Document),
     /// List every object that agents set aside, with the reason
     ///
-    /// Exit code 0: there is none, 1: there are some.
+    /// Such an object comes to life when it is mended; all others are not harmed by it.
     Doctor,
     /// Show the state of store, chassis and network
     Status,
@@ -289,6 +301,14 @@ pub enum Ch {
     ///
     /// The bindings of the ports that it hosted go as well. An agent that still runs there registers it again.
     Del { chassis: Name },
+}
+
+/// Where the document is.
+#[derive(Args, Debug)]
+pub struct Document {
+    /// The document; "-" reads it from standard input
+    #[arg(short, long)]
+    pub file: PathBuf,
 }
 
 /// Values separated by commas.

@@ -6,6 +6,7 @@ use super::{
     io::{Claim, MAX_OPS, Stored},
 };
 use crate::{Compare, Op, Txn};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{key::Key, object::Object};
 
@@ -49,12 +50,16 @@ impl Change {
     pub(super) fn claims(&self) -> BTreeSet<String> {
         self.released().into_iter().chain(self.wanted()).collect()
     }
-    /// The value to write: ours laid over what is there.
-    fn value(&self, new: &Object) -> Result<Vec<u8>, NetworkError> {
+    /// The value to write: ours laid over what is there. `None` if that says the same already.
+    fn value(&self, new: &Object) -> Result<Option<Vec<u8>>, NetworkError> {
         let present = self.old.as_ref().map(|old| old.value.as_slice()).unwrap_or_default();
-        let value = serde_json::to_vec(&new.merged_into(present)).map_err(|e| NetworkError::Refused(e.to_string()))?;
+        let merged = Value::Object(new.merged_into(present));
+        if serde_json::from_slice(present).is_ok_and(|present: Value| present == merged) {
+            return Ok(None);
+        }
+        let value = merged.to_string().into_bytes();
         Object::parse(&self.key, &value)?; // with the fields that we do not know it may be too large
-        Ok(value)
+        Ok(Some(value))
     }
 }
 
@@ -113,13 +118,22 @@ impl NetworkStore {
         for change in changes {
             let at = self.at(&change.key);
             txn = txn.when(Compare::unchanged(&at, change.old.as_ref().map_or(0, |old| old.mod_revision)));
-            txn = match &change.new {
+            match &change.new {
                 Some(new) => {
                     new.validate(&change.key)?;
-                    txn.then(Op::put(&at, change.value(new)?))
+                    let value = change.value(new)?;
+                    // None: only its claims are to be mended, and nobody needs to be told of a change.
+                    if let Some(value) = value {
+                        txn = txn.then(Op::put(&at, value));
+                    }
                 }
-                None => txn.then(Op::delete(&at)),
-            };
+                None => {
+                    txn = txn.then(Op::delete(&at));
+                    if let Key::Lsp(ls, lsp) = &change.key {
+                        txn = txn.then(Op::delete(&self.at(Key::Binding(ls.clone(), lsp.clone()))));
+                    }
+                }
+            }
             for claim in change.wanted() {
                 if let Some(other) = wanted.insert(claim.clone(), &change.key) {
                     return Err(NetworkError::Taken { value: claims::words(&claim), holder: words(other) });

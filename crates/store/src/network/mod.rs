@@ -4,17 +4,22 @@
 //! A command reads the keys that it needs and no more: adding a port costs the same in a network of ten and of a million.
 
 mod allocate;
+mod apply;
 pub mod claims;
 mod edit;
 mod error;
 mod io;
+mod plan;
 mod removal;
 mod routers;
+mod snapshot;
 mod switches;
 
 pub use edit::Change;
 pub use error::{NetworkError, path_words, words};
 pub use io::{Claim, MAX_OPS, NetworkStore, Stored};
+pub use plan::Plan;
 pub use removal::Removal;
 pub use routers::NewLink;
+pub use snapshot::Snapshot;
 pub use switches::NewPort;

@@ -235,13 +235,7 @@ impl NetworkStore {
     /// One transaction that deletes objects as they were read, with those of their claims that are theirs and with their bindings.
     async fn delete_all(&self, objects: Vec<(Key, Stored)>, guards: Vec<Compare>) -> Result<Txn, NetworkError> {
         let changes: Vec<Change> = objects.into_iter().map(|(key, old)| Change::remove(key, old)).collect();
-        let mut txn = self.plan_commit(&changes, guards).await?;
-        for change in &changes {
-            if let Key::Lsp(ls, lsp) = &change.key {
-                txn = txn.then(Op::delete(&self.at(Key::Binding(ls.clone(), lsp.clone()))));
-            }
-        }
-        Ok(txn)
+        self.plan_commit(&changes, guards).await
     }
 
     /// The last transaction of a datapath: itself, and everything below it in one go, however much that is.
@@ -259,6 +253,6 @@ impl NetworkStore {
 }
 
 /// Nothing below a key was written after it was read. (That something was deleted does no harm to a deletion.)
-fn not_newer(prefix: &str, revision: i64) -> Compare {
+pub(super) fn not_newer(prefix: &str, revision: i64) -> Compare {
     Compare::mod_revision(prefix, Cmp::Less, revision + 1).for_prefix()
 }

@@ -1,67 +1,57 @@
-//! `doctor`: every object that agents set aside, with the reason; and what else is wrong in the store.
+//! `doctor`: every object that agents set aside, with the reason.
 
 use super::Context;
-use crate::print::{self, View};
+use crate::{
+    cli::Format,
+    print::{self, View},
+};
 use anyhow::Result;
 use serde_json::json;
-use std::{collections::BTreeMap, process::ExitCode};
-use tuplenet_model::{key::Key, network::Network, object::Object};
-use tuplenet_store::network::{Claim, claims, path_words};
+use std::collections::BTreeSet;
+use tuplenet_model::key::Key;
+use tuplenet_store::network::{Snapshot, claims};
 
 /// `tpctl doctor`
-pub async fn doctor(context: &Context) -> Result<ExitCode> {
-    let findings = examine(context).await?;
-    let healthy = findings.is_empty();
-    if healthy && context.format == crate::cli::Format::Table {
-        print::out("every object is valid\n")?;
-    } else {
-        let rows = findings.into_iter().map(|(key, reason)| {
-            let data = json!({"key": key, "reason": reason});
-            (vec![key, reason], data)
-        });
-        View::list(&["KEY", "REASON"], rows).print(context.format)?;
+pub async fn doctor(context: &Context) -> Result<()> {
+    let snapshot = context.store.snapshot().await?;
+    let rejected = rejected(&snapshot);
+    let aside: BTreeSet<&str> = rejected.iter().map(|(key, _)| key.as_str()).collect();
+    if let Some(note) = unclaimed(&snapshot, &aside) {
+        eprintln!("tpctl: note: {note}");
     }
-    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if rejected.is_empty() && context.format == Format::Table {
+        return print::out("every object is valid\n");
+    }
+    let rows = rejected.into_iter().map(|(key, reason)| {
+        let data = json!({"key": key, "reason": reason});
+        (vec![key, reason], data)
+    });
+    View::list(&["KEY", "REASON"], rows).print(context.format)
 }
 
-/// All findings: key (path below the root) and reason.
-async fn examine(context: &Context) -> Result<Vec<(String, String)>> {
-    let (found, _) = context.store.list("").await?;
-    let mut findings: Vec<(String, String)> = Vec::new();
-    let mut network = Network::default();
-    let mut held: BTreeMap<String, Claim> = BTreeMap::new();
-    for kv in &found {
-        let path = context.store.path(&kv.key);
-        if path.starts_with("claim/") {
-            held.insert(path.to_owned(), Claim::new(kv));
-        }
-        match Key::parse(path) {
-            Ok(Some(key)) => match Object::parse(&key, &kv.value) {
-                Ok(object) => {
-                    network.insert(key, object);
-                }
-                Err(invalid) => findings.push((invalid.object.clone(), invalid.reason())),
-            },
-            Ok(None) => {}
-            Err(reason) => findings.push((path.to_owned(), reason)),
-        }
-    }
-    findings.extend(network.check().into_iter().map(|invalid| (invalid.object.clone(), invalid.reason())));
-    let set_aside: Vec<String> = findings.iter().map(|(key, _)| key.clone()).collect();
-    for (key, object) in network.iter().filter(|(key, _)| !set_aside.contains(&key.to_string())) {
+/// All objects that are set aside: path and reason.
+fn rejected(snapshot: &Snapshot) -> BTreeSet<(String, String)> {
+    let mut rejected: BTreeSet<(String, String)> = snapshot.strays.iter().cloned().collect();
+    let unreadable = snapshot.objects.values().filter_map(|stored| stored.object.as_ref().err());
+    rejected.extend(unreadable.map(|invalid| (invalid.object.clone(), invalid.reason())));
+    rejected.extend(snapshot.network().check().into_iter().map(|invalid| (invalid.object.clone(), invalid.reason())));
+    rejected
+}
+
+/// Valid objects whose ids and addresses are not claimed as theirs: agents take them as they are, but `tpctl` could give the same to another.
+fn unclaimed(snapshot: &Snapshot, aside: &BTreeSet<&str>) -> Option<String> {
+    let network = snapshot.network();
+    let lacks = |key: &Key| {
         let owner = key.to_string();
-        for claim in claims::of(key, object) {
-            let who = match held.get(&claim) {
-                Some(claim) if claim.owner == owner => continue,
-                Some(claim) => format!("is claimed by {}", path_words(&claim.owner)),
-                None => "is not claimed, so another could get it too".to_owned(),
-            };
-            let reason =
-                format!("{} {who}: \"tpctl export | tpctl apply -f -\" mends the claims", claims::words(&claim));
-            findings.push((owner.clone(), reason));
-        }
-    }
-    findings.sort();
-    findings.dedup();
-    Ok(findings)
+        let held = |claim: &String| snapshot.claims.get(claim).is_some_and(|held| held.owner == owner);
+        let all = network.get(key).map(|object| claims::of(key, object)).unwrap_or_default();
+        (!aside.contains(owner.as_str()) && !all.iter().all(held)).then_some(owner)
+    };
+    let lacking: Vec<String> = network.iter().filter_map(|(key, _)| lacks(key)).collect();
+    let first = lacking.first()?;
+    let count = lacking.len();
+    Some(format!(
+        "the ids and addresses of {count} objects (first: {first}) are not claimed, since another tool wrote them: \
+         \"tpctl export | tpctl apply -f -\" claims them"
+    ))
 }

@@ -2,6 +2,7 @@
 
 mod chassis;
 mod doctor;
+mod document;
 mod router;
 mod status;
 mod switch;
@@ -40,7 +41,10 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
         Command::Lrp(command) => router::lrp(&context, command).await,
         Command::Lsr(command) => router::lsr(&context, command).await,
         Command::Ch(command) => chassis::ch(&context, command).await,
-        Command::Doctor => return doctor::doctor(&context).await,
+        Command::Apply(from) => document::apply(&context, &from.file).await,
+        Command::Export => document::export(&context).await,
+        Command::Diff(from) => return document::diff(&context, &from.file).await,
+        Command::Doctor => doctor::doctor(&context).await,
         Command::Status => status::status(&context).await,
         Command::Completion { .. } | Command::Man { .. } => Ok(()), // need no store: done by the caller
     }

@@ -1,0 +1,56 @@
+//! The whole network as the store has it, for what concerns all of it: apply, export, diff, doctor.
+
+use super::{
+    NetworkStore,
+    io::{Claim, Stored},
+};
+use crate::StoreError;
+use std::collections::BTreeMap;
+use tuplenet_model::{key::Key, network::Network};
+
+/// Everything at one revision.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// When.
+    pub revision: i64,
+    /// All objects, unreadable ones included.
+    pub objects: BTreeMap<Key, Stored>,
+    /// All claims, by path.
+    pub claims: BTreeMap<String, Claim>,
+    /// Keys in the subtrees of objects that are no object's, with the reason.
+    pub strays: Vec<(String, String)>,
+}
+
+impl NetworkStore {
+    /// Reads everything.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (kvs, revision) = self.list("").await?;
+        let mut snapshot = Snapshot { revision, ..Snapshot::default() };
+        for kv in &kvs {
+            let path = self.path(&kv.key);
+            if path.starts_with("claim/") {
+                snapshot.claims.insert(path.to_owned(), Claim::new(kv));
+                continue;
+            }
+            match Key::parse(path) {
+                Ok(Some(key)) => drop(snapshot.objects.insert(key.clone(), Stored::new(&key, kv))),
+                Ok(None) => {}
+                Err(reason) => snapshot.strays.push((path.to_owned(), reason)),
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+impl Snapshot {
+    /// The readable objects.
+    pub fn network(&self) -> Network {
+        let mut network = Network::default();
+        for (key, stored) in &self.objects {
+            if let Ok(object) = &stored.object {
+                network.insert(key.clone(), object.clone());
+            }
+        }
+        network
+    }
+}
