@@ -4,6 +4,9 @@
 //! replica of the monitored columns: the wire carries differences of sets and maps, the user gets whole new values. What a lost
 //! connection hid is told as a difference again, whether or not the server remembers (a standalone server never does).
 //!
+//! Not done: `set_db_change_aware` (without it a server whose database changes ends the connection, which is just what makes us ask
+//! anew), locks, and the rules for clusters (which member leads, whether it has read its log): the database of a switch is never one.
+//!
 //! [`mirror::Mirror`] is a typed copy of the tables of the `Open_vSwitch` database that an agent needs, fed by those events.
 
 pub mod config;

@@ -191,3 +191,30 @@ async fn ends_with_its_last_client() {
         client.transact(vec![count]).await.unwrap();
     }
 }
+
+/// The news of a transaction is in the channel before its reply is known, also when the connection's task is on another thread.
+#[tokio::test]
+async fn news_before_reply() {
+    let server = Server::start();
+    let config = server.config();
+    let (done, wait) = tokio::sync::oneshot::channel::<()>();
+    let (give, take) = tokio::sync::oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            give.send(User::new(config)).ok().unwrap();
+            let _ = wait.await;
+        });
+    });
+    let mut user = take.await.unwrap();
+    user.up().await;
+    user.init().await;
+    for round in 1..300 {
+        let count = Operation::mutate("Open_vSwitch").all().mutation("next_cfg", Mutator::Add, 1);
+        user.client.transact(vec![count]).await.unwrap();
+        user.drain();
+        assert_eq!(user.mirror.open_vswitch().unwrap().1.next_cfg, round);
+    }
+    done.send(()).unwrap();
+    thread.join().unwrap();
+}

@@ -88,16 +88,11 @@ async fn tls() {
     assert!(why.contains("absent.pem"), "{why}");
     let why = User::new(with(TlsFiles { certificate: good.private_key.clone(), ..good.clone() })).down().await;
     assert!(why.contains("holds no certificate"), "{why}");
+    // A server that speaks no TLS.
+    let plain = Server::start_with(&["--remote=ptcp:0:127.0.0.1".into()]);
+    let target: Target = format!("ssl:127.0.0.1:{}", plain.port()).parse().unwrap();
+    let why = User::new(Config { target, ..with(good.clone()) }).down().await;
+    assert!(why.contains("TLS failed"), "{why}");
     // None of that hurt the good one.
     user.add_bridge("br1").await;
-}
-
-#[tokio::test]
-async fn tls_to_a_server_without() {
-    let dir = Dir::new();
-    certify(&dir.0);
-    let server = Server::start_with(&["--remote=ptcp:0:127.0.0.1".into()]);
-    let target: Target = format!("ssl:127.0.0.1:{}", server.port()).parse().unwrap();
-    let why = User::new(Config { tls: Some(files(&dir.0, "client")), ..config(target) }).down().await;
-    assert!(why.contains("TLS failed"), "{why}");
 }
