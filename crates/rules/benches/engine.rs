@@ -87,7 +87,12 @@ fn network(all_reachable: bool) -> Vec<Change> {
     }
     let local = |s: u32| Change::Interface {
         id: s.into(),
-        interface: Some(LocalInterface { name: format!("vif{s}"), iface_id: format!("vm-{s}-1"), ofport: s + 10, claim: None }),
+        interface: Some(LocalInterface {
+            name: format!("vif{s}"),
+            iface_id: format!("vm-{s}-1"),
+            ofport: s + 10,
+            claim: None,
+        }),
     };
     // Ten local ports: each on a switch of its own, or all behind one router of 200 ports.
     changes.extend((0..LOCAL).filter(|s| all_reachable || *s < 5).map(local));
@@ -102,9 +107,16 @@ fn resident_mb() -> f64 {
 
 fn report(what: &str, mut times: Vec<Duration>, flows: usize) {
     times.sort();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1e6;
+    let at =
+        |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1e6;
     let n = times.len();
-    println!("{what:<28} {n:>6} {:>10.1} {:>10.1} {:>10.1} {:>12.2}", at(0.5), at(0.99), at(0.9999), flows as f64 / n as f64);
+    println!(
+        "{what:<28} {n:>6} {:>10.1} {:>10.1} {:>10.1} {:>12.2}",
+        at(0.5),
+        at(0.99),
+        at(0.9999),
+        flows as f64 / n as f64
+    );
 }
 
 fn measure(all_reachable: bool) {
@@ -117,7 +129,11 @@ fn measure(all_reachable: bool) {
     let cold = start.elapsed();
     let memory = resident_mb() - before;
     let reach = if all_reachable { "all" } else { "200" };
-    println!("\n{reach} of 20,000 ports reachable: {} flows, cold start {:.3} s, {memory:.1} MB more resident", engine.flow_count(), cold.as_secs_f64());
+    println!(
+        "\n{reach} of 20,000 ports reachable: {} flows, cold start {:.3} s, {memory:.1} MB more resident",
+        engine.flow_count(),
+        cold.as_secs_f64()
+    );
     println!("{:<28} {:>6} {:>10} {:>10} {:>10} {:>12}", "change", "n", "p50 us", "p99 us", "max us", "flows each");
 
     let (mut add, mut remove, mut bind) = (Vec::new(), Vec::new(), Vec::new());
@@ -141,7 +157,8 @@ fn measure(all_reachable: bool) {
         }
     }
     for i in 0..200 {
-        let interface = LocalInterface { name: "vif".into(), iface_id: format!("vm-{}-2", i % 5), ofport: 99, claim: None };
+        let interface =
+            LocalInterface { name: "vif".into(), iface_id: format!("vm-{}-2", i % 5), ofport: 99, claim: None };
         let start = Instant::now();
         let output = engine.apply([Change::Interface { id: 99, interface: Some(interface) }]);
         bind.push(start.elapsed());

@@ -63,7 +63,8 @@ enum Verdict {
 
 fn judge(me: &Name, candidate: &Candidate, binding: Option<&BindingFact>) -> Verdict {
     let (ls, lsp) = &candidate.lsp;
-    let mark = candidate.interface.claim.as_ref().filter(|mark| mark.lsp == format!("{ls}/{lsp}")).map(|m| m.generation);
+    let mark =
+        candidate.interface.claim.as_ref().filter(|mark| mark.lsp == format!("{ls}/{lsp}")).map(|m| m.generation);
     match (binding, mark) {
         (Some(b), Some(mark)) if b.chassis == *me && b.generation == mark => Verdict::Settled,
         (Some(b), _) if b.chassis == *me => Verdict::Want(b.generation),

@@ -71,12 +71,10 @@ pub fn derive(
     });
 
     // link(LSP, LRP) <- lsp(LSP, peer: LRP), lrp(LRP, peer: LSP).
-    let from_lsp = lsp.flat_map(|lsp| {
-        lsp.value.peer.as_ref().map(|peer| LinkName { lsp: lsp.name.clone(), lrp: peer.clone() })
-    });
-    let from_lrp = lrp.flat_map(|lrp| {
-        lrp.value.peer.as_ref().map(|peer| LinkName { lsp: peer.clone(), lrp: lrp.name.clone() })
-    });
+    let from_lsp =
+        lsp.flat_map(|lsp| lsp.value.peer.as_ref().map(|peer| LinkName { lsp: lsp.name.clone(), lrp: peer.clone() }));
+    let from_lrp =
+        lrp.flat_map(|lrp| lrp.value.peer.as_ref().map(|peer| LinkName { lsp: peer.clone(), lrp: lrp.name.clone() }));
     let by_lsp = from_lsp.index(LinkName::clone);
     let by_lrp = from_lrp.index(LinkName::clone);
     let link = by_lsp.semijoin(&by_lrp).named("link");

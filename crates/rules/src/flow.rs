@@ -10,7 +10,6 @@ use tuplenet_openflow::{
     Action, Match, Value,
     action::Subfield,
     field::{self, Field},
-
 };
 
 /// A derived flow. Two facts may derive the same one: it exists as long as one of them does.

@@ -128,7 +128,10 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
 
     let orphan = by_ls.antijoin(&datapaths.ls.index(|ls| ls.name.clone())).map(|lsp| Reject {
         key: Key::Lsp(lsp.name.0.clone(), lsp.name.1.clone()).to_string(),
-        reason: format!("the switch ls/{0} does not exist or is set aside itself: mend or add it, or delete this port", lsp.name.0),
+        reason: format!(
+            "the switch ls/{0} does not exist or is set aside itself: mend or add it, or delete this port",
+            lsp.name.0
+        ),
     });
     let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
         key: Key::Lsp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
@@ -159,7 +162,10 @@ fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Route
 
     let orphan = by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(|lrp| Reject {
         key: Key::Lrp(lrp.name.0.clone(), lrp.name.1.clone()).to_string(),
-        reason: format!("the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this port", lrp.name.0),
+        reason: format!(
+            "the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this port",
+            lrp.name.0
+        ),
     });
     let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
         key: Key::Lrp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
@@ -200,8 +206,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .link
         .index(|link: &LinkName| link.lrp.0.clone())
         .join(&pinned.index(|(lr, _)| lr.clone()), |_, link, (_, chassis)| (link.lsp.clone(), chassis.clone()));
-    let pinned_at = by_name
-        .join(&to_pinned.index(|(lsp, _)| lsp.clone()), |_, port, (_, chassis)| (port.clone(), chassis.clone()));
+    let pinned_at =
+        by_name.join(&to_pinned.index(|(lsp, _)| lsp.clone()), |_, port, (_, chassis)| (port.clone(), chassis.clone()));
     let at = bound.concat(&pinned_at).named("at");
 
     // endpoint(Chassis, Kind, Ip) <- chassis(Chassis, encap: (Kind, Ip)), tunnel(Kind); the first in the chassis' order.

@@ -31,7 +31,10 @@ fn pipeline() -> String {
         (register::DST_PORT, "destination port id, in this datapath; 0xffff for all"),
         (register::FLAGS, "flags, below"),
         (register::COMMAND, "command id: the colour of a traced packet"),
-        (register::REMOTE6, "tunnel end point of the chassis that has the destination port (IPv4: `reg8`); 0: it is here"),
+        (
+            register::REMOTE6,
+            "tunnel end point of the chassis that has the destination port (IPv4: `reg8`); 0: it is here",
+        ),
     ];
     for (field, meaning) in registers {
         let _ = writeln!(page, "| `{}` | {meaning} |", field.name);
@@ -71,5 +74,8 @@ fn the_page_about_the_pipeline_is_true() {
         std::fs::write(&path, &page).expect("docs/ can be written");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(written, page, "docs/pipeline.md is out of date: UPDATE_DOCS=1 cargo test -p tuplenet-rules --test docs");
+    assert_eq!(
+        written, page,
+        "docs/pipeline.md is out of date: UPDATE_DOCS=1 cargo test -p tuplenet-rules --test docs"
+    );
 }

@@ -132,12 +132,14 @@ impl Plain {
     /// Names of the switches and routers that local ports can reach, as "ls x" and "lr x".
     fn present(&self) -> BTreeSet<String> {
         let mut present: BTreeSet<String> = self.hosted().iter().map(|(ls, ..)| format!("ls {ls}")).collect();
-        let pinned = self.lr.iter().filter(|(n, o, _)| o.chassis.as_ref().is_some_and(|c| c.as_str() == ME) && self.is_here(n));
+        let pinned =
+            self.lr.iter().filter(|(n, o, _)| o.chassis.as_ref().is_some_and(|c| c.as_str() == ME) && self.is_here(n));
         present.extend(pinned.map(|(n, ..)| format!("lr {n}")));
         loop {
             let before = present.len();
             for (ls, _, lr, _) in self.links() {
-                if self.is_here(lr) && (present.contains(&format!("ls {ls}")) || present.contains(&format!("lr {lr}"))) {
+                if self.is_here(lr) && (present.contains(&format!("ls {ls}")) || present.contains(&format!("lr {lr}")))
+                {
                     present.insert(format!("ls {ls}"));
                     present.insert(format!("lr {lr}"));
                 }
@@ -153,7 +155,9 @@ impl Plain {
         let id = self.valid_ls(ls).filter(|_| present.contains(&format!("ls {ls}")))?.id.get();
         let (_, _, port, made) = self.lsp.iter().find(|(l, p, ..)| l == ls && p == lsp)?;
         let rival = |(l, p, other, m): &&(Name, Name, SwitchPort, i64)| {
-            let same = other.port_id == port.port_id || other.mac == port.mac || other.ips.iter().any(|ip| port.ips.contains(ip));
+            let same = other.port_id == port.port_id
+                || other.mac == port.mac
+                || other.ips.iter().any(|ip| port.ips.contains(ip));
             l == ls && p != lsp && same && (*m, p) < (*made, lsp)
         };
         self.lsp.iter().find(rival).is_none().then_some((id, port))
@@ -214,7 +218,8 @@ impl Plain {
             }
             for ip in &port.ips {
                 all.insert(format!("neighbour {id} {ip}: {}", port.mac));
-                for (_, _, lr, lrp) in links.iter().filter(|(l, s, ..)| l == &ls && self.port(&present, l, s).is_some()) {
+                for (_, _, lr, lrp) in links.iter().filter(|(l, s, ..)| l == &ls && self.port(&present, l, s).is_some())
+                {
                     if let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
                         && router.nets.iter().any(|net| net.contains(ip))
                     {
@@ -228,7 +233,8 @@ impl Plain {
             for net in &port.nets {
                 all.insert(format!("echo {id} {}", net.addr()));
             }
-            let linked = links.iter().any(|(ls, lsp, r, p)| r == &lr && p == &lrp && self.port(&present, ls, lsp).is_some());
+            let linked =
+                links.iter().any(|(ls, lsp, r, p)| r == &lr && p == &lrp && self.port(&present, ls, lsp).is_some());
             if !linked {
                 continue;
             }
@@ -240,7 +246,9 @@ impl Plain {
         let mut routes: BTreeMap<_, _> = BTreeMap::new();
         for (lr, name, route, made) in &self.lsr {
             let Some((id, port)) = self.router_port(&present, lr, &route.outport) else { continue };
-            let linked = links.iter().any(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
+            let linked = links
+                .iter()
+                .any(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
             let near = port.nets.iter().any(|n| n.contains(&route.next_hop) && n.addr() != route.next_hop);
             if linked && near {
                 let said = format!("route {id} {}: {} via {}", route.prefix, port.port_id, route.next_hop);
@@ -262,6 +270,16 @@ fn number(matching: &Match, f: &'static Field) -> u64 {
 fn shown(matching: &Match, fields: &[&'static Field]) -> IpAddr {
     let found = fields.iter().find_map(|f| matching.get(f)).expect("an address is matched");
     address(found.value.as_bytes())
+}
+
+/// The codec keeps a wide register as its parts, as a switch does.
+fn next_hop(m: &Match) -> IpAddr {
+    let part = |f| u32::try_from(number(m, f)).expect("32 bits");
+    if number(m, field::ETH_TYPE) == 0x800 {
+        return IpAddr::V4(part(field::REG0).into());
+    }
+    let words = [field::REG0, field::REG1, field::REG2, field::REG3].map(part);
+    IpAddr::V6(words.iter().fold(0, |all: u128, word| all << 32 | u128::from(*word)).into())
 }
 
 fn address(bytes: &[u8]) -> IpAddr {
@@ -295,11 +313,17 @@ fn statement(flow: &Flow) -> Option<String> {
     let dp = number(m, register::DATAPATH);
     Some(match Cookie::decode(flow.cookie)?.rule {
         Rule::LocalPort => {
-            format!("in {}: {} {}", number(m, field::IN_PORT), set_number(flow, register::DATAPATH), set_number(flow, register::SRC_PORT))
+            format!(
+                "in {}: {} {}",
+                number(m, field::IN_PORT),
+                set_number(flow, register::DATAPATH),
+                set_number(flow, register::SRC_PORT)
+            )
         }
         Rule::Pushout => {
             let Some(Instruction::ApplyActions(actions)) = flow.instructions.first() else { return None };
-            let port = actions.iter().find_map(|a| if let Action::Output { port, .. } = a { Some(*port) } else { None });
+            let port =
+                actions.iter().find_map(|a| if let Action::Output { port, .. } = a { Some(*port) } else { None });
             format!("out {dp} {}: {}", number(m, register::DST_PORT), port.expect("an output"))
         }
         Rule::L2 => {
@@ -316,7 +340,7 @@ fn statement(flow: &Flow) -> Option<String> {
             format!("link {dp} {}: {lr} {lrp}", number(m, register::DST_PORT))
         }
         Rule::NextHop => {
-            let hop = shown(m, &[register::NEXT_HOP6, register::NEXT_HOP4]);
+            let hop = next_hop(m);
             let eth = mac(&set_value(flow, field::ETH_DST).expect("a MAC"));
             format!("hop {dp} {} {hop}: {eth}", number(m, register::DST_PORT))
         }

@@ -42,16 +42,16 @@ pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Re
             resubmit(stage::LSP_TRACE_EGRESS_IN),
         ],
     });
-    let there = remote
-        .flat_map(|r| r.port.flood.then_some((r.port.ls, r.endpoint)))
-        .distinct()
-        .map(|(ls, endpoint)| BucketRow {
-            group: group_id(*ls),
-            actions: vec![
-                set_remote(*endpoint),
-                set_flags(register::FLOOD_COPY),
-                resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
-            ],
+    let there =
+        remote.flat_map(|r| r.port.flood.then_some((r.port.ls, r.endpoint))).distinct().map(|(ls, endpoint)| {
+            BucketRow {
+                group: group_id(*ls),
+                actions: vec![
+                    set_remote(*endpoint),
+                    set_flags(register::FLOOD_COPY),
+                    resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
+                ],
+            }
         });
     here.concat(&there)
 }

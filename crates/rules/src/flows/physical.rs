@@ -53,10 +53,11 @@ fn judge(port: &SwitchPort) -> FlowRow {
         stage::LSP_EGRESS_JUDGE_LOOPBACK,
         priority::OBJECT,
         Cookie::port(Rule::Loopback, port.ls, port.lsp.value.port),
-        within(port.ls)
-            .with(register::SRC_PORT, id)
-            .with(register::DST_PORT, id)
-            .with_masked(register::FLAGS, 0_u32, register::LOOPBACK),
+        within(port.ls).with(register::SRC_PORT, id).with(register::DST_PORT, id).with_masked(
+            register::FLAGS,
+            0_u32,
+            register::LOOPBACK,
+        ),
         vec![],
     )
 }

@@ -41,7 +41,11 @@ struct Route {
 /// static(LR, Prefix, Hop, Port)   <- lsr(LR, Prefix, Hop, Port), link(_, LR, Port), router_port(Port, Net), Hop in Net;
 ///                                    of several with one prefix the oldest.
 /// ```
-pub fn flows(link: &Relation<Link>, router: &Relation<RouterPort>, lsr: &Relation<Lsr>) -> (Relation<FlowRow>, Relation<Reject>) {
+pub fn flows(
+    link: &Relation<Link>,
+    router: &Relation<RouterPort>,
+    lsr: &Relation<Lsr>,
+) -> (Relation<FlowRow>, Relation<Reject>) {
     let connected = link.flat_map(|link| {
         let router = link.router.clone();
         (0..router.lrp.value.nets.len())
@@ -90,18 +94,21 @@ pub fn without_port(lsr_present: &Relation<Lsr>, router: &Relation<RouterPort>) 
 pub fn without_router(lsr: &Lsr) -> Reject {
     Reject {
         key: Key::Lsr(lsr.name.0.clone(), lsr.name.1.clone()).to_string(),
-        reason: format!("the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this route", lsr.name.0),
+        reason: format!(
+            "the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this route",
+            lsr.name.0
+        ),
     }
 }
 
 fn destination(lr: DatapathId, net: IpNet) -> Match {
     match net {
-        IpNet::V4(net) => within(lr)
-            .with(field::ETH_TYPE, proto::IPV4)
-            .with_masked(field::IPV4_DST, net.network(), net.netmask()),
-        IpNet::V6(net) => within(lr)
-            .with(field::ETH_TYPE, proto::IPV6)
-            .with_masked(field::IPV6_DST, net.network(), net.netmask()),
+        IpNet::V4(net) => {
+            within(lr).with(field::ETH_TYPE, proto::IPV4).with_masked(field::IPV4_DST, net.network(), net.netmask())
+        }
+        IpNet::V6(net) => {
+            within(lr).with(field::ETH_TYPE, proto::IPV6).with_masked(field::IPV6_DST, net.network(), net.netmask())
+        }
     }
 }
 

@@ -6,9 +6,7 @@
 use crate::{
     cookie::{Cookie, Rule},
     fact::TunnelFact,
-    flow::{
-        FlowRow, copy, flow, forget_in_port, from_option, output, priority, resubmit, set, set_flags, to_option,
-    },
+    flow::{FlowRow, copy, flow, forget_in_port, from_option, output, priority, resubmit, set, set_flags, to_option},
     port::Endpoint,
     register::{self, option},
     stage,

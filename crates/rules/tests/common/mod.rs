@@ -210,9 +210,10 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
         }),
         1 => (host.clone(), 1..4_u8).prop_map(|(n, ip)| vec![chassis(n, &format!("192.0.2.{ip}"))]),
         4 => (ls_name.clone(), 1..4_u16, host.clone(), 1..4_u64).prop_map(|(s, p, c, g)| vec![binding(s, &format!("{s}-{p}"), c, g)]),
-        3 => (1..4_u128, ls_name.clone(), 1..4_u16, 0..4_u32, proptest::option::of(1..4_u64)).prop_map(|(id, s, p, ofport, mark)| {
+        3 => (1..4_u32, ls_name.clone(), 1..4_u16, 0..4_u32, proptest::option::of(1..4_u64)).prop_map(|(id, s, p, ofport, mark)| {
+            let ofport = if ofport == 0 { 0 } else { 10 * id + ofport }; // a switch gives no number twice
             let lsp = format!("{s}/{s}-{p}");
-            vec![marked_interface(id, &format!("{s}-{p}"), ofport, mark.map(|g| (lsp.as_str(), g)))]
+            vec![marked_interface(id.into(), &format!("{s}-{p}"), ofport, mark.map(|g| (lsp.as_str(), g)))]
         }),
         1 => (1..4_u128).prop_map(|id| vec![Change::Interface { id, interface: None }]),
         1 => proptest::option::of(7..9_u32).prop_map(|ofport| vec![Change::Tunnel { kind: EncapKind::Geneve, ofport }]),
