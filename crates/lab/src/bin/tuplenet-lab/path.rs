@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result};
 use tuplenet_lab::{Host, Vm};
-#[path = "../../../../rules/src/stage.rs"]
-mod stage;
+use tuplenet_rules::stage;
 
 /// Tells the way of an echo request from a guest to another one behind the router, on both hosts.
 pub fn words(from: &Vm, router_mac: &str, to: &Vm) -> Result<Vec<String>> {
