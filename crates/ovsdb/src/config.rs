@@ -11,7 +11,8 @@ use std::time::Duration;
 /// The port of OVSDB registered with IANA (RFC 7047 section 4.1), used when a target names none.
 pub const DEFAULT_PORT: u16 = 6640;
 
-/// An OVSDB server, in the notation of ovsdb(7) "Active" connection methods: `unix:PATH`, `tcp:ADDRESS[:PORT]`, `ssl:HOST[:PORT]`.
+/// An OVSDB server, in the notation of ovsdb(7) "Active" connection methods: `unix:PATH`, `tcp:ADDRESS[:PORT]`,
+/// `ssl:HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A Unix domain socket.
@@ -58,8 +59,9 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The CA that the server's certificate must come from.
     pub ca_certificate: PathBuf,
-    /// Whether the server's certificate must be made out for the target's host, too. Open vSwitch does not ask for that, and the
-    /// certificates that `ovs-pki` makes never are; so `false` is usual, and the CA is the whole of the trust.
+    /// Whether the server's certificate must be made out for the target's host, too. Open vSwitch does not ask for
+    /// that, and the certificates that `ovs-pki` makes never are; so `false` is usual, and the CA is the whole of the
+    /// trust.
     pub verify_host: bool,
 }
 

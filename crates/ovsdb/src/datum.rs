@@ -96,8 +96,9 @@ impl Datum {
         }
     }
 
-    /// Makes `self` the other end of a difference, as ovsdb-server(7) 4.1.14 defines it: of a set, the elements that are in one
-    /// of both only; of a map, the pairs whose key is in one of both only, and the new pairs where the values differ.
+    /// Makes `self` the other end of a difference, as ovsdb-server(7) 4.1.14 defines it: of a set, the elements that
+    /// are in one of both only; of a map, the pairs whose key is in one of both only, and the new pairs where the
+    /// values differ.
     pub(crate) fn apply_difference(&mut self, difference: Datum) {
         match (self, difference) {
             (Self::Set(old), Self::Set(difference)) => {

@@ -30,7 +30,8 @@ pub enum TransactError {
         count: usize,
         /// What it was, for example `insert into Bridge`.
         operation: String,
-        /// RFC 7047 section 3.1 `<error>`, for example `constraint violation`, `timed out`, `aborted`, `unknown column`.
+        /// RFC 7047 section 3.1 `<error>`, for example `constraint violation`, `timed out`, `aborted`, `unknown
+        /// column`.
         error: String,
         /// The server's explanation, may be empty.
         details: String,

@@ -1,7 +1,7 @@
 //! Finds where a JSON text ends in a stream that has no other frames (RFC 7047 section 4).
 //!
-//! Every byte is looked at once, however many reads a message takes: the state between reads is the depth of nesting and whether
-//! a string is open. Whether the text is right JSON is left to the parser, which then gets it whole.
+//! Every byte is looked at once, however many reads a message takes: the state between reads is the depth of nesting
+//! and whether a string is open. Whether the text is right JSON is left to the parser, which then gets it whole.
 
 use bytes::{Bytes, BytesMut};
 

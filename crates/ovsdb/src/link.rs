@@ -52,7 +52,8 @@ pub(crate) async fn open(config: &Config) -> Result<Link, String> {
 
 fn tcp(result: io::Result<TcpStream>) -> Result<TcpStream, String> {
     let stream = result.map_err(|error| explain(&error))?;
-    // Requests are small and wait for replies: sent late they only cost time. Failing to say so is no reason not to connect.
+    // Requests are small and wait for replies: sent late they only cost time. Failing to say so is no reason not to
+    // connect.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }

@@ -34,8 +34,8 @@ enum Op {
 /// # assert_eq!(operations.len(), 3);
 /// ```
 ///
-/// An operation on existing rows must say which, by [`Operation::filter`] or [`Operation::all`]: the protocol takes no condition
-/// for "all rows", and to forget one is too easy.
+/// An operation on existing rows must say which, by [`Operation::filter`] or [`Operation::all`]: the protocol takes no
+/// condition for "all rows", and to forget one is too easy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Operation {
@@ -93,8 +93,8 @@ impl Operation {
         Self { table: Some(table.into()), ..Self::new(op) }
     }
 
-    /// A new row (section 5.2.1); columns not given have their default values. A row that nothing refers to vanishes at commit,
-    /// except in root tables: of a switch's database that is `Open_vSwitch` only.
+    /// A new row (section 5.2.1); columns not given have their default values. A row that nothing refers to vanishes at
+    /// commit, except in root tables: of a switch's database that is `Open_vSwitch` only.
     pub fn insert(table: &str) -> Self {
         Self { row: Some(Vec::new()), ..Self::on(Op::Insert, table) }
     }
@@ -119,8 +119,9 @@ impl Operation {
         Self::on(Op::Delete, table)
     }
 
-    /// Waits until the chosen rows, in the chosen columns, are (`Equal`) or are not (`NotEqual`) exactly `rows` (5.2.6). With a
-    /// timeout of zero it asserts that they are now. Without [`Operation::timeout`] it waits as long as the connection lives.
+    /// Waits until the chosen rows, in the chosen columns, are (`Equal`) or are not (`NotEqual`) exactly `rows`
+    /// (5.2.6). With a timeout of zero it asserts that they are now. Without [`Operation::timeout`] it waits as long as
+    /// the connection lives.
     pub fn wait(table: &str, until: Function, rows: Vec<Vec<(&str, Value)>>) -> Self {
         let object =
             |row: Vec<(&str, Value)>| row.into_iter().map(|(column, value)| (column.to_owned(), value.0)).collect();
@@ -149,7 +150,8 @@ impl Operation {
         Self { lock: Some(lock.into()), ..Self::new(Op::Assert) }
     }
 
-    /// A name for the inserted row within the transaction, for [`Value::named`]: a letter or `_`, then letters, digits and `_`.
+    /// A name for the inserted row within the transaction, for [`Value::named`]: a letter or `_`, then letters, digits
+    /// and `_`.
     pub fn named(mut self, name: &str) -> Self {
         self.uuid_name = Some(name.into());
         self

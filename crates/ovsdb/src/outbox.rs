@@ -1,7 +1,8 @@
 //! News on the way to the user: never blocks the connection, never grows without bound.
 //!
-//! A user may wait for the reply to a transaction and not read news meanwhile, and still the server wants its echoes answered. So
-//! news is queued here; and if a slow user makes the queue longer than telling the whole state anew would be, that is what it gets.
+//! A user may wait for the reply to a transaction and not read news meanwhile, and still the server wants its echoes
+//! answered. So news is queued here; and if a slow user makes the queue longer than telling the whole state anew would
+//! be, that is what it gets.
 
 use crate::replica::Replica;
 use crate::update::Event;
@@ -55,7 +56,8 @@ impl Outbox {
         }
     }
 
-    /// Hands over the oldest news as soon as the user has room for it; never ends if there is none. Loses nothing when dropped.
+    /// Hands over the oldest news as soon as the user has room for it; never ends if there is none. Loses nothing when
+    /// dropped.
     pub(crate) async fn deliver(&mut self, state: &Replica) {
         if self.items.is_empty() {
             return std::future::pending().await;

@@ -1,7 +1,7 @@
 //! The monitored part of the database as the server last told it.
 //!
-//! Needed because the wire tells sets and maps as differences while users want values, and to tell, after a reconnection, what
-//! is different from before even when the server does not know.
+//! Needed because the wire tells sets and maps as differences while users want values, and to tell, after a
+//! reconnection, what is different from before even when the server does not know.
 
 use crate::config::TableMonitor;
 use crate::row::Row;
@@ -9,7 +9,7 @@ use crate::schema::{ColumnType, Schema};
 use crate::update::{Change, RowUpdate, Update};
 use crate::uuid::Uuid;
 use crate::wire::{RowUpdate1, RowUpdate2, TableUpdates, Updates};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Columns = BTreeMap<Arc<str>, ColumnType>;
@@ -25,7 +25,7 @@ pub(crate) struct Replica {
 #[derive(Debug, Default)]
 struct Table {
     columns: Columns,
-    rows: HashMap<Uuid, Row>,
+    rows: BTreeMap<Uuid, Row>,
 }
 
 /// The server told something that cannot be.
@@ -40,7 +40,8 @@ pub(crate) enum ReplicaError {
 }
 
 impl Replica {
-    /// Settles what to watch, from what is wanted and what the schema has. What was known is kept if it has the same columns.
+    /// Settles what to watch, from what is wanted and what the schema has. What was known is kept if it has the same
+    /// columns.
     pub(crate) fn prepare(&mut self, wanted: &[TableMonitor], schema: &Schema) -> Result<(), ReplicaError> {
         let mut tables = BTreeMap::<Arc<str>, Columns>::new();
         for monitor in wanted {
@@ -73,7 +74,7 @@ impl Replica {
         let same = tables.len() == self.tables.len()
             && tables.iter().zip(&self.tables).all(|(new, old)| new.0 == old.0 && *new.1 == old.1.columns);
         if !same {
-            let empty = |(name, columns)| (name, Table { columns, rows: HashMap::new() });
+            let empty = |(name, columns)| (name, Table { columns, rows: BTreeMap::new() });
             self.tables = tables.into_iter().map(empty).collect();
             self.last_txn = Uuid::ZERO;
         }
@@ -151,11 +152,11 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes a whole state in place of the one known, and tells only the difference if it is the same database: rows have their
-    /// names for ever and no two databases share one, so one common row is proof.
+    /// Takes a whole state in place of the one known, and tells only the difference if it is the same database: rows
+    /// have their names for ever and no two databases share one, so one common row is proof.
     pub(crate) fn replace(&mut self, updates: Updates) -> Result<Update, ReplicaError> {
         let empty = |(name, table): (&Arc<str>, &Table)| {
-            (name.clone(), Table { columns: table.columns.clone(), rows: HashMap::new() })
+            (name.clone(), Table { columns: table.columns.clone(), rows: BTreeMap::new() })
         };
         let tables = self.tables.iter().map(empty).collect();
         let old = std::mem::replace(&mut self.tables, tables);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 /// Columns and their values: all that are monitored, or those that changed, or those that were selected.
 ///
-/// The getters give the empty value for a column that is not there or is of another kind: a server of another version may lack
-/// it, and to its user that is the same as not set.
+/// The getters give the empty value for a column that is not there or is of another kind: a server of another version
+/// may lack it, and to its user that is the same as not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Row(pub BTreeMap<Arc<str>, Datum>);

@@ -139,7 +139,8 @@ impl ColumnType {
         }
     }
 
-    /// Whether `update2` and `update3` tell a new value of this column as a difference. Not for a column of at most one element.
+    /// Whether `update2` and `update3` tell a new value of this column as a difference. Not for a column of at most one
+    /// element.
     pub(crate) fn changes_by_difference(self) -> bool {
         self.max > 1
     }

@@ -1,4 +1,5 @@
-//! One connection from the first request to the end: schema, monitor, then news and transactions until something breaks.
+//! One connection from the first request to the end: schema, monitor, then news and transactions until something
+//! breaks.
 
 use crate::config::{Config, MonitorMethod};
 use crate::error::TransactError;
@@ -306,8 +307,8 @@ fn parse<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, serde_json::E
     serde_json::from_str(raw.map_or("null", RawValue::get))
 }
 
-/// RFC 7047 section 4.1.3: a result or an error for each operation up to the first that failed, null for those after it, and one
-/// error more if all went well but the commit.
+/// RFC 7047 section 4.1.3: a result or an error for each operation up to the first that failed, null for those after
+/// it, and one error more if all went well but the commit.
 fn transact_reply(
     request: &Request,
     database: &str,

@@ -81,9 +81,11 @@ pub struct Client {
 impl Client {
     /// Carries out all of the operations, or none and says why. Results are one an operation, in order.
     ///
-    /// If rows that are watched change by it, the news is in the channel of events before this returns (unless that is full, which
-    /// is no deadlock: news waits in the task). While there is no connection it fails
+    /// If rows that are watched change by it, the news is in the channel of events before this returns (unless that is
+    /// full, which is no deadlock: news waits in the task). While there is no connection it fails
     /// at once with [`TransactError::NotConnected`]; while one is being made it waits for that.
+    ///
+    /// Dropping the future does not undo what was sent already.
     pub async fn transact(&self, operations: Vec<Operation>) -> Result<Vec<OpResult>, TransactError> {
         for (i, operation) in operations.iter().enumerate() {
             if let Some(why) = operation.fault() {
@@ -101,8 +103,9 @@ impl Client {
     }
 }
 
-/// Starts a connection, in a task of its own on the present tokio runtime. It is made again whenever it breaks, until the last clone
-/// of the client is dropped; then the channel ends, too. Dropping only the channel is fine for who has no use for news.
+/// Starts a connection, in a task of its own on the present tokio runtime. It is made again whenever it breaks, until
+/// the last clone of the client is dropped; then the channel ends, too. Dropping only the channel is fine for who has
+/// no use for news.
 pub fn connect(config: Config) -> (Client, mpsc::Receiver<Event>) {
     let (requests, from) = mpsc::channel(QUEUE);
     let (to, events) = mpsc::channel(QUEUE);

@@ -1,4 +1,5 @@
-//! TLS as Open vSwitch uses it: both sides show certificates of a private CA, names in them are of no account unless asked for.
+//! TLS as Open vSwitch uses it: both sides show certificates of a private CA, names in them are of no account unless
+//! asked for.
 
 use crate::config::TlsFiles;
 use std::path::Path;

@@ -13,7 +13,8 @@ pub struct Uuid(pub u128);
 pub struct UuidError(pub String);
 
 impl Uuid {
-    /// No row has it; the server writes it where there is nothing to name (for example as `last-txn-id` without history).
+    /// No row has it; the server writes it where there is nothing to name (for example as `last-txn-id` without
+    /// history).
     pub const ZERO: Self = Self(0);
 }
 

@@ -5,13 +5,14 @@ use crate::uuid::Uuid;
 use serde::Serialize;
 use serde_json::json;
 
-/// A value to write or compare with: what [`Datum`] is to reading, plus references to rows that the same transaction inserts.
+/// A value to write or compare with: what [`Datum`] is to reading, plus references to rows that the same transaction
+/// inserts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Value(pub(crate) serde_json::Value);
 
 impl Value {
-    /// The row that this transaction inserts under this name ([`Operation::named`]).
+    /// The row that this transaction inserts under this name ([`crate::Operation::named`]).
     pub fn named(name: &str) -> Self {
         Self(json!(["named-uuid", name]))
     }

@@ -1,4 +1,5 @@
-//! The JSON-RPC 1.0 messages of OVSDB (RFC 7047 section 4, ovsdb-server(7)), read in one pass without a tree in between.
+//! The JSON-RPC 1.0 messages of OVSDB (RFC 7047 section 4, ovsdb-server(7)), read in one pass without a tree in
+//! between.
 
 use crate::datum::Atom;
 use crate::row::Row;

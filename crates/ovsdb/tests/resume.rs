@@ -16,7 +16,8 @@ async fn populate(server: &mut Server, user: &mut User) {
     user.add_bridge("br0").await;
     user.add_bridge("br1").await;
     user.add_ports("br0", &(0..200).map(|i| format!("vm{i}")).collect::<Vec<_>>()).await;
-    // The last one known must be a small one: a server's history is never larger than its database, and starts with that one.
+    // The last one known must be a small one: a server's history is never larger than its database, and starts with
+    // that one.
     user.client.transact(vec![Operation::update("Bridge").all().column("datapath_type", "netdev")]).await.unwrap();
     user.drain();
     server.kill();
@@ -74,7 +75,8 @@ async fn expect_same(server: &Server, user: &User) {
     assert_eq!(fresh.mirror, user.mirror);
 }
 
-/// Passes connections on to the server, and counts the bytes that each brought to the client before the server ended it.
+/// Passes connections on to the server, and counts the bytes that each brought to the client before the server ended
+/// it.
 fn counting_proxy(server: &Server) -> (Target, Arc<Mutex<Vec<u64>>>) {
     let (path, upstream) = (server.dir.file("proxy.sock"), server.dir.file("db.sock"));
     let listener = UnixListener::bind(&path).unwrap();
@@ -135,7 +137,8 @@ async fn a_cluster_resumes() {
     let (proxy, counts) = counting_proxy(&server);
     let mut user = User::new(Config { target: proxy.clone(), ..server.config() });
     populate(&mut server, &mut user).await;
-    // A cluster's server listens before it has read its log, and until then knows less than `user`: let that pass first.
+    // A cluster's server listens before it has read its log, and until then knows less than `user`: let that pass
+    // first.
     server.socket = "other.sock";
     server.launch();
     change_behind_the_back(&server).await;

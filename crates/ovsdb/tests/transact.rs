@@ -192,7 +192,8 @@ async fn ends_with_its_last_client() {
     }
 }
 
-/// The news of a transaction is in the channel before its reply is known, also when the connection's task is on another thread.
+/// The news of a transaction is in the channel before its reply is known, also when the connection's task is on another
+/// thread.
 #[tokio::test]
 async fn news_before_reply() {
     let server = Server::start();

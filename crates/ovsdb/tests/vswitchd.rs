@@ -1,4 +1,5 @@
-//! The mirror and the transactions with a real ovs-vswitchd, in its dummy mode, which needs neither root nor namespaces.
+//! The mirror and the transactions with a real ovs-vswitchd, in its dummy mode, which needs neither root nor
+//! namespaces.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,8 +1,8 @@
 //! A typed copy of the tables of the `Open_vSwitch` database that an agent needs.
 //!
-//! [`Mirror::monitors`] says what to watch, [`Mirror::apply`] takes each [`Update`] and tells which rows it changed, with the state
-//! before and after, so that its user does work in proportion to the change. After a reconnection that starts from a whole new
-//! state only true differences are told, too.
+//! [`Mirror::monitors`] says what to watch, [`Mirror::apply`] takes each [`Update`] and tells which rows it changed,
+//! with the state before and after, so that its user does work in proportion to the change. After a reconnection that
+//! starts from a whole new state only true differences are told, too.
 
 mod changes;
 mod index;
@@ -165,8 +165,8 @@ impl Mirror {
         Some(Placed { interface, place: self.place(uuid) })
     }
 
-    /// Notes how an interface is and where, unless noted: to be called before anything that may change that. Whatever changes a
-    /// place calls it first, so what is noted first is the state before the update.
+    /// Notes how an interface is and where, unless noted: to be called before anything that may change that. Whatever
+    /// changes a place calls it first, so what is noted first is the state before the update.
     fn touch(&self, uuid: Uuid, touched: &mut Touched) {
         touched.interfaces.entry(uuid).or_insert_with(|| self.placed(uuid));
     }
@@ -232,7 +232,8 @@ fn gone<T: Mirrored>(table: &Table<T>, keep: &BTreeSet<(&str, Uuid)>) -> Vec<Uui
     table.keys().filter(|uuid| !keep.contains(&(T::TABLE, **uuid))).copied().collect()
 }
 
-/// The row after a change. A modification of a row never seen is taken as one of an empty row: the client never sends that.
+/// The row after a change. A modification of a row never seen is taken as one of an empty row: the client never sends
+/// that.
 fn next<T: Mirrored>(table: &Table<T>, uuid: Uuid, change: &Change) -> Option<Arc<T>> {
     let with = |mut typed: T, row: &Row| {
         typed.set_all(row);

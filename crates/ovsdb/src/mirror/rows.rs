@@ -67,7 +67,8 @@ pub struct Bridge {
     pub name: Arc<str>,
     /// Its ports, the local port among them.
     pub ports: BTreeSet<Uuid>,
-    /// What it does without a controller: `standalone` switches by MAC learning, `secure` only by flows it was given. Unset is
+    /// What it does without a controller: `standalone` switches by MAC learning, `secure` only by flows it was given.
+    /// Unset is
     /// `standalone`.
     pub fail_mode: Optional,
     /// Versions of OpenFlow that it speaks, for example `OpenFlow15`. None stands for the default of the build.
@@ -102,13 +103,16 @@ pub struct Port {
 pub struct Interface {
     /// Its name, unique; for a device of the system the device's. Never changes.
     pub name: Arc<str>,
-    /// Column `type`: empty (or `system`) for a device of the system, `internal`, `tap`, `patch`, `geneve`, `vxlan`, `gre`, ...
+    /// Column `type`: empty (or `system`) for a device of the system, `internal`, `tap`, `patch`, `geneve`, `vxlan`,
+    /// `gre`, ...
     pub kind: Arc<str>,
     /// Settings by type, for example `remote_ip` and `key` of a tunnel or `peer` of a patch port.
     pub options: StringMap,
-    /// Of others' making: `iface-id` names the virtual port that this interface is, `attached-mac` its MAC, `vm-id` its machine.
+    /// Of others' making: `iface-id` names the virtual port that this interface is, `attached-mac` its MAC, `vm-id` its
+    /// machine.
     pub external_ids: StringMap,
-    /// Column `ofport` as it stands: unset before ovs-vswitchd saw it, -1 if it could not be made. See [`Interface::ofport`].
+    /// Column `ofport` as it stands: unset before ovs-vswitchd saw it, -1 if it could not be made. See
+    /// [`Interface::ofport`].
     pub ofport_raw: Option<i64>,
     /// Why it could not be made.
     pub error: Optional,

@@ -106,7 +106,8 @@ impl Server {
             .arg(format!("--remote=punix:{}", socket.display()))
             .arg(format!("--unixctl={}", dir.file("ctl").display()))
             .arg(format!("--log-file={}", dir.file("log").display()))
-            // It ends when the command does: for `cat` when our end of the pipe is closed, even by SIGKILL. A cluster's cannot.
+            // It ends when the command does: for `cat` when our end of the pipe is closed, even by SIGKILL. A cluster's
+            // cannot.
             .args(if self.is_cluster { None } else { Some(format!("--run={}", self.run)) })
             .arg("--no-chdir")
             .args(&self.arguments)
