@@ -130,7 +130,8 @@ async fn an_endless_answer_is_cut_off() {
     assert!(matches!(answer.unwrap_err(), RequestError::TooLarge { limit: 100_000, .. }));
 }
 
-/// A switch that says more than its socket can hold before it reads on would block a client that writes before it reads.
+/// A switch that says more than its socket can hold before it reads on would block a client that writes before it
+/// reads.
 #[tokio::test]
 async fn a_switch_that_answers_every_message_at_once_does_not_block_a_bundle() {
     let dir = Dir::new();

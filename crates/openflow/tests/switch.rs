@@ -84,7 +84,7 @@ async fn flows_of_a_bundle_come_back_equal() {
         flow("table=253,priority=0,actions=controller:65535"),
     ];
     for i in 0..1000u32 {
-        let matching = Match::new().with(&field::ETH_TYPE, 0x0800u16).with(&field::IPV4_DST, Ipv4Addr::from(i));
+        let matching = Match::new().with(field::ETH_TYPE, 0x0800u16).with(field::IPV4_DST, Ipv4Addr::from(i));
         flows.push(Flow { table: 5, priority: 9, cookie: u64::from(i), matching, ..flow("actions=output:1") });
     }
     let mods = flows.iter().cloned().map(|f| Message::FlowMod(FlowMod::add(f))).collect();
@@ -145,7 +145,9 @@ async fn one_refused_message_is_told_in_words() {
     switch.send(bad).await.unwrap();
     let Event::Message(Message::Error(e)) = events.next().await else { panic!() };
     let text = e.to_string();
-    assert!(text.contains("OFPBIC_BAD_TABLE_ID") && text.contains("table=9,cookie=0xabc,priority=42"), "{text}");
+    for part in ["OFPBIC_BAD_TABLE_ID", "FLOW_MOD ADD", "cookie=0xabc", "table=9", "priority=42,ip"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
 }
 
 #[tokio::test]
@@ -156,7 +158,7 @@ async fn buckets_of_a_group_are_inserted_and_removed_one_by_one() {
     let selection = SelectionMethod {
         method: "hash".to_owned(),
         param: 7,
-        fields: Match::new().with(&field::ETH_TYPE, 0xffffu16).with(&field::IPV4_SRC, Ipv4Addr::BROADCAST),
+        fields: Match::new().with(field::ETH_TYPE, 0xffffu16).with(field::IPV4_SRC, Ipv4Addr::BROADCAST),
     };
     let properties = GroupProperties { selection: Some(selection), other: Vec::new() };
     let group = GroupMod {
@@ -236,17 +238,19 @@ async fn a_packet_is_paused_with_userdata_and_goes_on_when_resumed() {
     let (switch, mut events) = connected(Config::new(ovs.target())).await;
     switch
         .bundle(vec![
-            add("table=0,cookie=0x77,actions=load:0x1234->NXM_NX_REG3[],controller(userdata=01.02.03.04.05,pause),resubmit(,7)"),
+            add("table=0,cookie=0x77,actions=load:0x1234->NXM_NX_REG3[],\
+                 controller(userdata=01.02.03.04.05,pause),resubmit(,7)"),
             add("table=7,reg3=0x1234,dl_dst=02:00:00:00:00:99,actions=output:2"),
         ])
         .await
         .unwrap();
-    let out = PacketOut::new(1, packet(0xaa), output(port::TABLE)).with(&field::METADATA, 0xfeed_u64);
+    let out = PacketOut::new(1, packet(0xaa), output(port::TABLE)).with(field::METADATA, 0xfeed_u64);
     switch.send(Message::PacketOut(out)).await.unwrap();
     let Event::Message(Message::PacketIn2(packet_in)) = events.next().await else { panic!() };
     assert_eq!(packet_in.packet, packet(0xaa));
     assert_eq!(packet_in.userdata, &[1, 2, 3, 4, 5][..]);
-    assert_eq!((packet_in.table, packet_in.cookie), (Some(0), Some(0x77)));
+    // A paused packet bears the cookie of the outermost flow, and a packet-out has none.
+    assert_eq!(packet_in.cookie, None);
     let metadata = packet_in.metadata.to_string();
     for part in ["reg3=0x1234", "metadata=0xfeed", "in_port=1"] {
         assert!(metadata.contains(part), "{metadata}");
@@ -261,11 +265,25 @@ async fn a_packet_is_paused_with_userdata_and_goes_on_when_resumed() {
     assert_eq!(seen[0].packets(), 1);
 
     // Without pause there is nothing to resume.
-    switch.request(add("table=0,actions=controller(userdata=09)")).await.unwrap();
+    switch.request(add("table=0,cookie=0x99,actions=controller(userdata=09)")).await.unwrap();
     let out = PacketOut::new(1, packet(1), output(port::TABLE));
     switch.send(Message::PacketOut(out)).await.unwrap();
     let Event::Message(Message::PacketIn2(packet_in)) = events.next().await else { panic!() };
+    assert_eq!(packet_in.cookie, Some(0x99));
     assert!(packet_in.resume(packet(1)).is_none());
+
+    // From a port, through two tables.
+    switch
+        .bundle(vec![
+            add("table=0,cookie=0x77,actions=resubmit(,5)"),
+            add("table=5,cookie=0x88,actions=controller(userdata=01,pause)"),
+        ])
+        .await
+        .unwrap();
+    let hex: String = packet(2).iter().map(|b| format!("{b:02x}")).collect();
+    ovs.appctl(&["netdev-dummy/receive", "p1", &hex]);
+    let Event::Message(Message::PacketIn2(packet_in)) = events.next().await else { panic!() };
+    assert_eq!((packet_in.cookie, &packet_in.userdata[..]), (Some(0x77), &[1][..]));
 }
 
 #[tokio::test]
@@ -330,6 +348,18 @@ async fn a_killed_switch_is_down_and_comes_up_again() {
 }
 
 #[tokio::test]
+async fn a_switch_is_reached_by_tcp_too() {
+    let ovs = Ovs::start();
+    // Ours for a moment, then free: the switch takes no 0 for "any".
+    let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    ovs.vsctl(&["set-controller", "br0", &format!("ptcp:{}:127.0.0.1", addr.port())]);
+    let target = format!("tcp:{addr}").parse().unwrap();
+    let (switch, _events) = connected(Config::new(target)).await;
+    switch.bundle(vec![add("table=3,actions=drop")]).await.unwrap();
+    assert_eq!(switch.flows(Some(3), None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn many_requests_are_under_way_together() {
     let ovs = Ovs::start();
     let (switch, _events) = connected(Config::new(ovs.target())).await;
@@ -364,9 +394,10 @@ async fn a_large_bundle_does_not_block_itself() {
 }
 
 async fn large_bundle(switch: &tuplenet_openflow::connection::Switch, n: u32) {
-    let base = flow("table=5,priority=9,actions=load:0x1->NXM_NX_REG1[],load:0x2->NXM_NX_REG2[],resubmit(,7)");
+    let actions = vec![Action::set_field(field::REG1, 1u32), Action::set_field(field::REG2, 2u32), Action::resubmit(7)];
+    let base = Flow::new(5, 9, Match::new(), actions);
     let mods = (0..n).map(|i| {
-        let matching = Match::new().with(&field::ETH_TYPE, 0x0800u16).with(&field::IPV4_DST, Ipv4Addr::from(i));
+        let matching = Match::new().with(field::ETH_TYPE, 0x0800u16).with(field::IPV4_DST, Ipv4Addr::from(i));
         Message::FlowMod(FlowMod::add(Flow { matching, ..base.clone() }))
     });
     let start = std::time::Instant::now();

@@ -21,7 +21,8 @@ impl Switch {
     /// or nothing of it. If the switch refuses one of them, nothing is done, and the error names that message.
     ///
     /// # Errors
-    /// See [`RequestError`]. After [`RequestError::Disconnected`] and [`RequestError::Timeout`] it may have been done or not.
+    /// See [`RequestError`]. After [`RequestError::Disconnected`] and [`RequestError::Timeout`] it may have been done
+    /// or not.
     pub async fn bundle(&self, messages: Vec<Message>) -> Result<(), RequestError> {
         if messages.is_empty() {
             return Ok(());

@@ -12,8 +12,8 @@ pub enum RequestError {
     /// There is no connection now. Nothing was sent; [`super::Event::Up`] tells when to try again.
     #[error("not connected to the switch: {0}")]
     NotConnected(String),
-    /// The connection ended before the answer came. Whether the switch did it is not known: read its state after the next
-    /// [`super::Event::Up`].
+    /// The connection ended before the answer came. Whether the switch did it is not known: read its state after the
+    /// next [`super::Event::Up`].
     #[error("the connection to the switch ended before it answered: {0}")]
     Disconnected(String),
     /// No answer in time. Whether the switch did it, or still will, is not known.

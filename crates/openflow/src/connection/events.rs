@@ -1,9 +1,9 @@
 //! What the switch says unasked, on its way to whoever listens.
 //!
-//! A listener that is slow must not make us grow. Packet-ins are droppable by nature: past their bound the oldest goes, and is
-//! counted. Everything else (port status, flow removed, errors) is not: a listener that misses one believes something
-//! false. If too many of them wait, the connection is ended instead, and the listener reads the state anew after the
-//! next [`Event::Up`].
+//! A listener that is slow must not make us grow. Packet-ins are droppable by nature: past their bound the oldest goes,
+//! and is counted. Everything else (port status, flow removed, errors) is not: a listener that misses one believes
+//! something false. If too many of them wait, the connection is ended instead, and the listener reads the state anew
+//! after the next [`Event::Up`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,8 +88,8 @@ impl EventQueue {
         Ok(())
     }
 
-    /// A connection is up or down. What an earlier one said and nobody has read is of no use any more, and is forgotten; so
-    /// however often the connection comes and goes, at most a Down and an Up wait.
+    /// A connection is up or down. What an earlier one said and nobody has read is of no use any more, and is
+    /// forgotten; so however often the connection comes and goes, at most a Down and an Up wait.
     pub(super) fn state(&self, event: Event) {
         let mut inner = self.lock();
         if inner.closed {

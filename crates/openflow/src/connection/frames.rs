@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::message::Header;
 use crate::message::header::HEADER_LEN;
 
-/// Wire versions up to here are taken for OpenFlow; 6 is the highest that there is. What follows the hello is checked by its
-/// readers.
+/// Wire versions up to here are taken for OpenFlow; 6 is the highest that there is. What follows the hello is checked
+/// by its readers.
 const MAX_VERSION: u8 = 15;
 
 /// Room for the longest message.

@@ -39,8 +39,8 @@ use crate::message::{Features, Message, PacketInFormat, SwitchConfig};
 pub struct Config {
     /// Where the switch is.
     pub target: Target,
-    /// After this long without a word from the switch it is asked for an echo; after three times as long it is taken for
-    /// dead. A switch that commits a large bundle says nothing meanwhile: keep this in seconds.
+    /// After this long without a word from the switch it is asked for an echo; after three times as long it is taken
+    /// for dead. A switch that commits a large bundle says nothing meanwhile: keep this in seconds.
     pub echo_interval: Duration,
     /// How long to wait for an answer, and for the connection to be made. Large bundles get more, in proportion.
     pub request_timeout: Duration,
@@ -54,8 +54,8 @@ pub struct Config {
     pub max_events: usize,
     /// The longest answer, all parts together.
     pub max_reply_bytes: usize,
-    /// Messages to send on each new connection before [`Event::Up`]. If the switch refuses one, the connection is given up
-    /// and tried again.
+    /// Messages to send on each new connection before [`Event::Up`]. If the switch refuses one, the connection is given
+    /// up and tried again.
     pub setup: Vec<Message>,
 }
 

@@ -33,17 +33,15 @@ async fn attempt(config: &Config) -> Result<Ready, String> {
     let mut reader = FrameReader::new(reader);
 
     write(&mut writer, &[(1, &Message::Hello(Hello::ours()))]).await?;
-    let hello = loop {
-        match next(&mut reader).await? {
-            (_, Message::Hello(hello)) => break hello,
-            (_, Message::Error(e)) => return Err(format!("the switch refused our hello: {e}")),
-            _ => return Err("the switch did not begin with a hello".to_owned()),
-        }
+    let hello = match next(&mut reader).await? {
+        (_, Message::Hello(hello)) => hello,
+        (_, Message::Error(e)) => return Err(format!("the switch refused our hello: {e}")),
+        _ => return Err("the switch did not begin with a hello".to_owned()),
     };
     if !hello.speaks(VERSION_1_5) {
         return Err(format!(
-            "the switch offers {hello} but not 1.5: set protocols=OpenFlow15 on the bridge (ovs-vsctl add bridge BRIDGE \
-             protocols OpenFlow15)"
+            "the switch offers {hello} but not 1.5: set protocols=OpenFlow15 on the bridge (ovs-vsctl add bridge \
+             BRIDGE protocols OpenFlow15)"
         ));
     }
 

@@ -1,7 +1,8 @@
 //! Who waits for which answer.
 //!
-//! A waiter owns a range of xids: one for a single request, two for a message and the barrier behind it, thousands for a
-//! bundle. An error for any xid of the range is kept (the first one), and the answer to the last xid ends the waiting.
+//! A waiter owns a range of xids: one for a single request, two for a message and the barrier behind it, thousands for
+//! a bundle. An error for any xid of the range is kept (the first one), and the answer to the last xid ends the
+//! waiting.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,7 +132,8 @@ impl Registry {
         inner.next_bundle
     }
 
-    /// A waiter for `n` xids (1 to a million or so) whose waiting ends with the answer to the `last`-th of them, from 0.
+    /// A waiter for `n` xids (1 to a million or so) whose waiting ends with the answer to the `last`-th of them, from
+    /// 0.
     pub(super) fn register(self: &Arc<Self>, n: u32, last: u32) -> Result<Waiter, RequestError> {
         let mut inner = self.lock();
         let epoch = inner.epoch.ok_or_else(|| RequestError::NotConnected(inner.why_down.clone()))?;

@@ -79,14 +79,20 @@ impl Switch {
     /// # Errors
     /// See [`RequestError`]; a refusal by the switch is [`RequestError::Refused`].
     pub async fn request(&self, message: Message) -> Result<Vec<Message>, RequestError> {
-        let after = self.config.request_timeout;
-        match timeout(after, self.ask(&message)).await {
-            Ok(done) => done,
-            Err(_) => Err(RequestError::Timeout { request: message.to_string(), after }),
-        }
+        let parts = self.ask(&message).await?;
+        parts.into_iter().map(|part| read(part, &message)).collect()
     }
 
-    async fn ask(&self, message: &Message) -> Result<Vec<Message>, RequestError> {
+    /// Sends a message, and a barrier if it has no answer of its own; returns the undecoded parts of its own answer.
+    async fn ask(&self, message: &Message) -> Result<Vec<Bytes>, RequestError> {
+        let after = self.config.request_timeout;
+        let Ok(done) = timeout(after, self.ask_for_ever(message)).await else {
+            return Err(RequestError::Timeout { request: message.to_string(), after });
+        };
+        done
+    }
+
+    async fn ask_for_ever(&self, message: &Message) -> Result<Vec<Bytes>, RequestError> {
         let own_reply = message.has_reply();
         let n = if own_reply { 1 } else { 2 };
         let mut waiter = self.registry.register(n, n - 1)?;
@@ -101,17 +107,11 @@ impl Switch {
         }
         self.push(waiter.epoch, out.freeze()).await?;
         let parts = self.outcome(waiter.done().await, message, |_| (message.to_string(), None))?;
-        if !own_reply {
-            return Ok(Vec::new());
-        }
-        let read = |part| match Message::decode(part) {
-            Ok((_, answer)) => Ok(answer),
-            Err(source) => Err(RequestError::Decode { request: message.to_string(), source }),
-        };
-        parts.into_iter().map(read).collect()
+        Ok(if own_reply { parts } else { Vec::new() })
     }
 
-    /// The parts of an answer, or the error; `refused` tells which message an xid belongs to, and its place in a bundle.
+    /// The parts of an answer, or the error; `refused` tells which message an xid belongs to, and its place in a
+    /// bundle.
     pub(super) fn outcome(
         &self,
         outcome: Outcome,
@@ -160,22 +160,23 @@ impl Switch {
         entries: impl Fn(ReplyBody) -> Result<Vec<T>, ReplyBody>,
     ) -> Result<Vec<T>, RequestError> {
         let message = Message::MultipartRequest(request);
-        let name = message.to_string();
         let mut out = Vec::new();
-        for part in self.request(message).await? {
-            match part {
+        for part in self.ask(&message).await? {
+            match read(part, &message)? {
                 Message::MultipartReply(reply) => match entries(reply.body) {
                     Ok(mut more) => out.append(&mut more),
-                    Err(_) => return Err(wrong(&name, "an answer to another question")),
+                    Err(_) => return Err(wrong(&message.to_string(), "an answer to another question")),
                 },
-                other => return Err(wrong(&name, &other.to_string())),
+                other => return Err(wrong(&message.to_string(), &other.to_string())),
             }
+            // A part holds hundreds of flows, and an answer hundreds of parts: let others run in between.
+            tokio::task::yield_now().await;
         }
         Ok(out)
     }
 
-    /// The flows of one table or of all, restricted to those whose cookie equals the first of `cookie` in the bits of the
-    /// second.
+    /// The flows of one table or of all, restricted to those whose cookie equals the first of `cookie` in the bits of
+    /// the second.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -258,6 +259,13 @@ impl Switch {
     /// How long to wait for an answer to work of `n` messages: a slow machine does thousands a second.
     pub(super) fn timeout_for(&self, n: usize) -> Duration {
         self.config.request_timeout + Duration::from_micros(500).saturating_mul(u32::try_from(n).unwrap_or(u32::MAX))
+    }
+}
+
+fn read(part: Bytes, request: &Message) -> Result<Message, RequestError> {
+    match Message::decode(part) {
+        Ok((_, answer)) => Ok(answer),
+        Err(source) => Err(RequestError::Decode { request: request.to_string(), source }),
     }
 }
 

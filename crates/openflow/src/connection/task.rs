@@ -76,8 +76,8 @@ pub(super) async fn run(
     events.close();
 }
 
-/// Throws away what was made for a connection that is gone, so that nobody waits for room in the queue. Returns when all
-/// senders are gone.
+/// Throws away what was made for a connection that is gone, so that nobody waits for room in the queue. Returns when
+/// all senders are gone.
 async fn drain(chunks: &mut mpsc::Receiver<Chunk>) {
     while chunks.recv().await.is_some() {}
 }

@@ -1,8 +1,8 @@
 //! Many changes as one (`OFPT_BUNDLE_CONTROL`, `OFPT_BUNDLE_ADD_MESSAGE`, OpenFlow 1.5, 7.3.9).
 //!
 //! Open vSwitch commits a bundle so that every packet sees either all of it or nothing. It checks messages when they
-//! are added *and* when the bundle is committed, and an add that was refused is merely left out: a client must look at the
-//! answers to all adds before it commits. [`crate::connection::Switch::bundle`] does.
+//! are added *and* when the bundle is committed, and an add that was refused is merely left out: a client must look at
+//! the answers to all adds before it commits. [`crate::connection::Switch::bundle`] does.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

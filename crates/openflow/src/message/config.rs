@@ -65,7 +65,8 @@ impl Role {
 /// Which asynchronous messages the connection gets (OpenFlow 1.5, 7.3.10): properties of `OFPACPT_*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AsyncConfig {
-    /// Property type and value. For the standard ones the value is a bitmap of reasons, four bytes: see [`AsyncConfig::with`].
+    /// Property type and value. For the standard ones the value is a bitmap of reasons, four bytes: see
+    /// [`AsyncConfig::with`].
     pub properties: Vec<(u16, Bytes)>,
 }
 

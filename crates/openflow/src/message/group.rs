@@ -1,7 +1,8 @@
-//! Groups and their buckets (OpenFlow 1.5, 7.3.4.3): what flows output to when one packet goes to many ports, or one of many.
+//! Groups and their buckets (OpenFlow 1.5, 7.3.4.3): what flows output to when one packet goes to many ports, or one of
+//! many.
 //!
-//! OpenFlow 1.5 gave buckets ids, so that one bucket can be added to or removed from a group of a thousand without sending
-//! the other 999.
+//! OpenFlow 1.5 gave buckets ids, so that one bucket can be added to or removed from a group of a thousand without
+//! sending the other 999.
 
 use std::fmt;
 

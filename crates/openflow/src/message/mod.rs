@@ -1,5 +1,5 @@
-//! The messages of OpenFlow 1.5 (chapter 7) and of Open vSwitch's extensions that this crate decodes; all others are kept raw,
-//! so that decoding and encoding again gives the same bytes.
+//! The messages of OpenFlow 1.5 (chapter 7) and of Open vSwitch's extensions that this crate decodes; all others are
+//! kept raw, so that decoding and encoding again gives the same bytes.
 //!
 //! One file a message, or a family of them; [`Message`] joins them and reads and writes the header.
 
@@ -118,8 +118,8 @@ impl Message {
     /// Reads one whole message: its xid and itself.
     ///
     /// # Errors
-    /// If the length in the header is not that of `frame`, or if the body of a known message is malformed. A message of unknown
-    /// type or of another version is no error: it comes back as [`Message::Raw`].
+    /// If the length in the header is not that of `frame`, or if the body of a known message is malformed. A message of
+    /// unknown type or of another version is no error: it comes back as [`Message::Raw`].
     pub fn decode(frame: Bytes) -> Result<(u32, Message), DecodeError> {
         let (header, body) = split(frame)?;
         let Header { version, kind: number, xid, .. } = header;

@@ -1,9 +1,9 @@
-//! Packets that the switch sends to us, and back: `NXT_PACKET_IN2` and `NXT_RESUME` (Open vSwitch), `OFPT_PACKET_IN` (OpenFlow
-//! 1.5, 7.4.1).
+//! Packets that the switch sends to us, and back: `NXT_PACKET_IN2` and `NXT_RESUME` (Open vSwitch), `OFPT_PACKET_IN`
+//! (OpenFlow 1.5, 7.4.1).
 //!
 //! A packet-in of the second form carries the flow's userdata, which says what the packet is wanted for, and, if the
-//! flow's action had `pause`, a continuation: sent back by a resume, the packet (changed or not) goes on through the flow tables
-//! where it was stopped.
+//! flow's action had `pause`, a continuation: sent back by a resume, the packet (changed or not) goes on through the
+//! flow tables where it was stopped.
 
 use std::fmt;
 
@@ -45,7 +45,8 @@ pub struct PacketIn2 {
     pub buffer_id: Option<u32>,
     /// The table of the flow that sent it.
     pub table: Option<u8>,
-    /// The cookie of that flow.
+    /// The cookie of that flow. Of a paused packet Open vSwitch 3.1 tells the cookie of the first flow that it met, not of
+    /// the one that paused it, and none of a packet that we sent: tell paused packets apart by their userdata.
     pub cookie: Option<u64>,
     /// [`reason`].
     pub reason: Option<u8>,

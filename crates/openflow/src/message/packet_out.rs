@@ -27,7 +27,7 @@ impl PacketOut {
     pub fn new(in_port: u32, packet: impl Into<Bytes>, actions: Vec<Action>) -> Self {
         PacketOut {
             buffer_id: NO_BUFFER,
-            fields: Match::new().with(&field::IN_PORT, in_port),
+            fields: Match::new().with(field::IN_PORT, in_port),
             actions,
             packet: packet.into(),
         }

@@ -12,7 +12,8 @@ pub(super) fn describe(data: &Bytes) -> String {
     describe_at(data, true)
 }
 
-/// Errors that quote errors and bundles that hold bundles are not followed: bytes from outside could nest them without end.
+/// Errors that quote errors and bundles that hold bundles are not followed: bytes from outside could nest them without
+/// end.
 fn describe_at(data: &Bytes, outermost: bool) -> String {
     let Some(header) = Header::peek(data) else { return format!("{} bytes of a message", data.len()) };
     if usize::from(header.length) == data.len()

@@ -1,7 +1,7 @@
 //! The map from tunnel options to the fields `tun_metadata0` to `tun_metadata63` (`NXT_TLV_TABLE_*`, ovs-fields(7)).
 //!
-//! A flow that uses `tun_metadataN` is refused until N is mapped, and a mapping in use by a flow cannot be removed. The map is
-//! the bridge's, not the connection's, and is lost when ovs-vswitchd restarts.
+//! A flow that uses `tun_metadataN` is refused until N is mapped, and a mapping in use by a flow cannot be removed. The
+//! map is the bridge's, not the connection's, and is lost when ovs-vswitchd restarts.
 
 use std::fmt;
 

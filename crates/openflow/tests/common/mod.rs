@@ -123,7 +123,8 @@ impl Ovs {
     }
 
     fn spawn(&self, program: &str, args: &[&str]) -> Child {
-        // The kernel ends it with the thread that started it, which is the test's: nothing is left of a test that was killed.
+        // The kernel ends it with the thread that started it, which is the test's: nothing is left of a test that was
+        // killed.
         let mut command = self.command("setpriv");
         command.args(["--pdeathsig", "KILL", program, "--no-chdir", "--pidfile", "-vconsole:off", "-vsyslog:off"]);
         command.arg(format!("--log-file={}", self.file(&format!("{program}.log"))));

@@ -1,8 +1,8 @@
 //! Every error that OpenFlow 1.5 and Open vSwitch know: type, code, name, and what it means.
 //!
-//! Numbers are those of OpenFlow 1.5 (7.5.4) and of the Open vSwitch extensions; names are those that Open vSwitch prints, so
-//! that they are found in its logs and documents (a test compares them with `ovs-ofctl ofp-print`). The words are for the person
-//! who reads a log: they say what to look at where that is known.
+//! Numbers are those of OpenFlow 1.5 (7.5.4) and of the Open vSwitch extensions; names are those that Open vSwitch
+//! prints, so that they are found in its logs and documents (a test compares them with `ovs-ofctl ofp-print`). The
+//! words are for the person who reads a log: they say what to look at where that is known.
 
 /// `(type, code, name, meaning)`, sorted by type and code.
 pub(super) static STANDARD: &[(u16, u16, &str, &str)] = &[
