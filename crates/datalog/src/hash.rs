@@ -17,6 +17,7 @@ pub(crate) fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
 }
 
 /// Spreads every input bit over the whole word.
+#[inline]
 pub(crate) fn mix(value: u64) -> u64 {
     let x = (value ^ (value >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x ^ (x >> 29)

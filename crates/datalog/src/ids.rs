@@ -35,10 +35,12 @@ impl IdTable {
     }
 
     /// The bits that choose the segment: between hashbrown's tag (top 7 bits) and its bucket (low bits).
+    #[inline]
     fn bits(hash: u64) -> usize {
         (hash >> 32) as usize & 0xff_ffff
     }
 
+    #[inline]
     fn segment_of(&self, hash: u64) -> usize {
         self.directory[Self::bits(hash) & (self.directory.len() - 1)] as usize
     }

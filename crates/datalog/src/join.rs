@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use crate::Row;
 use crate::index::KeyIndex;
-use crate::relation::{Graph, Relation};
+use crate::relation::{Graph, Relation, same_program};
 use crate::stream::{Sink, Stream};
 use crate::table::Table;
 
@@ -43,6 +43,7 @@ impl<K: Row, A: Row> Index<K, A> {
         other: &Index<K, B>,
         f: impl Fn(&K, &A, &B) -> I + 'static,
     ) -> Relation<U> {
+        same_program(&self.graph, &other.graph);
         let shared = self.graph.borrow().shared();
         let out = Rc::new(Stream::new(shared.clone()));
         let f = Rc::new(f);
@@ -91,6 +92,7 @@ impl<K: Row, A: Row> Index<K, A> {
     }
 
     fn select<B: Row>(&self, keys: &Index<K, B>, wanted: bool) -> Relation<A> {
+        same_program(&self.graph, &keys.graph);
         let shared = self.graph.borrow().shared();
         let out = Rc::new(Stream::new(shared.clone()));
         let rows = {

@@ -118,6 +118,9 @@ handle! {
 ///
 /// `map`, `filter`, `flat_map` and `concat` store nothing. `index`, `distinct`, `count_by`, `min_by`, `reduce` and
 /// `stored` store the relation's rows, once for all of them.
+///
+/// Relations of different builders cannot be combined, and nothing can be derived after [`Builder::build`]: both are
+/// mistakes of the program's author and panic.
 pub struct Relation<T> {
     graph: Rc<RefCell<Graph>>,
     stream: Rc<Stream<T>>,
@@ -183,9 +186,17 @@ impl<T: Row> Relation<T> {
 
     /// The rows of both; weights add.
     pub fn concat(&self, other: &Relation<T>) -> Relation<T> {
+        self.concat_all([other])
+    }
+
+    /// The rows of this and all the others; weights add. A change passes one operator, however many are joined here.
+    pub fn concat_all<'a>(&self, others: impl IntoIterator<Item = &'a Relation<T>>) -> Relation<T> {
         let (out, relation) = self.derive();
         self.stream.subscribe(out.clone());
-        other.stream.subscribe(out);
+        for other in others {
+            same_program(&self.graph, &other.graph);
+            other.stream.subscribe(out.clone());
+        }
         relation
     }
 
@@ -266,16 +277,18 @@ impl<T: Row> Relation<T> {
     }
 }
 
+/// Operators of different builders would wait for each other for ever.
+pub(crate) fn same_program(one: &Rc<RefCell<Graph>>, other: &Rc<RefCell<Graph>>) {
+    assert!(Rc::ptr_eq(one, other), "relations of different builders cannot be combined");
+}
+
 /// The nodes that can be reached from `roots` along `edges`, the roots included: a set. Only rows of positive weight
 /// count. Cycles are allowed, and what only a cycle holds up is dropped.
 ///
 /// An edge that comes costs what it makes reachable; one that goes costs what was reached through it and those nodes'
 /// edges, and constant time if nothing was.
-///
-/// # Panics
-/// If the two relations are of different builders.
 pub fn reach<N: Row>(roots: &Relation<N>, edges: &Relation<(N, N)>) -> Relation<N> {
-    assert!(Rc::ptr_eq(&roots.graph, &edges.graph), "roots and edges are of different programs");
+    same_program(&roots.graph, &edges.graph);
     let edges = edges.distinct();
     let from = edges.index(|(start, _)| start.clone()).index;
     let to = edges.index(|(_, end)| end.clone()).index;

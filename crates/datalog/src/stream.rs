@@ -25,6 +25,7 @@ impl Shared {
     }
 
     /// Puts an operator on the list; the caller does so once, when its buffer ceases to be empty.
+    #[inline]
     pub(crate) fn mark(&self, node: u32) {
         self.dirty.borrow_mut().push(Reverse(node));
     }
@@ -34,6 +35,7 @@ impl Shared {
     }
 
     /// Counts rows that were read, compared or written.
+    #[inline]
     pub(crate) fn touch(&self, rows: usize) {
         self.rows.set(self.rows.get() + rows as u64);
     }
@@ -43,6 +45,7 @@ impl Shared {
     }
 
     /// The number of the step in hand.
+    #[inline]
     pub(crate) fn step(&self) -> u64 {
         self.steps.get()
     }

@@ -26,6 +26,7 @@ impl Weights {
         self.small.push(0);
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: u32) -> i64 {
         match self.small[id] >> 1 {
             HEAVY => self.heavy.get(&id).copied().unwrap_or(0),
@@ -33,6 +34,7 @@ impl Weights {
         }
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, id: u32, weight: i64) {
         let small = &mut self.small[id];
         let was_heavy = *small >> 1 == HEAVY;
@@ -50,6 +52,7 @@ impl Weights {
     }
 
     /// Sets or clears the mark; returns what it was.
+    #[inline]
     pub(crate) fn mark(&mut self, id: u32, marked: bool) -> bool {
         let small = &mut self.small[id];
         let was = *small & 1 == 1;

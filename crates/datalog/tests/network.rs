@@ -111,7 +111,7 @@ fn run(transactions: Vec<Vec<Fact>>) {
     let acl = acl.join(&address, |_, r, a| ("acl", r.2, a.1, r.1));
     let size = owner.count_by(|o| o.0).index(|s| s.0);
     let flood = here.index(|o| o.0).join(&size, |_, o, s| ("flood", o.0, s.1 as u8, 0));
-    let flows = [lost, remote, tunnel, out, route, acl, flood].iter().fold(arp, |sum, part| sum.concat(part));
+    let flows = arp.concat_all(&[lost, remote, tunnel, out, route, acl, flood]);
     let flows = flows.distinct();
     let (output, stored) = (flows.output(), flows.stored());
     let mut program = b.build();

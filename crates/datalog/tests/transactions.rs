@@ -3,7 +3,7 @@
 //! Weights are any here, negative ones included (a row that is removed before it is inserted), and the expected results
 //! are computed by the definitions of DBSP over plain maps, too simple to be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tuplenet_datalog::{Builder, Output, Program, Row, reach};
@@ -114,7 +114,9 @@ struct Change {
 }
 
 fn collect<T: Row + Ord>(program: &mut Program, output: Output<T>, bag: &mut Bag<T>) {
+    let mut seen = BTreeSet::new();
     for (row, weight) in program.drain(output) {
+        assert!(weight != 0 && seen.insert(row.clone()), "{row:?} comes with weight {weight} or twice");
         add(bag, row, weight);
     }
 }

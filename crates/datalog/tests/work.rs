@@ -204,6 +204,42 @@ fn reach_costs_what_is_affected() {
 }
 
 #[test]
+fn rows_that_go_leave_nothing_behind() {
+    let builder = Builder::new();
+    let (input, rows) = builder.input::<(u32, u32)>("in");
+    let index = rows.index(|r| r.0);
+    let _ = index.join(&index, |_, l, r| (l.1, r.1)).distinct().output();
+    let _ = rows.min_by(|r| r.0, |r| r.1).output();
+    let _ = rows.count_by(|r| r.1).output();
+    let _ = rows.reduce(|r| r.0, |_, group| [group.len()]).output();
+    let mut program = builder.build();
+    let turn_over = |program: &mut Program, numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            program.insert(input, (n % 40, n));
+            // One that comes and goes between the store's other changes in the same step.
+            program.add_weight(input, (n % 40, n + 1), 1);
+            program.add_weight(input, (n % 40, n + 1), -1);
+            program.step();
+            if n >= 100 {
+                program.remove(input, ((n - 100) % 40, n - 100));
+            }
+        }
+    };
+    let bytes = |program: &Program| program.statistics().iter().map(|store| store.bytes).sum::<usize>();
+    turn_over(&mut program, 0..1_000);
+    let before = bytes(&program);
+    turn_over(&mut program, 1_000..5_000);
+    assert_eq!(bytes(&program), before, "a store of constant size grows");
+    for n in 4_900..5_000 {
+        program.remove(input, (n % 40, n));
+    }
+    program.step();
+    // What is removed with the last step of the turn-over has gone by now too.
+    assert_eq!(program.statistics().iter().map(|store| store.rows).sum::<usize>(), 0);
+    assert!(program.statistics().iter().all(|store| store.groups.iter().all(|&groups| groups == 0)));
+}
+
+#[test]
 fn counters_name_relations() {
     let builder = Builder::new();
     let (input, rows) = builder.input::<u32>("rows");

@@ -77,7 +77,7 @@ impl Ours {
         let nat = nat.map(|n| (70, 1, u64::from(n.0), u64::from(n.1), n.2));
 
         let all = [nd, lookup, out, out_local, mac, set, acl, route, nat];
-        let flows = all.iter().fold(arp, |sum, part| sum.concat(part)).named("flow");
+        let flows = arp.concat_all(&all).named("flow");
         let flows = if keep { flows.distinct().output() } else { flows.output() };
         Ours {
             program: b.build(),
