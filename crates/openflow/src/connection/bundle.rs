@@ -28,7 +28,7 @@ impl Switch {
             return Ok(());
         }
         let n = u32::try_from(messages.len()).ok().filter(|&n| n < 1 << 30).ok_or_else(|| RequestError::Encode {
-            request: format!("a bundle of {} messages", messages.len()),
+            request: name(&messages),
             source: EncodeError::TooLong { what: "bundle", length: messages.len(), max: 1 << 30 },
         })?;
         let id = self.registry.bundle_id();
@@ -72,7 +72,10 @@ impl Switch {
                 });
             }
             if out.len() >= CHUNK {
-                self.push(waiter.epoch, out.split().freeze()).await?;
+                // The switch reads on as it works, so that its being slow is not taken for its having stopped.
+                let after = self.timeout_for(messages.len());
+                let pushed = timeout(after, self.push(waiter.epoch, out.split().freeze())).await;
+                pushed.map_err(|_| RequestError::Timeout { request: name(messages), after })??;
                 if waiter.has_failed() {
                     failed = true;
                     break;
@@ -88,7 +91,7 @@ impl Switch {
 
     /// Waits for the answer to a close or a commit.
     async fn settle(&self, waiter: &mut Waiter, messages: &[Message]) -> Result<(), RequestError> {
-        let name = format!("a bundle of {} messages", messages.len());
+        let name = name(messages);
         let after = self.timeout_for(messages.len());
         let Ok(outcome) = timeout(after, waiter.done()).await else {
             return Err(RequestError::Timeout { request: name, after });
@@ -104,6 +107,10 @@ impl Switch {
         })
         .map(drop)
     }
+}
+
+fn name(messages: &[Message]) -> String {
+    format!("a bundle of {} messages", messages.len())
 }
 
 fn put_control(id: u32, action: BundleAction, xid: u32, out: &mut BytesMut) -> Result<(), RequestError> {

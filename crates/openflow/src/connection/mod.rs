@@ -64,8 +64,8 @@ impl Config {
     pub fn new(target: Target) -> Self {
         Config {
             target,
-            echo_interval: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(10),
+            echo_interval: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
             max_packet_ins: 1024,

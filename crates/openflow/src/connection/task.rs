@@ -27,6 +27,9 @@ pub(super) struct Chunk {
 /// Of our echo requests. Not among those that requests get.
 const ECHO_XID: u32 = 0xffff_ffff;
 
+/// Echo requests without an answer after which the switch is taken for dead.
+const MAX_UNANSWERED: u32 = 2;
+
 /// Echo requests of the switch that may wait for the writer. Open vSwitch sends one and waits.
 const MAX_ECHOES: usize = 8;
 
@@ -214,16 +217,25 @@ async fn keep_alive(interval: Duration, heard: &watch::Receiver<Instant>, echoes
     // An echo request without data always fits its length.
     let _ = Message::EchoRequest(Bytes::new()).encode(ECHO_XID, &mut echo);
     let echo = echo.freeze();
+    let mut unanswered = 0;
+    let mut before = *heard.borrow();
     loop {
-        let silent = heard.borrow().elapsed();
-        if silent >= interval * 3 {
+        let last = *heard.borrow();
+        if last != before {
+            unanswered = 0;
+            before = last;
+        }
+        let silent = last.elapsed();
+        if silent < interval {
+            sleep(interval - silent).await;
+            continue;
+        }
+        // Counted, not timed: if this program itself was stopped for a while, the switch still gets its chance to answer.
+        if unanswered == MAX_UNANSWERED {
             return format!("the switch has said nothing for {:.1} s", silent.as_secs_f64());
         }
-        if silent >= interval {
-            let _ = echoes.try_send(echo.clone());
-            sleep(interval).await;
-        } else {
-            sleep(interval - silent).await;
-        }
+        let _ = echoes.try_send(echo.clone());
+        unanswered += 1;
+        sleep(interval).await;
     }
 }
