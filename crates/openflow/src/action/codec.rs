@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Action, SetField, Subfield, nicira};
 use crate::error::{DecodeError, EncodeError};
-use crate::field::{Class, Field};
+use crate::field::{Class, Code, Field};
 use crate::oxm;
 use crate::wire::{Reader, pad8, set_len};
 
@@ -136,10 +136,14 @@ fn encode(action: &Action, out: &mut BytesMut, depth: usize) -> Result<(), Encod
 }
 
 /// The TLV header that names a field without a value.
-pub(super) fn put_header(field: &'static Field, out: &mut BytesMut) {
-    out.put_slice(&oxm::header(field.code(), false, field.bytes.into()));
-    if field.code().class == Class::EXPERIMENTER {
-        out.put_u32(field.code().experimenter);
+fn put_header(field: &'static Field, out: &mut BytesMut) {
+    put_code(field, field.code(), out);
+}
+
+pub(super) fn put_code(field: &'static Field, code: &Code, out: &mut BytesMut) {
+    out.put_slice(&oxm::header(code, false, field.bytes.into()));
+    if code.class == Class::EXPERIMENTER {
+        out.put_u32(code.experimenter);
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Action {
     Resubmit {
         /// As if the packet had come from this port (OpenFlow 1.0 number); `None` = from where it came.
         in_port: Option<u16>,
-        /// The table; `None` = this one.
+        /// The table; 255 = this one. `None` = this one as well, in an older form of the action (`NXAST_RESUBMIT`).
         table: Option<u8>,
         /// Matches the original direction's tuple of the tracked connection instead of the packet's.
         ct: bool,

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::codec::{decode_nested, encode_nested, put_header, read_header};
+use super::codec::{decode_nested, encode_nested, read_header};
 use super::*;
 use crate::error::EncodeError;
 use crate::wire::{Reader, pad8, set_len};
@@ -44,7 +44,6 @@ pub(super) fn encode(action: &Action, out: &mut BytesMut, depth: usize) -> Resul
         Action::CheckPktLarger { pkt_len, dst } => {
             out.put_u16(*pkt_len);
             out.put_u16(dst.ofs);
-            out.put_u16(dst.n_bits);
             put_header(dst.field(), out);
             fill(out, start, 24);
         }
@@ -105,7 +104,7 @@ fn subtype(action: &Action) -> u16 {
         Action::Multipath(_) => 10,
         Action::Bundle(b) => 12 + u16::from(b.dst.is_some()),
         Action::Resubmit { ct: false, .. } => 14,
-        Action::OutputReg { src, .. } if src.field().code().header_len() == 8 => 32,
+        Action::OutputReg { src, .. } if src.field().nxm_code().header_len() == 8 => 32,
         Action::OutputReg { .. } => 15,
         Action::Learn(l) if l.limit != 0 || l.result_dst.is_some() => 45,
         Action::Learn(_) => 16,
@@ -191,12 +190,17 @@ pub(super) fn decode(bytes: &Bytes, mut r: Reader<'_>, depth: usize) -> Option<A
         }
         48 => Action::DecNshTtl,
         49 => {
-            let (pkt_len, ofs, n_bits) = (r.u16().ok()?, r.u16().ok()?, r.u16().ok()?);
-            Action::CheckPktLarger { pkt_len, dst: Subfield::new(read_header(&mut r)?, ofs, n_bits) }
+            let (pkt_len, ofs) = (r.u16().ok()?, r.u16().ok()?);
+            Action::CheckPktLarger { pkt_len, dst: Subfield::new(read_header(&mut r)?, ofs, 1) }
         }
         50 => Action::DeleteField(read_header(&mut r)?),
         _ => return None,
     })
+}
+
+/// The header that names a field. These actions are older than OXM, and keep to the names of NXM where there are both.
+fn put_header(field: &'static Field, out: &mut BytesMut) {
+    super::codec::put_code(field, field.nxm_code(), out);
 }
 
 /// `OFPP_IN_PORT` in 16 bits.

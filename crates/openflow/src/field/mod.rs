@@ -130,7 +130,7 @@ pub enum Prerequisite {
     NdAdvert,
     /// `eth_type` 0x894f.
     Nsh,
-    /// `ct_state` with `+trk`, and IPv4 or IPv6.
+    /// `ct_state` with a bit that only a valid connection has (`+new`, `+est`, ...), or `+trk-inv`.
     Ct,
 }
 
@@ -187,10 +187,15 @@ impl Field {
         }
     }
 
-    /// The name that actions print for a part of the field, `NXM_OF_ETH_SRC[]`: the oldest code point's.
-    pub fn subfield_name(&self) -> &'static str {
+    /// The code point of NXM, or the oldest there is: what Nicira's own actions use, and what text calls parts of the field.
+    pub fn nxm_code(&self) -> &'static Code {
         let nxm = self.codes.iter().find(|c| c.class == Class::NXM_0 || c.class == Class::NXM_1);
-        nxm.unwrap_or(self.code()).name
+        nxm.or(self.codes.last()).unwrap_or(self.code())
+    }
+
+    /// The name that actions print for a part of the field, `NXM_OF_ETH_SRC[]`.
+    pub fn subfield_name(&self) -> &'static str {
+        self.nxm_code().name
     }
 
     /// True for `tun_metadata*`: the length is that of the Geneve option which the switch's TLV map gives it.
@@ -199,8 +204,15 @@ impl Field {
     }
 
     /// The bits that a match on the whole field covers. `vlan_vid` has one more than `bits`: "a VLAN tag is present".
+    /// Of `ct_state` only 8 mean anything, and Open vSwitch keeps no others.
     pub const fn match_bits(&self) -> u16 {
-        if self.id == VLAN_VID.id { 13 } else { self.bits }
+        if self.id == VLAN_VID.id {
+            13
+        } else if self.id == CT_STATE.id {
+            8
+        } else {
+            self.bits
+        }
     }
 
     /// The field of this name or alias, or of this code point's name (`NXM_OF_ETH_SRC`).

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::names;
+use super::names::{self, CHex};
 use super::value::{Ipv6Text, Shown};
 use crate::action::{Bundle, Controller, Ct, Encap, Multipath, Nat, Sample, SetField, Subfield, Zone};
 use crate::{Action, Instruction, port};
@@ -142,6 +142,7 @@ impl Display for Action {
             Action::Nat(nat) => put_nat(f, nat),
             Action::CtClear => f.write_str("ct_clear"),
             Action::Learn(learn) => write!(f, "{learn}"),
+            Action::Clone(actions) if actions.is_empty() => f.write_str("clone(drop)"),
             Action::Clone(actions) => write!(f, "clone({})", List(actions)),
             Action::Note(bytes) => write!(f, "note:{}", Dotted(bytes)),
             Action::Multipath(m) => multipath(f, m),
@@ -230,16 +231,15 @@ fn put_nat(f: &mut fmt::Formatter<'_>, nat: &Nat) -> fmt::Result {
     let brackets = nat.port_min.is_some() && matches!(nat.addr_min, Some(IpAddr::V6(_)));
     let addr = |f: &mut fmt::Formatter<'_>, a: &IpAddr| match a {
         IpAddr::V4(a) => write!(f, "{a}"),
+        IpAddr::V6(a) if brackets => write!(f, "[{}]", Ipv6Text(*a)),
         IpAddr::V6(a) => write!(f, "{}", Ipv6Text(*a)),
     };
     if let Some(min) = &nat.addr_min {
-        f.write_str(if brackets { "[" } else { "" })?;
         addr(f, min)?;
         if let Some(max) = nat.addr_max.as_ref().filter(|max| *max != min) {
             f.write_str("-")?;
             addr(f, max)?;
         }
-        f.write_str(if brackets { "]" } else { "" })?;
     }
     if let Some(min) = nat.port_min {
         write!(f, ":{min}")?;
@@ -318,8 +318,10 @@ impl Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Instruction::GotoTable(table) => write!(f, "goto_table:{table}"),
-            Instruction::WriteMetadata { metadata, mask: u64::MAX } => write!(f, "write_metadata:{metadata:#x}"),
-            Instruction::WriteMetadata { metadata, mask } => write!(f, "write_metadata:{metadata:#x}/{mask:#x}"),
+            Instruction::WriteMetadata { metadata, mask: u64::MAX } => write!(f, "write_metadata:{}", CHex(*metadata)),
+            Instruction::WriteMetadata { metadata, mask } => {
+                write!(f, "write_metadata:{}/{}", CHex(*metadata), CHex(*mask))
+            }
             Instruction::WriteActions(actions) if actions.is_empty() => f.write_str("write_actions(drop)"),
             Instruction::WriteActions(actions) => write!(f, "write_actions({})", List(actions)),
             Instruction::ApplyActions(actions) => joined(f, actions),

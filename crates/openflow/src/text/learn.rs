@@ -9,14 +9,14 @@ use crate::action::{Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
 use crate::field::Field;
 use crate::{Action, Flow, ParseError, Value};
 
-/// A number as `0x..` in all its bytes, leading zeros left out.
+/// A number as `0x..` in all its bytes, leading zeros left out; zero is `0`.
 struct Hex<'a>(&'a Value);
 
 impl Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut significant = self.0.as_bytes().iter().skip_while(|b| **b == 0);
         match significant.next() {
-            None => f.write_str("0x0"),
+            None => f.write_str("0"),
             Some(first) => {
                 write!(f, "{first:#x}")?;
                 significant.try_for_each(|b| write!(f, "{b:02x}"))

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use super::names::CHex;
 use super::value::Shown;
 use crate::field::{self, Field, Format};
 use crate::matching::FieldMatch;
@@ -15,7 +16,6 @@ const ETH_IPV6: u64 = 0x86dd;
 /// Names of what `eth_type` and `nw_proto` say together: ethertype, protocol, name.
 pub(super) const PROTOCOLS: &[(u64, Option<u64>, &str)] = &[
     (ETH_IPV4, Some(1), "icmp"),
-    (ETH_IPV4, Some(2), "igmp"),
     (ETH_IPV4, Some(6), "tcp"),
     (ETH_IPV4, Some(17), "udp"),
     (ETH_IPV4, Some(132), "sctp"),
@@ -60,12 +60,12 @@ const TUNNEL: &[(&Field, &str)] = &[
     (field::TUN_IPV6_DST, "tun_ipv6_dst"),
     (field::TUN_GBP_ID, "tun_gbp_id"),
     (field::TUN_GBP_FLAGS, "tun_gbp_flags"),
-    (field::TUN_GTPU_FLAGS, "gtpu_flags"),
-    (field::TUN_GTPU_MSGTYPE, "gtpu_msgtype"),
     (field::TUN_ERSPAN_VER, "tun_erspan_ver"),
     (field::TUN_ERSPAN_IDX, "tun_erspan_idx"),
     (field::TUN_ERSPAN_DIR, "tun_erspan_dir"),
     (field::TUN_ERSPAN_HWID, "tun_erspan_hwid"),
+    (field::TUN_GTPU_FLAGS, "gtpu_flags"),
+    (field::TUN_GTPU_MSGTYPE, "gtpu_msgtype"),
     (field::TUN_FLAGS, "tun_flags"),
 ];
 const AFTER_TYPE: &[(&Field, &str)] = &[
@@ -162,7 +162,7 @@ impl Printer<'_, '_> {
         }
         if [field::NSH_FLAGS, field::NSH_TTL, field::NSH_MDTYPE, field::NSH_NP, field::NSH_SI].contains(&m.field) {
             return match small_mask {
-                Some(mask) => self.put(name, format_args!("{small:#x}/{mask:#x}")),
+                Some(mask) => self.put(name, format_args!("{small:#04x}/{mask:#04x}")),
                 None => self.put(name, small),
             };
         }
@@ -170,8 +170,23 @@ impl Printer<'_, '_> {
         if let (Format::Decimal, Some(mask)) = (m.field.format, small_mask) {
             return self.put(name, format_args!("{small:#x}/{mask:#x}"));
         }
+        let nsh = [field::NSH_SPI, field::NSH_C1, field::NSH_C2, field::NSH_C3, field::NSH_C4];
+        if nsh.contains(&m.field) {
+            return match small_mask {
+                Some(mask) => self.put(name, format_args!("{small:#x}/{mask:#x}")),
+                None => self.put(name, format_args!("{small:#x}")),
+            };
+        }
         if m.field == field::RECIRC_ID {
-            return self.put(name, format_args!("{small:#x}"));
+            return self.put(name, CHex(small));
+        }
+        if m.field == field::CT_ZONE {
+            return self.put(name, small);
+        }
+        if m.field == field::TUN_FLAGS {
+            let all = Value::from(1u16);
+            let mask = m.mask.as_ref().unwrap_or(&all);
+            return self.put(name, Shown { field: m.field, value: &m.value, mask: Some(mask) });
         }
         self.put(name, Shown { field: m.field, value: &m.value, mask: m.mask.as_ref() })
     }

@@ -3,6 +3,9 @@
 //! What is printed here is, byte for byte, what `ovs-ofctl -O OpenFlow15` prints for the same message; what it
 //! parses is parsed here to the same message. The tests hold both against the tool itself. Without an equal there are raw
 //! actions and instructions, printed as `raw:` and hexadecimal digits.
+//!
+//! Where `ovs-ofctl` leaves something out, we do not: it drops the masks of `tun_gbp_flags` and of the GTP-U fields, and GTP-U fields
+//! that are zero.
 
 mod action_parse;
 mod action_print;

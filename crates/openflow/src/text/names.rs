@@ -112,3 +112,12 @@ pub(super) fn put_flags(f: &mut fmt::Formatter<'_>, names: &[&str], flags: u64, 
     }
     Ok(())
 }
+
+/// A number as C's `%#x` writes it: zero has no `0x`.
+pub(super) struct CHex(pub u64);
+
+impl fmt::Display for CHex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
+    }
+}

@@ -56,22 +56,21 @@ pub(super) fn note(t: &Token<'_>) -> Result<Action, ParseError> {
 pub(super) fn resubmit(t: &Token<'_>) -> Result<Action, ParseError> {
     if !t.rest.starts_with('(') {
         let in_port = Some(names::port16_of(t.rest)?).filter(|p| *p != 0xfff8);
-        return Ok(Action::Resubmit { in_port, table: None, ct: false });
+        return Ok(Action::Resubmit { in_port, table: Some(u8::MAX), ct: false });
     }
     let mut parts = t.arguments()?.split(',');
     let mut part = || parts.next().unwrap_or_default().trim();
     let (to, table, ct) = (part(), part(), part());
     let in_port = if to.is_empty() { None } else { Some(names::port16_of(to)?).filter(|p| *p != 0xfff8) };
-    let table = if table.is_empty() { None } else { Some(integer(table, "a table")?).filter(|t| *t != u8::MAX) };
     if !ct.is_empty() && ct != "ct" {
         return Err(t.error("resubmit(PORT,TABLE,ct)"));
     }
-    if in_port.is_none() && table.is_none() {
+    if in_port.is_none() && table.is_empty() {
         return Err(t.error("resubmit needs a port or a table"));
     }
-    // With `ct` the switch keeps the form that has room for a table.
-    let table = if ct.is_empty() { table } else { table.or(Some(u8::MAX)) };
-    Ok(Action::Resubmit { in_port, table, ct: !ct.is_empty() })
+    // 255 stands for "this table". There is an older form of the action without a table; nobody sends it any more.
+    let table = if table.is_empty() { u8::MAX } else { integer(table, "a table")? };
+    Ok(Action::Resubmit { in_port, table: Some(table), ct: !ct.is_empty() })
 }
 
 pub(super) fn conjunction(t: &Token<'_>) -> Result<Action, ParseError> {
@@ -131,10 +130,10 @@ pub(super) fn nat(t: &Token<'_>) -> Result<Action, ParseError> {
     Ok(Action::Nat(Box::new(nat)))
 }
 
-/// `MIN[-MAX][:PORT[-PORT]]`, an IPv6 address in brackets where ports follow.
+/// `MIN[-MAX][:PORT[-PORT]]`, IPv6 addresses in brackets where ports follow.
 fn range(t: &Token<'_>, nat: &mut Nat) -> Result<(), ParseError> {
-    let (addresses, ports) = if let Some(inner) = t.rest.strip_prefix('[') {
-        let (addresses, after) = inner.split_once(']').ok_or_else(|| t.error("the bracket is never closed"))?;
+    let (addresses, ports) = if let Some(end) = t.rest.rfind(']') {
+        let (addresses, after) = t.rest.split_at(end + 1);
         (addresses, after.strip_prefix(':'))
     } else if t.rest.matches(':').count() > 1 {
         (t.rest, None)
@@ -142,6 +141,7 @@ fn range(t: &Token<'_>, nat: &mut Nat) -> Result<(), ParseError> {
         t.rest.split_once(':').map_or((t.rest, None), |(a, p)| (a, Some(p)))
     };
     let address = |text: &str| -> Result<IpAddr, ParseError> {
+        let text = text.trim_matches(['[', ']']);
         let four = text.parse::<Ipv4Addr>().map(IpAddr::V4);
         four.or_else(|_| text.parse::<Ipv6Addr>().map(IpAddr::V6)).map_err(|_| ParseError::new(text, "no address"))
     };

@@ -26,11 +26,11 @@ pub(super) fn integer<T: TryFrom<u128>>(text: &str, what: &str) -> Result<T, Par
     fits.ok_or_else(|| ParseError::new(text, format!("{what} must be a number of at most {bits} bits")))
 }
 
-/// `0x` and the digits, without leading zeros.
+/// `0x` and the digits, without leading zeros; zero is `0`, as C has it.
 fn put_hex(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
     let mut significant = value.as_bytes().iter().skip_while(|b| **b == 0);
     match significant.next() {
-        None => f.write_str("0x0"),
+        None => f.write_str("0"),
         Some(first) => {
             write!(f, "{first:#x}")?;
             significant.try_for_each(|b| write!(f, "{b:02x}"))
@@ -170,15 +170,9 @@ pub(super) fn parse(field: &'static Field, text: &str) -> Result<(Value, Option<
     match field.format {
         Format::TunFlags | Format::TcpFlags | Format::CtState => parse_flags(field, text),
         Format::Frag => {
-            let (_, v, m) = match text {
-                "no" | "yes" | "first" | "later" | "not_later" => {
-                    // "no" and "later" have two forms each: the one that says least is meant.
-                    let form =
-                        FRAGS.iter().find(|(name, _, m)| *name == text && (text == "no" || *m != 3 || text == "first"));
-                    *form.ok_or_else(|| bad("not known"))?
-                }
-                _ => return Err(bad("no, yes, first, later or not_later")),
-            };
+            // "no" and "later" have two forms each, of which the first of the table is meant.
+            let form = FRAGS.iter().find(|(name, ..)| *name == text);
+            let (_, v, m) = *form.ok_or_else(|| bad("no, yes, first, later or not_later"))?;
             Ok((v.into(), Some(m.into())))
         }
         Format::PacketType => {

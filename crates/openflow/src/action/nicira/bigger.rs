@@ -4,7 +4,7 @@ use super::*;
 use crate::value::Value;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Properties of `NXAST_CONTROLLER2`; each is padded to 8 bytes, which its length does not count.
+/// Properties of `NXAST_CONTROLLER2`; each is padded to 8 bytes, which its length does not count, except of those of 16 bits.
 mod property {
     pub const MAX_LEN: u16 = 0;
     pub const CONTROLLER_ID: u16 = 1;
@@ -32,10 +32,10 @@ pub(super) fn put_controller(c: &Controller, out: &mut BytesMut) -> Result<(), E
         done
     };
     if c.max_len != u16::MAX {
-        put(property::MAX_LEN, &c.max_len.to_be_bytes())?;
+        put(property::MAX_LEN, &u32_of(c.max_len))?;
     }
     if c.controller_id != 0 {
-        put(property::CONTROLLER_ID, &c.controller_id.to_be_bytes())?;
+        put(property::CONTROLLER_ID, &u32_of(c.controller_id))?;
     }
     if c.reason != Controller::REASON_ACTION {
         put(property::REASON, &[c.reason])?;
@@ -50,6 +50,11 @@ pub(super) fn put_controller(c: &Controller, out: &mut BytesMut) -> Result<(), E
         put(property::METER_ID, &c.meter_id.to_be_bytes())?;
     }
     Ok(())
+}
+
+/// 16 bits, and 16 of padding.
+fn u32_of(n: u16) -> [u8; 4] {
+    (u32::from(n) << 16).to_be_bytes()
 }
 
 pub(super) fn read_controller(r: &mut Reader<'_>) -> Option<Controller> {
@@ -80,7 +85,7 @@ pub(super) fn put_ct(ct: &Ct, out: &mut BytesMut, depth: usize) -> Result<(), En
             out.put_u16(*zone);
         }
         Zone::From(part) => {
-            if part.field().code().header_len() != 4 {
+            if part.field().nxm_code().header_len() != 4 {
                 return Err(EncodeError::BadValue { what: "ct's zone, a field with experimenter", value: 0 });
             }
             put_header(part.field(), out);
@@ -326,7 +331,7 @@ pub(super) fn read_bundle(r: &mut Reader<'_>, load: bool) -> Option<Bundle> {
 
 /// A header where the layout has room for four bytes only.
 fn short_header(field: &'static Field, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let code = field.code();
+    let code = field.nxm_code();
     if code.header_len() != 4 {
         return Err(EncodeError::BadValue { what: "a field with experimenter", value: code.experimenter.into() });
     }
