@@ -34,11 +34,16 @@ pub(super) struct Step {
 impl Plan {
     /// Compares. Chassis and bindings are their agents' and stay as they are.
     pub fn new(snapshot: &Snapshot, wanted: &Network) -> Result<Self, NetworkError> {
+        Self::within(MAX_OPS, snapshot, wanted)
+    }
+
+    /// As [`Plan::new`], for a store that takes so many operations a transaction.
+    fn within(max_ops: usize, snapshot: &Snapshot, wanted: &Network) -> Result<Self, NetworkError> {
         let changes = changes(snapshot, wanted);
         let mut steps = Vec::new();
         let groups = groups(&changes);
         let whole = groups.iter().flatten().map(|i| weight(changes.get(*i), snapshot)).sum::<usize>();
-        if whole <= MAX_OPS {
+        if whole <= max_ops {
             // All at once is the best order.
             let all: Vec<usize> = (0..changes.len()).collect();
             steps.extend((!all.is_empty()).then_some(Step { changes: all, phase: 0 }));
@@ -50,7 +55,7 @@ impl Plan {
         let mut room = 0;
         for (phase, group) in phased {
             let needs: usize = group.iter().map(|i| weight(changes.get(*i), snapshot)).sum();
-            if needs > MAX_OPS {
+            if needs > max_ops {
                 let names: Vec<String> =
                     group.iter().filter_map(|i| changes.get(*i)).take(3).map(|c| words(&c.key)).collect();
                 return Err(NetworkError::Refused(format!(
@@ -64,7 +69,7 @@ impl Plan {
                 Some(step) if step.phase == phase && needs <= room => step.changes.extend(group),
                 _ => {
                     steps.push(Step { changes: group, phase });
-                    room = MAX_OPS;
+                    room = max_ops;
                 }
             }
             room -= needs;
@@ -207,3 +212,6 @@ impl Sets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
