@@ -4,6 +4,7 @@
 #![allow(dead_code)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,7 +54,8 @@ impl Ovs {
         ovs.run("ovsdb-tool", &["create", &db, "/usr/share/openvswitch/vswitch.ovsschema"]);
         let remote = format!("--remote=punix:{}", ovs.file("db.sock"));
         ovs.ovsdb = Some(ovs.spawn("ovsdb-server", &[&db, &remote]));
-        wait_for("ovsdb-server's socket", || ovs.dir.path().join("db.sock").exists());
+        // Not only until the file is there: it is bound before it is listened on, and ovs-vsctl does not try twice.
+        wait_for("ovsdb-server", || UnixStream::connect(ovs.dir.path().join("db.sock")).is_ok());
         ovs.vsctl(&["--no-wait", "init"]);
         ovs.start_vswitchd();
         let protocols = format!("protocols={protocols}");
