@@ -32,7 +32,7 @@ pub(super) struct Revision {
 
 /// What is to be told to watchers and to the clock of leases after the commit.
 pub(super) struct News {
-    pub revision: i64,
+    pub meta: Meta,
     pub revisions: Vec<Arc<Revision>>,
     pub granted: Vec<(i64, i64)>,
     pub revoked: Vec<i64>,
@@ -71,12 +71,7 @@ impl<'txn, 'a> Editor<'txn, 'a> {
         }
         self.meta.index += 1;
         self.tables.write_meta(self.meta)?;
-        Ok(Some(News {
-            revision: self.meta.revision,
-            revisions: self.revisions,
-            granted: self.granted,
-            revoked: self.revoked,
-        }))
+        Ok(Some(News { meta: self.meta, revisions: self.revisions, granted: self.granted, revoked: self.revoked }))
     }
 
     /// The state as of the request that is being done.
@@ -100,6 +95,8 @@ impl<'txn, 'a> Editor<'txn, 'a> {
     }
 
     pub fn put_one(&mut self, request: wire::PutRequest) -> Outcome<(wire::PutResponse, i64)> {
+        // etcd looks for the lease first here, and last within a transaction.
+        self.check_lease(&request)?;
         self.check_put(&request)?;
         let reply = self.put(request)?;
         Ok((reply, self.seal()))
@@ -113,10 +110,16 @@ impl<'txn, 'a> Editor<'txn, 'a> {
     pub fn txn_one(&mut self, request: wire::TxnRequest) -> Outcome<(wire::TxnResponse, i64)> {
         // All conditions, those of inner transactions too, are on the state before.
         let path = self.path(&request)?;
-        let mut steps = path.iter().copied();
-        self.check_txn(&request, &mut steps)?;
-        let mut steps = path.into_iter();
-        let reply = self.txn(request, &mut steps)?;
+        // In etcd's order: all that is to be written, then all that is to be read.
+        self.each(&request, &mut path.iter().copied(), &|op| match op {
+            Request::Put(put) => self.check_put(put),
+            _ => Ok(()),
+        })?;
+        self.each(&request, &mut path.iter().copied(), &|op| match op {
+            Request::Range(range) => self.tables.view(self.meta).check_revision(range),
+            _ => Ok(()),
+        })?;
+        let reply = self.txn(request, &mut path.into_iter())?;
         Ok((reply, self.seal()))
     }
 
@@ -139,13 +142,18 @@ impl<'txn, 'a> Editor<'txn, 'a> {
         Ok(path)
     }
 
-    fn check_txn(&self, txn: &wire::TxnRequest, path: &mut impl Iterator<Item = bool>) -> Outcome<()> {
-        for op in if path.next().unwrap_or(false) { &txn.success } else { &txn.failure } {
-            match &op.request {
-                Some(Request::Put(put)) => self.check_put(put)?,
-                Some(Request::Range(range)) => self.tables.view(self.meta).check_revision(range)?,
-                Some(Request::Txn(inner)) => self.check_txn(inner, path)?,
-                Some(Request::DeleteRange(_)) | None => {}
+    /// Visits the operations that will be done.
+    fn each(
+        &self,
+        txn: &wire::TxnRequest,
+        path: &mut dyn Iterator<Item = bool>,
+        visit: &dyn Fn(&Request) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let ops = if path.next().unwrap_or(false) { &txn.success } else { &txn.failure };
+        for request in ops.iter().filter_map(|op| op.request.as_ref()) {
+            match request {
+                Request::Txn(inner) => self.each(inner, path, visit)?,
+                request => visit(request)?,
             }
         }
         Ok(())
@@ -155,13 +163,17 @@ impl<'txn, 'a> Editor<'txn, 'a> {
         if (put.ignore_value || put.ignore_lease) && self.tables.keys.get(put.key.as_ref())?.is_none() {
             return Err(fault::key_not_found().into());
         }
+        self.check_lease(put)
+    }
+
+    fn check_lease(&self, put: &wire::PutRequest) -> Outcome<()> {
         if put.lease != 0 && self.tables.leases.get(put.lease)?.is_none() {
             return Err(fault::lease_not_found().into());
         }
         Ok(())
     }
 
-    fn txn(&mut self, txn: wire::TxnRequest, path: &mut impl Iterator<Item = bool>) -> Outcome<wire::TxnResponse> {
+    fn txn(&mut self, txn: wire::TxnRequest, path: &mut dyn Iterator<Item = bool>) -> Outcome<wire::TxnResponse> {
         let succeeded = path.next().unwrap_or(false);
         let ops = if succeeded { txn.success } else { txn.failure };
         let mut responses = Vec::with_capacity(ops.len());

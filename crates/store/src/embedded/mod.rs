@@ -190,8 +190,7 @@ impl Server {
         stop.send_replace(true);
         let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
         tasks.shutdown().await;
-        drop(service);
-        // The thread ends when the last writer is gone: what was handed in is done first.
+        service.writer.stop().await;
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         tracing::info!("the embedded store is closed");
     }

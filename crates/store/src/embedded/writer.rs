@@ -24,14 +24,20 @@ type Job = Box<dyn FnOnce(&mut Editor<'_, '_>) -> (Answer, Option<redb::Error>) 
 
 /// Where requests that change something are handed in.
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
+pub(super) struct Writer(mpsc::Sender<Option<Job>>);
 
 impl Writer {
-    /// Starts the thread. It ends when all clones of the writer are gone.
+    /// Starts the thread. It ends when it is told to, see [`Writer::stop`].
     pub fn start(shared: Arc<Shared>) -> std::io::Result<(Writer, std::thread::JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&shared, queue))?;
         Ok((Writer(jobs), thread))
+    }
+
+    /// Ends the thread once what was handed in before is done. What comes later is refused.
+    pub async fn stop(&self) {
+        // It may have ended by itself.
+        let _ = self.0.send(None).await;
     }
 
     /// Does `change` and waits until it is on the disk. Once handed in it is done even if the asker goes away.
@@ -54,7 +60,7 @@ impl Writer {
             });
             (reply, failure)
         });
-        self.0.send(job).await.map_err(|_| stopped())?;
+        self.0.send(Some(job)).await.map_err(|_| stopped())?;
         result.await.map_err(|_| stopped())?
     }
 }
@@ -63,13 +69,20 @@ fn stopped() -> Status {
     Status::unavailable("etcdserver: server stopped")
 }
 
-fn run(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
-    while let Some(first) = queue.blocking_recv() {
+fn run(shared: &Shared, mut queue: mpsc::Receiver<Option<Job>>) {
+    let mut stop = false;
+    while !stop && let Some(Some(first)) = queue.blocking_recv() {
         let mut jobs = vec![first];
         while jobs.len() < BATCH
             && let Ok(job) = queue.try_recv()
         {
-            jobs.push(job);
+            match job {
+                Some(job) => jobs.push(job),
+                None => {
+                    stop = true;
+                    break;
+                }
+            }
         }
         let mut answers = Vec::with_capacity(jobs.len());
         let outcome = batch(shared, jobs, &mut answers).map_err(Status::from);
@@ -96,7 +109,7 @@ fn batch(shared: &Shared, jobs: Vec<Job>, answers: &mut Vec<Answer>) -> Outcome<
     if editor.meta.revision - editor.meta.compacted.max(0) > keep.saturating_add(SLACK) {
         editor.compact(editor.meta.revision - keep)?;
     }
-    let Some(News { revision, revisions, granted, revoked }) = editor.finish(before)? else {
+    let Some(News { meta, revisions, granted, revoked }) = editor.finish(before)? else {
         return txn.abort().map_err(Fault::from);
     };
     txn.commit()?;
@@ -106,7 +119,7 @@ fn batch(shared: &Shared, jobs: Vec<Job>, answers: &mut Vec<Answer>) -> Outcome<
     for id in revoked {
         shared.leases.remove(id);
     }
-    shared.recent.push(&revisions);
-    shared.revision.send_replace(revision);
+    shared.recent.push(&revisions, meta.compacted);
+    shared.revision.send_replace(meta.revision);
     Ok(())
 }

@@ -1,0 +1,336 @@
+//! Stores for tests: the embedded one in this process or its own, and real etcd, alone or three of them. All on free loopback ports, in
+//! directories of their own, ended and removed when dropped.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+use tonic::{Code, transport::Channel};
+use tuplenet_store::{
+    Client, Config,
+    embedded::{Options, Server},
+    wire,
+};
+
+/// A directory that goes with its owner.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new() -> TempDir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tuplenet-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        TempDir(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A process that ends with its owner.
+pub struct Process(pub Child);
+
+impl Process {
+    /// `kill -9`
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A free port, as far as one can tell.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether tests with a real etcd are left out on purpose, as `TUPLENET_SKIP_ETCD=1` asks.
+pub fn skip_etcd() -> bool {
+    let skip = std::env::var_os("TUPLENET_SKIP_ETCD").is_some();
+    if skip {
+        eprintln!("left out: needs etcd (TUPLENET_SKIP_ETCD is set)");
+    }
+    skip
+}
+
+pub struct Etcd {
+    pub members: Vec<EtcdMember>,
+    dir: TempDir,
+}
+
+pub struct EtcdMember {
+    pub process: Process,
+    pub endpoint: String,
+    args: Vec<String>,
+}
+
+impl Etcd {
+    /// Starts `count` members and waits until they answer.
+    pub async fn start(count: usize) -> Etcd {
+        Etcd::start_with(count, &[]).await
+    }
+
+    pub async fn start_with(count: usize, extra: &[String]) -> Etcd {
+        // Somebody else may take a port between our looking and etcd's binding: try again.
+        for _ in 0..5 {
+            if let Some(etcd) = Etcd::try_start(count, extra).await {
+                return etcd;
+            }
+        }
+        panic!("etcd does not start");
+    }
+
+    async fn try_start(count: usize, extra: &[String]) -> Option<Etcd> {
+        let dir = TempDir::new();
+        let tls = extra.iter().any(|arg| arg.starts_with("--cert-file"));
+        let scheme = if tls { "https" } else { "http" };
+        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let cluster: Vec<String> =
+            ports.iter().enumerate().map(|(n, (_, peer))| format!("m{n}=http://127.0.0.1:{peer}")).collect();
+        let members = ports.iter().enumerate().map(|(n, (client, peer))| {
+            let mut args: Vec<String> = vec![
+                format!("--name=m{n}"),
+                format!("--data-dir={}", dir.join(&format!("m{n}")).display()),
+                format!("--listen-client-urls={scheme}://127.0.0.1:{client}"),
+                format!("--advertise-client-urls={scheme}://127.0.0.1:{client}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+                format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+                format!("--initial-cluster={}", cluster.join(",")),
+                "--log-level=error".to_owned(),
+            ];
+            args.extend(extra.iter().cloned());
+            EtcdMember { process: spawn_etcd(&args), endpoint: format!("127.0.0.1:{client}"), args }
+        });
+        let mut etcd = Etcd { members: members.collect(), dir };
+        if tls {
+            return Some(etcd);
+        }
+        for member in &mut etcd.members {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while Raw::new(&member.endpoint)
+                .unary::<_, wire::RangeResponse>(wire::path::RANGE, get(b"health"))
+                .await
+                .is_err()
+            {
+                if Instant::now() > deadline || member.process.0.try_wait().unwrap().is_some() {
+                    return None;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Some(etcd)
+    }
+
+    pub fn endpoints(&self) -> String {
+        self.members.iter().map(|member| member.endpoint.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The member that leads now.
+    pub async fn leader(&self) -> Option<usize> {
+        for (index, member) in self.members.iter().enumerate() {
+            let status = Raw::new(&member.endpoint)
+                .unary::<_, wire::StatusResponse>(wire::path::STATUS, wire::StatusRequest {})
+                .await;
+            if status.is_ok_and(|status| status.header.is_some_and(|header| header.member_id == status.leader)) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub fn restart(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        member.process.kill();
+        member.process = spawn_etcd(&member.args);
+    }
+}
+
+fn spawn_etcd(args: &[String]) -> Process {
+    let child = Command::new("etcd")
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Process(
+        child.expect("these tests need etcd: install the package etcd-server (TUPLENET_SKIP_ETCD=1 leaves them out)"),
+    )
+}
+
+/// The embedded store in this process.
+pub struct Embedded {
+    pub endpoint: String,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    task: Option<tokio::task::JoinHandle<()>>,
+    pub data: PathBuf,
+    _dir: Option<TempDir>,
+}
+
+impl Embedded {
+    pub async fn start() -> Embedded {
+        let dir = TempDir::new();
+        let data = dir.join("store.db");
+        let mut embedded = Embedded::open(Options::new(data, "127.0.0.1:0".parse().unwrap())).await;
+        embedded._dir = Some(dir);
+        embedded
+    }
+
+    pub async fn open(options: Options) -> Embedded {
+        let data = options.data.clone();
+        let server = Server::open(options).await.unwrap();
+        let endpoint = server.address().to_string();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Embedded { endpoint, stop: Some(stop), task: Some(task), data, _dir: None }
+    }
+
+    /// Ends it in good order and waits for it.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+}
+
+/// The name of the test that is no test but the store's process: see [`embedded_process`].
+pub const SERVER_TEST: &str = "server_process";
+const DATA: &str = "TUPLENET_TEST_STORE_DATA";
+const LISTEN: &str = "TUPLENET_TEST_STORE_LISTEN";
+
+/// To be called by a test named [`SERVER_TEST`], ignored, in a test program that uses [`embedded_process`].
+pub fn server_main() {
+    let (Ok(data), Ok(listen)) = (std::env::var(DATA), std::env::var(LISTEN)) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let server = Server::open(Options::new(data, listen.parse().unwrap())).await.unwrap();
+        eprintln!("listening on {}", server.address());
+        server.run(std::future::pending()).await;
+    });
+}
+
+/// The embedded store in a process of its own (this test program, run again), to be killed. Its address.
+pub fn embedded_process(data: &Path, listen: &str) -> (Process, SocketAddr) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", SERVER_TEST, "--ignored", "--nocapture"]).env(DATA, data).env(LISTEN, listen);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = BufReader::new(child.stderr.take().unwrap());
+    let process = Process(child);
+    let mut seen = String::new();
+    let mut lines = errors.lines();
+    for line in &mut lines {
+        let line = line.unwrap();
+        if let Some(address) = line.strip_prefix("listening on ") {
+            let address = address.parse().unwrap();
+            // Keep reading, lest the process meets a closed pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (process, address);
+        }
+        seen.push_str(&line);
+        seen.push('\n');
+    }
+    panic!("the store's process ended: {seen}");
+}
+
+/// Either store.
+pub enum Store {
+    Embedded(Embedded),
+    Etcd(Etcd),
+}
+
+impl Store {
+    pub async fn both() -> Vec<Store> {
+        let mut stores = vec![Store::Embedded(Embedded::start().await)];
+        if !skip_etcd() {
+            stores.push(Store::Etcd(Etcd::start(1).await));
+        }
+        stores
+    }
+
+    pub fn endpoints(&self) -> String {
+        match self {
+            Store::Embedded(store) => store.endpoint.clone(),
+            Store::Etcd(store) => store.endpoints(),
+        }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(Config::new(&self.endpoints()).unwrap()).await.unwrap()
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Store::Embedded(_) => "embedded",
+            Store::Etcd(_) => "etcd",
+        }
+    }
+}
+
+/// Calls as they travel, without our client.
+pub struct Raw(Channel);
+
+impl Raw {
+    pub fn new(endpoint: &str) -> Raw {
+        Raw(tonic::transport::Endpoint::from_shared(format!("http://{endpoint}")).unwrap().connect_lazy())
+    }
+
+    pub async fn unary<Q, R>(&self, path: &'static str, request: Q) -> Result<R, (Code, String)>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        R: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = tonic::client::Grpc::new(self.0.clone()).max_decoding_message_size(64 << 20);
+        grpc.ready().await.map_err(|error| (Code::Unavailable, error.to_string()))?;
+        let codec = tonic_prost::ProstCodec::<Q, R>::default();
+        let reply = grpc.unary(tonic::Request::new(request), http::uri::PathAndQuery::from_static(path), codec).await;
+        reply.map(tonic::Response::into_inner).map_err(|status| (status.code(), status.message().to_owned()))
+    }
+
+    pub async fn watch(
+        &self,
+        requests: tokio::sync::mpsc::Receiver<wire::WatchRequest>,
+    ) -> tonic::Streaming<wire::WatchResponse> {
+        let mut grpc = tonic::client::Grpc::new(self.0.clone()).max_decoding_message_size(64 << 20);
+        grpc.ready().await.unwrap();
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        let path = http::uri::PathAndQuery::from_static(wire::path::WATCH);
+        grpc.streaming(tonic::Request::new(requests), path, tonic_prost::ProstCodec::default())
+            .await
+            .unwrap()
+            .into_inner()
+    }
+}
+
+pub fn get(key: &'static [u8]) -> wire::RangeRequest {
+    wire::RangeRequest { key: bytes::Bytes::from_static(key), ..Default::default() }
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
