@@ -8,8 +8,8 @@ use tuplenet_store::client::DEFAULT_ENDPOINT;
 
 /// Make, change and look at a TupleNet network.
 ///
-/// The network is kept in etcd, or in the embedded store ("tuplenet store"). Every change is one transaction: it is made as a whole or
-/// refused with the reason.
+/// The network is kept in etcd, or in the embedded store ("tuplenet store"). A command is done as a whole, or refused with the reason and
+/// nothing changed.
 ///
 /// Exit code: 0 done, 1 refused or failed ("diff": there are differences), 2 wrong usage.
 #[derive(Parser, Debug)]
@@ -23,6 +23,7 @@ pub struct Cli {
 
 /// What every command understands.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where the store is: host:port, each with or without http:// or https://, separated by commas
     #[arg(short, long, global = true, value_name = "URLS", env = "TUPLENET_ENDPOINTS", default_value = DEFAULT_ENDPOINT)]
@@ -40,15 +41,18 @@ pub struct Global {
     #[arg(long, global = true, value_name = "S", env = "TUPLENET_TIMEOUT", default_value_t = 5, hide_short_help = true,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
-    /// User of the store; the password after a colon, or by --password
+    /// User of the store; the password after a colon, in --password-file, or in the environment
     #[arg(long, global = true, value_name = "NAME", env = "TUPLENET_USER", hide_short_help = true)]
     pub user: Option<String>,
+    /// File with the password of the user
+    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_PASSWORD_FILE", hide_short_help = true)]
+    pub password_file: Option<PathBuf>,
     /// Password of the user. Others on this machine see it in the list of processes: better use the environment
     #[arg(long, global = true, env = "TUPLENET_PASSWORD", hide_env_values = true, hide_short_help = true)]
     pub password: Option<String>,
     /// PEM file of the authority that signed the store's certificate
-    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_CA", hide_short_help = true)]
-    pub ca: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_CACERT", hide_short_help = true)]
+    pub cacert: Option<PathBuf>,
     /// PEM file of our own certificate
     #[arg(long, global = true, value_name = "FILE", env = "TUPLENET_CERT", hide_short_help = true)]
     pub cert: Option<PathBuf>,

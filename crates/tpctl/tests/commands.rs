@@ -385,7 +385,7 @@ pub fn the_doctor_lists_what_is_set_aside(b: &Bench) {
         ("ls/LS-A/lsp/text", "\"text\"", "no JSON object"),
         ("ls/LS-A/lsp/mac", r#"{"port_id":70,"mac":"no","ips":["10.20.1.70"]}"#, "not a MAC"),
         ("ls/LS-A/lsp/type", r#"{"port_id":"71","mac":"f2:01:0a:14:01:47","ips":["10.20.1.71"]}"#, "port_id"),
-        ("ls/zz", r#"{"id":1}"#, "id 1 is taken by ls/LS-A"),
+        ("ls/zz", r#"{"id":1}"#, "ls/LS-A"),
         ("ls/nowhere/lsp/vm", r#"{"port_id":1,"mac":"f2:01:0a:14:01:48","ips":["10.20.1.72"]}"#, "nowhere"),
         ("ls/LS-A/lsp/zip", r#"{"port_id":72,"mac":"f2:01:0a:14:01:49","ips":["10.20.1.2"]}"#, "10.20.1.2"),
         ("lr/LR-central/lsr/r", r#"{"prefix":"10.0.0.0/8","next_hop":"10.20.1.9","outport":"none"}"#, "none"),

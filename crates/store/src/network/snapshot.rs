@@ -4,7 +4,7 @@ use super::{
     NetworkStore,
     io::{Claim, Stored},
 };
-use crate::StoreError;
+use crate::{Kv, StoreError};
 use std::collections::BTreeMap;
 use tuplenet_model::{key::Key, network::Network};
 
@@ -25,8 +25,13 @@ impl NetworkStore {
     /// Reads everything.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let (kvs, revision) = self.list("").await?;
+        Ok(self.snapshot_of(&kvs, revision))
+    }
+
+    /// Sorts what was listed.
+    pub fn snapshot_of(&self, kvs: &[Kv], revision: i64) -> Snapshot {
         let mut snapshot = Snapshot { revision, ..Snapshot::default() };
-        for kv in &kvs {
+        for kv in kvs {
             let path = self.path(&kv.key);
             if path.starts_with("claim/") {
                 snapshot.claims.insert(path.to_owned(), Claim::new(kv));
@@ -38,7 +43,7 @@ impl NetworkStore {
                 Err(reason) => snapshot.strays.push((path.to_owned(), reason)),
             }
         }
-        Ok(snapshot)
+        snapshot
     }
 }
 

@@ -5,16 +5,21 @@ use crate::{
     cli::Format,
     print::{self, View},
 };
-use anyhow::Result;
+use anyhow::{Error, Result};
 use serde_json::json;
 use std::collections::BTreeSet;
 use tuplenet_model::key::Key;
-use tuplenet_store::network::{Snapshot, claims};
+use tuplenet_rules::{Change, Config, Engine, Scope};
+use tuplenet_store::{
+    Kv,
+    network::{Snapshot, claims},
+};
 
 /// `tpctl doctor`
 pub async fn doctor(context: &Context) -> Result<()> {
-    let snapshot = context.store.snapshot().await?;
-    let rejected = rejected(&snapshot);
+    let (found, revision) = context.store.list("").await?;
+    let snapshot = context.store.snapshot_of(&found, revision);
+    let rejected = rejected(context, &found)?;
     let aside: BTreeSet<&str> = rejected.iter().map(|(key, _)| key.as_str()).collect();
     if let Some(note) = unclaimed(&snapshot, &aside) {
         eprintln!("tpctl: note: {note}");
@@ -29,13 +34,16 @@ pub async fn doctor(context: &Context) -> Result<()> {
     View::list(&["KEY", "REASON"], rows).print(context.format)
 }
 
-/// All objects that are set aside: path and reason.
-fn rejected(snapshot: &Snapshot) -> BTreeSet<(String, String)> {
-    let mut rejected: BTreeSet<(String, String)> = snapshot.strays.iter().cloned().collect();
-    let unreadable = snapshot.objects.values().filter_map(|stored| stored.object.as_ref().err());
-    rejected.extend(unreadable.map(|invalid| (invalid.object.clone(), invalid.reason())));
-    rejected.extend(snapshot.network().check().into_iter().map(|invalid| (invalid.object.clone(), invalid.reason())));
-    rejected
+/// All objects that are set aside, path and reason: what the very rules say that agents run.
+fn rejected(context: &Context, found: &[Kv]) -> Result<BTreeSet<(String, String)>> {
+    let chassis = "tpctl".parse().map_err(Error::msg)?; // flows for a host that has no port
+    let mut engine = Engine::new(Config { chassis, scope: Scope::All });
+    engine.apply(found.iter().map(|kv| Change::Object {
+        path: context.store.path(&kv.key).to_owned(),
+        value: Some(kv.value.to_vec()),
+        create_revision: kv.create_revision,
+    }));
+    Ok(engine.rejected().map(|reject| (reject.key.clone(), reject.reason.clone())).collect())
 }
 
 /// Valid objects whose ids and addresses are not claimed as theirs: agents take them as they are, but `tpctl` could give the same to another.

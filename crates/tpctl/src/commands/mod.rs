@@ -12,7 +12,7 @@ use crate::{
     cli::{self, Command, Format, Global},
     print::{self, printable},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Map, Value, json};
 use std::{process::ExitCode, time::Duration};
 use tuplenet_model::{entity::Meta, key::Key, object::Object};
@@ -56,9 +56,9 @@ fn connect(global: &Global) -> Result<NetworkStore> {
     let mut config = Config::new(&global.endpoints)?;
     config.timeout = Duration::from_secs(global.timeout);
     config.user = user(global)?;
-    if global.ca.is_some() || global.cert.is_some() || global.key.is_some() {
+    if global.cacert.is_some() || global.cert.is_some() || global.key.is_some() {
         config.tls =
-            Some(Tls { ca: global.ca.clone(), cert: global.cert.clone(), key: global.key.clone(), domain: None });
+            Some(Tls { ca: global.cacert.clone(), cert: global.cert.clone(), key: global.key.clone(), domain: None });
     }
     Ok(NetworkStore::new(Client::new(config)?, &global.prefix))
 }
@@ -69,7 +69,14 @@ fn user(global: &Global) -> Result<Option<(String, String)>> {
         Some((name, password)) => (name, Some(password.to_owned())),
         None => (user.as_str(), None),
     };
-    let password = global.password.clone().or(inline);
+    let filed = match (&global.password_file, &global.password) {
+        (Some(file), None) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        _ => None,
+    };
+    let password = global.password.clone().or(filed).or(inline);
     let password = password.ok_or_else(|| anyhow!("user {name} has no password: give it in TUPLENET_PASSWORD"))?;
     Ok(Some((name.to_owned(), password)))
 }
