@@ -105,7 +105,6 @@ pub(super) async fn run(client: Client, config: MirrorConfig, events: mpsc::Send
 impl Mirror {
     /// Lists what was never listed, then watches until something breaks. `Ok` to begin again at once: a subtree must be listed afresh.
     async fn follow(&mut self, audits: &mut Audits) -> Result<(), Stop> {
-        self.check_history().await?;
         for index in 0..self.trees.len() {
             if self.tree(index).next == 0 {
                 self.list(index).await?;
@@ -128,6 +127,10 @@ impl Mirror {
                 Ok(Ok(item)) => pending.push_back(item),
                 Ok(Err(error)) => return Err(error.into()),
             }
+        }
+        // After the watches stand: a store that is replaced later than this breaks the stream.
+        if self.went_back().await? {
+            return Ok(());
         }
         self.tell_up().await?;
         loop {
@@ -241,20 +244,16 @@ impl Mirror {
 
     /// A store whose revision is lower than what we have seen of it is another one, or was restored from a backup. Revisions say nothing then:
     /// all is listed again, and what is not there is gone.
-    async fn check_history(&mut self) -> Result<(), Stop> {
+    async fn went_back(&mut self) -> Result<bool, Stop> {
         let seen = self.trees.iter().map(|tree| tree.next - 1).max().unwrap_or(0);
-        if let (true, Some(first)) = (seen > 0, self.trees.first()) {
-            let now = self.client.range(self.range(first).count_only()).await?.revision;
-            if now < seen {
-                tracing::warn!(
-                    now,
-                    seen,
-                    "the store went back in time (restored or replaced): listing all of it afresh"
-                );
-                self.trees.iter_mut().for_each(Subtree::distrust);
-            }
+        let Some(first) = self.trees.first() else { return Ok(false) };
+        let now = self.client.range(self.range(first).count_only()).await?.revision;
+        if now >= seen {
+            return Ok(false);
         }
-        Ok(())
+        tracing::warn!(now, seen, "the store went back in time (restored or replaced): listing all of it afresh");
+        self.trees.iter_mut().for_each(Subtree::distrust);
+        Ok(true)
     }
 
     /// The store has forgotten the revision that some subtree would go on from. Lists those that cannot go on; the others resume.
