@@ -10,9 +10,11 @@ use bytes::Bytes;
 use common::{Events, Ovs, connected};
 use tuplenet_openflow::connection::{Config, Event, RequestError, connect};
 use tuplenet_openflow::message::group::bucket_id;
+use tuplenet_openflow::message::monitor::monitor_flags;
 use tuplenet_openflow::message::{
-    Bucket, FlowMod, GroupCommand, GroupKind, GroupMod, GroupProperties, Message, MeterBand, MeterCommand, MeterMod,
-    PacketOut, SelectionMethod, TlvMap, TlvTableCommand, meter,
+    Bucket, FlowEvent, FlowFilter, FlowMod, FlowMonitor, FlowUpdate, GroupCommand, GroupKind, GroupMod,
+    GroupProperties, Message, MeterBand, MeterCommand, MeterMod, PacketOut, ReplyBody, SelectionMethod, TlvMap,
+    TlvTableCommand, meter,
 };
 use tuplenet_openflow::{Action, Flow, Match, field, port};
 
@@ -307,6 +309,71 @@ async fn a_slow_listener_loses_the_oldest_packets_and_nobody_else_waits() {
     assert!(seen.len() <= 74);
     assert!(seen.is_sorted());
     assert_eq!(seen.last(), Some(&255));
+}
+
+#[tokio::test]
+async fn a_monitor_tells_what_others_do_and_marks_what_we_do() {
+    let ovs = Ovs::start();
+    let (switch, mut events) = connected(Config::new(ovs.target())).await;
+    switch.request(add("table=1,cookie=1,actions=drop")).await.unwrap();
+    let flags = monitor_flags::INITIAL
+        | monitor_flags::ADD
+        | monitor_flags::REMOVED
+        | monitor_flags::MODIFY
+        | monitor_flags::INSTRUCTIONS;
+    let there = switch.monitor(FlowMonitor::all(1, flags)).await.unwrap();
+    let initial = FlowUpdate::Flow {
+        event: FlowEvent::Initial,
+        reason: 0,
+        flow: Box::new(flow("table=1,cookie=1,actions=drop")),
+    };
+    assert_eq!(there, [initial]);
+
+    ovs.ofctl(&["add-flow", "br0", "table=2,cookie=2,priority=5,ip,actions=output:1"]);
+    ovs.ofctl(&["del-flows", "br0", "table=1"]);
+    switch.request(add("table=3,actions=drop")).await.unwrap();
+    let mut updates = Vec::new();
+    while updates.len() < 3 {
+        if let Event::Message(Message::MultipartReply(reply)) = events.next().await {
+            let ReplyBody::FlowUpdates(more) = reply.body else { panic!() };
+            updates.extend(more);
+        }
+    }
+    let update = |event, text| (event, Box::new(flow(text)));
+    let expect = [
+        update(FlowEvent::Added, "table=2,cookie=2,priority=5,ip,actions=output:1"),
+        update(FlowEvent::Removed, "table=1,cookie=1,actions=drop"),
+    ];
+    for (update, expect) in updates.iter().zip(expect) {
+        let FlowUpdate::Flow { event, flow, .. } = update else { panic!("{update:?}") };
+        assert_eq!((*event, flow.clone()), expect);
+    }
+    assert!(matches!(updates[2], FlowUpdate::Own { .. }), "{updates:?}");
+}
+
+#[tokio::test]
+async fn counters_are_read() {
+    let ovs = Ovs::start();
+    let (switch, _events) = connected(Config::new(ovs.target())).await;
+    let group = GroupMod::new(GroupCommand::Add, GroupKind::All, 4, vec![Bucket::new(0, output(2))]);
+    switch
+        .bundle(vec![Message::GroupMod(group), add("table=0,actions=group:4"), add("table=9,actions=drop")])
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let out = PacketOut::new(1, packet(1), output(port::TABLE));
+        switch.request(Message::PacketOut(out)).await.unwrap();
+    }
+    let all = switch.aggregate(FlowFilter::default()).await.unwrap();
+    assert_eq!((all.flows, all.packets, all.bytes), (Some(2), Some(3), Some(192)));
+    let tables = switch.table_stats().await.unwrap();
+    assert_eq!(tables.len(), 254);
+    assert_eq!((tables[0].active, tables[1].active, tables[9].active), (1, 0, 1));
+    let groups = switch.group_stats().await.unwrap();
+    assert_eq!((groups[0].group_id, groups[0].packets, &groups[0].buckets[..]), (4, 3, &[(3, 192)][..]));
+    let ports = switch.port_stats().await.unwrap();
+    assert_eq!(ports.len(), 3);
+    assert_eq!(ports.iter().find(|p| p.port_no == 2).map(|p| p.tx_packets), Some(3));
 }
 
 #[tokio::test]

@@ -15,9 +15,11 @@ use super::events::Counts;
 use super::registry::{Outcome, Registry};
 use super::task::Chunk;
 use crate::message::{
-    FlowFilter, FlowStats, GroupDesc, Message, MeterConfig, MultipartRequest, Port, ReplyBody, TlvMap, TlvTable,
-    TlvTableCommand, TlvTableMod,
+    FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
+    MeterConfig, MultipartRequest, Port, PortStats, ReplyBody, TableStats, TlvMap, TlvTable, TlvTableCommand,
+    TlvTableMod,
 };
+use crate::port;
 
 /// A handle to the switch, cheap to clone. The connection ends when the last one is dropped.
 ///
@@ -232,6 +234,67 @@ impl Switch {
     pub async fn meters(&self) -> Result<Vec<MeterConfig>, RequestError> {
         self.collect(MultipartRequest::ALL_METERS, |body| match body {
             ReplyBody::Meters(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// Number of flows and look-ups of each table that the switch has.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn table_stats(&self) -> Result<Vec<TableStats>, RequestError> {
+        self.collect(MultipartRequest::Tables, |body| match body {
+            ReplyBody::Tables(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// Counters of all ports.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn port_stats(&self) -> Result<Vec<PortStats>, RequestError> {
+        self.collect(MultipartRequest::PortStats(port::ANY), |body| match body {
+            ReplyBody::PortStats(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// Counters of all groups.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn group_stats(&self) -> Result<Vec<GroupStats>, RequestError> {
+        self.collect(MultipartRequest::GroupStats(GroupMod::ALL), |body| match body {
+            ReplyBody::GroupStats(all) => Ok(all),
+            other => Err(other),
+        })
+        .await
+    }
+
+    /// Number of flows that `filter` lets through, and their counters added up.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn aggregate(&self, filter: FlowFilter) -> Result<FlowCounters, RequestError> {
+        let parts = self.collect(MultipartRequest::Aggregate(filter), |body| match body {
+            ReplyBody::Aggregate(counters) => Ok(vec![counters]),
+            other => Err(other),
+        });
+        parts.await?.pop().ok_or_else(|| wrong("the request for an aggregate", "nothing"))
+    }
+
+    /// Begins to monitor flows, or ends it. Returns the flows that are there, if asked for; later updates come as
+    /// [`super::Event::Message`] with [`ReplyBody::FlowUpdates`]. To be asked for again after a reconnection.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn monitor(&self, monitor: FlowMonitor) -> Result<Vec<FlowUpdate>, RequestError> {
+        self.collect(MultipartRequest::FlowMonitor(monitor), |body| match body {
+            ReplyBody::FlowUpdates(all) => Ok(all),
             other => Err(other),
         })
         .await

@@ -9,6 +9,7 @@ use super::flow_mod::{ALL_TABLES, ANY_GROUP};
 use super::group::{GroupDesc, GroupStats};
 use super::group_mod::GroupMod;
 use super::meter::{MeterConfig, MeterMod, MeterStats};
+use super::monitor::{FlowMonitor, FlowUpdate};
 use super::oxs::{self, FlowCounters};
 use super::port_desc::{Port, PortStats};
 use super::wire::{Reader, padding, patch_len};
@@ -27,6 +28,7 @@ mod kind {
     pub const METER_STATS: u16 = 9;
     pub const METER_CONFIG: u16 = 10;
     pub const PORT_DESC: u16 = 13;
+    pub const FLOW_MONITOR: u16 = 16;
 }
 
 /// `OFPMPF_REQ_MORE` and `OFPMPF_REPLY_MORE`: another part follows.
@@ -110,6 +112,8 @@ pub enum MultipartRequest {
     MeterStats(u32),
     /// One meter with its bands, or all ([`MeterMod::ALL`]).
     Meters(u32),
+    /// Begins or ends to monitor flows.
+    FlowMonitor(FlowMonitor),
     /// One that this crate does not decode: type and body.
     Other(u16, Bytes),
 }
@@ -134,6 +138,7 @@ impl MultipartRequest {
             MultipartRequest::Groups(_) => kind::GROUP_DESC,
             MultipartRequest::MeterStats(_) => kind::METER_STATS,
             MultipartRequest::Meters(_) => kind::METER_CONFIG,
+            MultipartRequest::FlowMonitor(_) => kind::FLOW_MONITOR,
             MultipartRequest::Other(n, _) => *n,
         }
     }
@@ -155,6 +160,7 @@ impl MultipartRequest {
             kind::GROUP_DESC => MultipartRequest::Groups(one.u32()?),
             kind::METER_STATS => MultipartRequest::MeterStats(one.u32()?),
             kind::METER_CONFIG => MultipartRequest::Meters(one.u32()?),
+            kind::FLOW_MONITOR => MultipartRequest::FlowMonitor(FlowMonitor::decode(r)?),
             n => MultipartRequest::Other(n, r.rest()),
         })
     }
@@ -174,6 +180,7 @@ impl MultipartRequest {
                 out.put_u32(*id);
                 out.put_u32(0);
             }
+            MultipartRequest::FlowMonitor(monitor) => monitor.encode(out),
             MultipartRequest::Other(_, body) => out.put_slice(body),
         }
     }
@@ -305,6 +312,7 @@ pub enum ReplyBody {
     Groups(Vec<GroupDesc>),
     MeterStats(Vec<MeterStats>),
     Meters(Vec<MeterConfig>),
+    FlowUpdates(Vec<FlowUpdate>),
     Other(u16, Bytes),
 }
 
@@ -333,6 +341,7 @@ impl MultipartReply {
             kind::GROUP_DESC => ReplyBody::Groups(all(r, GroupDesc::decode)?),
             kind::METER_STATS => ReplyBody::MeterStats(all(r, MeterStats::decode)?),
             kind::METER_CONFIG => ReplyBody::Meters(all(r, MeterConfig::decode)?),
+            kind::FLOW_MONITOR => ReplyBody::FlowUpdates(all(r, FlowUpdate::decode)?),
             n => ReplyBody::Other(n, r.rest()),
         };
         Ok(MultipartReply { more, body })
@@ -350,6 +359,7 @@ impl MultipartReply {
             ReplyBody::Groups(_) => kind::GROUP_DESC,
             ReplyBody::MeterStats(_) => kind::METER_STATS,
             ReplyBody::Meters(_) => kind::METER_CONFIG,
+            ReplyBody::FlowUpdates(_) => kind::FLOW_MONITOR,
             ReplyBody::Other(n, _) => *n,
         };
         out.put_u16(number);
@@ -366,6 +376,7 @@ impl MultipartReply {
             ReplyBody::Groups(all) => all.iter().try_for_each(|x| x.encode(out))?,
             ReplyBody::MeterStats(all) => all.iter().try_for_each(|x| x.encode(out))?,
             ReplyBody::Meters(all) => all.iter().try_for_each(|x| x.encode(out))?,
+            ReplyBody::FlowUpdates(all) => all.iter().try_for_each(|x| x.encode(out))?,
             ReplyBody::Other(_, body) => out.put_slice(body),
         }
         Ok(())
