@@ -85,7 +85,7 @@ pub fn decode_list(mut input: Bytes) -> Result<Vec<Instruction>, DecodeError> {
         }
         let bytes = input.split_to(length);
         scratch.clear();
-        let same = |i: &Instruction| encode(i, &mut scratch).is_ok() && scratch.as_ref() == bytes.as_ref();
+        let same = |i: &Instruction| encode(i, &mut scratch).is_ok() && action::same(&scratch, &bytes);
         let typed = decode(kind, &bytes)?.filter(same);
         list.push(typed.unwrap_or_else(|| Instruction::Raw(Bytes::copy_from_slice(&bytes))));
     }

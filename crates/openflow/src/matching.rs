@@ -6,7 +6,7 @@
 //!
 //! The form: fields in the order of the registry; registers as 32-bit ones (Open vSwitch reports them in pairs,
 //! `OXM_OF_PKT_REG*`); `vlan_tci` as `vlan_vid` and `vlan_pcp`; `nw_tos` as `ip_dscp`; the 16-bit `in_port` as the 32-bit one;
-//! full masks dropped; fields with empty masks left out; no `packet_type` for Ethernet.
+//! full masks dropped; fields with empty masks left out; no `packet_type` for Ethernet; no leading zeros of `tun_metadata*`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -57,7 +57,8 @@ impl Match {
     }
 
     /// Adds a match on the bits of `mask`; a field that is there already is replaced. An empty mask removes the
-    /// field, except of `tun_metadata*`, where it means "the option is present".
+    /// field, except of `tun_metadata*`, where it means "the option is present". For the whole of an option use
+    /// [`Match::with`]: how long the option is, and so what a full mask is, only the switch knows.
     ///
     /// # Panics
     /// If value or mask are wider than the field or the field takes no mask, which is a mistake in the program.
@@ -125,7 +126,9 @@ impl Match {
             let pcp_mask = mask >> 13;
             if pcp_mask == 0 || pcp_mask == 7 {
                 let mut twice = self.set(field::VLAN_VID, &(tci & 0x1fff).into(), Some(&(mask & 0x1fff).into()))?;
-                if pcp_mask == 7 {
+                // Without a tag there is no priority to match, and a switch refuses the question.
+                let untagged = mask & 0x1000 != 0 && tci & 0x1000 == 0;
+                if pcp_mask == 7 && !untagged {
                     twice |= self.set(field::VLAN_PCP, &(tci >> 13).into(), None)?;
                 }
                 return Ok(twice);

@@ -43,7 +43,7 @@ impl<'a> OxmRef<'a> {
     /// Value and mask, if the body has the length that `field` asks for.
     pub(crate) fn value_and_mask(&self, field: &'static Field) -> Option<(Value, Option<Value>)> {
         let len = if self.has_mask { self.body.len() / 2 } else { self.body.len() };
-        let right = if field.is_variable() { (1..=124).contains(&len) } else { len == usize::from(field.bytes) };
+        let right = if field.is_variable() { len <= 124 } else { len == usize::from(field.bytes) };
         if !right || (self.has_mask && self.body.len() != 2 * len) {
             return None;
         }
@@ -78,21 +78,27 @@ pub(crate) fn header(code: &Code, has_mask: bool, len: usize) -> [u8; 4] {
 
 /// Checks a value and a mask against the field and brings them to the one form that stands for what they mean: full
 /// masks vanish, bits outside of the mask are zero.
+///
+/// Of `tun_metadata*`, whose width only the switch knows, leading zeros (of value and mask together) vanish instead, as Open
+/// vSwitch has it in actions: zero has no bytes at all. A mask stays there, since it says which bytes of a longer option
+/// are meant.
 pub(crate) fn normalise(
     field: &'static Field,
     value: &Value,
     mask: Option<&Value>,
 ) -> Result<(Value, Option<Value>), ValueError> {
-    let mut value = value.fit(field)?;
+    let value = value.fit(field)?;
     let Some(mask) = mask else { return Ok((value, None)) };
-    let mut mask = mask.fit(field)?;
+    let mask = mask.fit(field)?;
     let len = value.as_bytes().len().max(mask.as_bytes().len());
-    (value, mask) = (value.resize(len), mask.resize(len));
-    if mask == Value::ones(field, len) {
-        return Ok((value, None));
-    }
-    if field.mask == Mask::Exact {
-        return Err(ValueError::NotMaskable { field: field.name });
+    let (value, mask) = (value.resize(len), mask.resize(len));
+    if !field.is_variable() {
+        if mask == Value::ones(field, len) {
+            return Ok((value, None));
+        }
+        if field.mask == Mask::Exact {
+            return Err(ValueError::NotMaskable { field: field.name });
+        }
     }
     Ok((value.and(&mask), Some(mask)))
 }

@@ -42,14 +42,14 @@ impl Value {
         self.0.iter().all(|&b| b == 0)
     }
 
-    /// The bytes at the width of `field`. `tun_metadata*` keep their own width.
+    /// The bytes at the width of `field`; of `tun_metadata*` those without leading zeros.
     pub(crate) fn fit(&self, field: &'static Field) -> Result<Value, ValueError> {
         let significant = strip(&self.0);
         let bits = significant.len() * 8 - significant.first().map_or(0, |b| b.leading_zeros() as usize);
         if bits > usize::from(field.match_bits()) {
             return Err(ValueError::TooWide { field: field.name, value: format!("{self:?}"), bits: field.bits });
         }
-        Ok(if field.is_variable() { self.resize(self.0.len().clamp(1, 124)) } else { self.resize(field.bytes.into()) })
+        Ok(if field.is_variable() { self.trimmed() } else { self.resize(field.bytes.into()) })
     }
 
     /// The same number in `len` bytes; `len` must leave room for its significant bytes.
@@ -63,7 +63,7 @@ impl Value {
 
     /// All the bits that a match on the whole of `field` covers, in `len` bytes.
     pub(crate) fn ones(field: &'static Field, len: usize) -> Value {
-        let bits = if field.is_variable() { len * 8 } else { usize::from(field.match_bits()) };
+        let bits = usize::from(field.match_bits());
         let mut bytes: SmallVec<[u8; 16]> = SmallVec::with_capacity(len);
         for i in 0..len {
             let below = (len - 1 - i) * 8;
@@ -138,8 +138,8 @@ impl Value {
         Value::from_bytes(self.0.get(..len).unwrap_or(&self.0))
     }
 
-    /// Without leading zeros, but one byte at least.
+    /// Without leading zeros; zero has no bytes.
     pub(crate) fn trimmed(&self) -> Value {
-        self.resize(strip(&self.0).len().max(1))
+        self.resize(0)
     }
 }

@@ -9,6 +9,7 @@ mod nicira;
 mod parts;
 mod set_field;
 
+pub(crate) use codec::same;
 pub use codec::{decode_list, encode_list};
 pub use parts::*;
 pub use set_field::SetField;
@@ -94,7 +95,8 @@ pub enum Action {
     Learn(Box<Learn>),
     /// Does the actions on a copy of the packet.
     Clone(Vec<Action>),
-    /// Does nothing; bytes for whoever reads the flow. On the wire there are 6, 14, 22, ... of them.
+    /// Does nothing; bytes for whoever reads the flow. On the wire there are 6, 14, 22, ... of them: fewer are filled with zeros,
+    /// and come back from the switch so.
     Note(Vec<u8>),
     /// Hashes the packet and stores the choice of a link.
     Multipath(Box<Multipath>),

@@ -114,11 +114,6 @@ fn one(m: Match, t: &Token<'_>, field: &'static Field) -> Result<Match, ParseErr
         return Ok(m);
     }
     let (value, mask) = value::parse(field, t.rest)?;
-    if field.is_variable() {
-        // Value and mask are of one width; without a mask, all bits of the shortest option that holds the value.
-        let len = value.as_bytes().len().max(mask.as_ref().map_or(0, |m| m.as_bytes().len()));
-        return put(m, t, field, value.resize(len), mask.map(|m| m.resize(len)));
-    }
     put(m, t, field, value, mask)
 }
 

@@ -5,7 +5,7 @@
 //! actions and instructions, printed as `raw:` and hexadecimal digits.
 //!
 //! Where `ovs-ofctl` leaves something out, we do not: it drops the masks of `tun_gbp_flags` and of the GTP-U fields, and GTP-U fields
-//! that are zero.
+//! that are zero, and masks of whole low bytes of `tun_metadata*`.
 
 mod action_parse;
 mod action_print;

@@ -235,7 +235,7 @@ fn mac(text: &str) -> Option<Value> {
 
 /// A number of up to 124 bytes.
 fn wide_number(text: &str) -> Option<Value> {
-    let Some(hex) = text.strip_prefix("0x") else { return number(text).map(|n| Value::from(n).trimmed()) };
+    let Some(hex) = text.strip_prefix("0x") else { return number(text).map(Value::from) };
     if hex.is_empty() || hex.len() > 248 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -248,7 +248,7 @@ fn wide_number(text: &str) -> Option<Value> {
     while let (Some(high), Some(low)) = (digits.next(), digits.next()) {
         bytes.push(digit(high) << 4 | digit(low));
     }
-    Some(Value::from_bytes(&bytes).trimmed())
+    Some(Value::from_bytes(&bytes))
 }
 
 fn parse_flags(field: &'static Field, text: &str) -> Result<(Value, Option<Value>), ParseError> {
