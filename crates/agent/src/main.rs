@@ -107,7 +107,12 @@ fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 fn start_log(logging: &Logging) -> Result<()> {
-    let filter = EnvFilter::try_new(&logging.filter).map_err(|e| anyhow!("--log {}: {e}", logging.filter))?;
+    // What these say of their connections the core says, too, and of which it is part.
+    let quiet = ",tuplenet_openflow::connection=off,tuplenet_store::mirror=off";
+    let level = logging.filter.as_str();
+    let directives =
+        if matches!(level, "error" | "warn" | "info") { format!("{level}{quiet}") } else { level.to_owned() };
+    let filter = EnvFilter::try_new(directives).map_err(|e| anyhow!("--log {}: {e}", logging.filter))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match logging.format {
         LogFormat::Text => log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),

@@ -6,7 +6,6 @@ use std::path::Path;
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
 pub struct Host {
-    pub name: String,
     pub dir: Dir,
     pub number: u8,
     ovsdb: Process,
@@ -19,7 +18,7 @@ impl Host {
         let dir = Dir::new(name);
         run(&["ovsdb-tool", "create", &path(&dir.file("conf.db")), SCHEMA]);
         let ovsdb = start_ovsdb(&dir);
-        let host = Self { name: name.into(), vswitchd: start_vswitchd(&dir), ovsdb, number, dir };
+        let host = Self { vswitchd: start_vswitchd(&dir), ovsdb, number, dir };
         host.vsctl(&["--no-wait", "init"]);
         host.vsctl(&["--no-wait", "set", "Open_vSwitch", ".", &format!("external_ids:system-id={name}")]);
         host
@@ -57,10 +56,6 @@ impl Host {
         flows.retain(|l| l.contains("actions="));
         flows.sort();
         flows
-    }
-
-    pub fn ports(&self) -> String {
-        self.ofctl(&["dump-ports-desc"])
     }
 
     /// An interface of a VM.

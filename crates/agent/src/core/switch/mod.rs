@@ -333,8 +333,9 @@ impl Switch {
     }
 
     fn down(&mut self, why: String, cx: &mut Context<'_>) {
-        if !matches!(self.phase, Phase::Down) {
-            cx.say(Level::Warn, format!("lost the switch: {why}; trying again"));
+        match self.phase {
+            Phase::Down => cx.say(Level::Info, format!("waiting for the switch: {why}")),
+            _ => cx.say(Level::Warn, format!("lost the switch: {why}; trying again")),
         }
         self.phase = Phase::Down;
         self.forget_plans();
