@@ -131,6 +131,12 @@ async fn a_bundle_with_a_bad_flow_is_refused_whole_and_the_error_quotes_it() {
     assert!(text.contains("priority=43") && text.contains("OFPBAC_BAD_OUT_GROUP"), "{text}");
     assert_eq!(dump(&switch).await, before);
 
+    // Alone, it needs no bundle, and is refused alike.
+    let err = switch.bundle(vec![add("table=9,priority=44,actions=group:77")]).await.unwrap_err();
+    let RequestError::Refused(refused) = &err else { panic!("{err}") };
+    assert_eq!(refused.index, Some(0), "{err}");
+    assert_eq!(dump(&switch).await, before);
+
     // The connection is none the worse.
     switch.bundle(vec![add("table=2,actions=drop")]).await.unwrap();
     assert_eq!(dump(&switch).await.len(), before.len() + 1);

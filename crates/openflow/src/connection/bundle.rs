@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use tokio::time::timeout;
 
-use super::error::RequestError;
+use super::error::{Refused, RequestError};
 use super::registry::Waiter;
 use super::switch::Switch;
 use crate::error::EncodeError;
@@ -24,8 +24,11 @@ impl Switch {
     /// See [`RequestError`]. After [`RequestError::Disconnected`] and [`RequestError::Timeout`] it may have been done
     /// or not.
     pub async fn bundle(&self, messages: Vec<Message>) -> Result<(), RequestError> {
-        if messages.is_empty() {
-            return Ok(());
+        match &messages[..] {
+            [] => return Ok(()),
+            // One message is one change without a bundle around it, in half the round trips.
+            [one] => return self.alone(one).await,
+            _ => {}
         }
         let n = u32::try_from(messages.len()).ok().filter(|&n| n < 1 << 30).ok_or_else(|| RequestError::Encode {
             request: name(&messages),
@@ -55,6 +58,13 @@ impl Switch {
         put_control(id, BundleAction::CommitRequest, waiter.base + n + 2, &mut out)?;
         self.push(waiter.epoch, out.freeze()).await?;
         self.settle(&mut waiter, &messages).await
+    }
+
+    async fn alone(&self, message: &Message) -> Result<(), RequestError> {
+        self.ask(message).await.map(drop).map_err(|e| match e {
+            RequestError::Refused(refused) => RequestError::Refused(Box::new(Refused { index: Some(0), ..*refused })),
+            e => e,
+        })
     }
 
     /// Writes open, adds and close. Stops early when the switch has refused something already.

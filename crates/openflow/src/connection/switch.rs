@@ -86,7 +86,7 @@ impl Switch {
     }
 
     /// Sends a message, and a barrier if it has no answer of its own; returns the undecoded parts of its own answer.
-    async fn ask(&self, message: &Message) -> Result<Vec<Bytes>, RequestError> {
+    pub(super) async fn ask(&self, message: &Message) -> Result<Vec<Bytes>, RequestError> {
         let after = self.config.request_timeout;
         let Ok(done) = timeout(after, self.ask_for_ever(message)).await else {
             return Err(RequestError::Timeout { request: message.to_string(), after });

@@ -230,7 +230,8 @@ async fn keep_alive(interval: Duration, heard: &watch::Receiver<Instant>, echoes
             sleep(interval - silent).await;
             continue;
         }
-        // Counted, not timed: if this program itself was stopped for a while, the switch still gets its chance to answer.
+        // Counted, not timed: if this program itself was stopped for a while, the switch still gets its chance to
+        // answer.
         if unanswered == MAX_UNANSWERED {
             return format!("the switch has said nothing for {:.1} s", silent.as_secs_f64());
         }

@@ -1,9 +1,9 @@
 //! Being told of changes to the flows, whoever makes them (`OFPMP_FLOW_MONITOR`, OpenFlow 1.5, 7.3.5.18).
 //!
-//! The answer to the request holds the flows that are there, if asked for; then updates come unasked, as multipart replies with
-//! xid 0. Open vSwitch pauses a monitor whose updates are not read fast enough, and says so: between
-//! [`FlowUpdate::Paused`] and [`FlowUpdate::Resumed`] changes may have been summed up, so that what was added and deleted
-//! meanwhile does not appear.
+//! The answer to the request holds the flows that are there, if asked for; then updates come unasked, as multipart
+//! replies with xid 0. Open vSwitch pauses a monitor whose updates are not read fast enough, and says so: between
+//! [`FlowUpdate::Paused`] and [`FlowUpdate::Resumed`] changes may have been summed up, so that what was added and
+//! deleted meanwhile does not appear.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

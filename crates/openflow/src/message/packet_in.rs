@@ -45,8 +45,8 @@ pub struct PacketIn2 {
     pub buffer_id: Option<u32>,
     /// The table of the flow that sent it.
     pub table: Option<u8>,
-    /// The cookie of that flow. Of a paused packet Open vSwitch 3.1 tells the cookie of the first flow that it met, not of
-    /// the one that paused it, and none of a packet that we sent: tell paused packets apart by their userdata.
+    /// The cookie of that flow. Of a paused packet Open vSwitch 3.1 tells the cookie of the first flow that it met,
+    /// not of the one that paused it, and none of a packet that we sent: tell paused packets apart by their userdata.
     pub cookie: Option<u64>,
     /// [`reason`].
     pub reason: Option<u8>,
