@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use std::io::{self, BufRead, IsTerminal, Write};
 
 /// How many of what goes along are named.
-const SHOWN: usize = 200;
+const SHOWN: usize = 40;
 
 /// Shows what will happen and asks, unless `-y` was given. Refuses where there is nobody to ask.
 pub fn confirm(yes: bool, what: &str, with: &[String]) -> Result<()> {

@@ -358,7 +358,7 @@ pub fn chassis_are_shown_and_deleted(b: &Bench) {
     b.put("chassis/hv2", r#"{"encaps":[{"type":"geneve","ip":"192.0.2.2"}]}"#);
     b.put("binding/LS-A/vm1", r#"{"chassis":"hv1","generation":1}"#);
     b.put("binding/LS-B/vm2", r#"{"chassis":"hv2","generation":1}"#);
-    b.put("status/hv2/heartbeat", "{}");
+    b.put("status/hv2/alive", "{}");
     let shown = b.ok("ch show");
     assert!(shown.contains("hv1      geneve:192.0.2.1  silent  1      edge"), "{shown}");
     assert!(shown.contains("hv2      geneve:192.0.2.2  alive"), "{shown}");
@@ -371,9 +371,13 @@ pub fn chassis_are_shown_and_deleted(b: &Bench) {
     b.ok("-y ch del hv1");
     assert_eq!((b.get("chassis/hv1"), b.get("binding/LS-A/vm1")), (None, None));
     assert!(b.get("binding/LS-B/vm2").is_some());
+    b.put("binding/LS-A/vm1", r#"{"chassis":"hv1","generation":2}"#);
+    b.ok("-y ch del hv1"); // only a binding is left of it
+    assert_eq!(b.get("binding/LS-A/vm1"), None);
+    b.refused_with("-y ch del hv1", &["chassis hv1 does not exist"]);
     let (_, note) = b.exits(0, "-y ch del hv2");
     assert!(note.contains("is alive"), "{note}");
-    assert_eq!(b.get("status/hv2/heartbeat"), None);
+    assert_eq!(b.get("status/hv2/alive"), None);
 }
 
 pub fn the_doctor_lists_what_is_set_aside(b: &Bench) {
@@ -419,12 +423,13 @@ pub fn the_status_counts(b: &Bench) {
     assert_eq!(status["counts"]["switches"], 2);
     assert_eq!(status["counts"]["switch_ports"], 4);
     assert_eq!(status["counts"]["router_ports"], 2);
-    assert_eq!(status["chassis"], json!([{"name": "hv1", "alive": false, "ports": 1}]));
-    b.put("status/hv1/heartbeat", "{}");
+    assert_eq!(status["chassis"], json!([{"name": "hv1", "alive": false, "version": null, "ports": 1}]));
+    b.put("status/hv1/alive", r#"{"version":"9.9"}"#);
+    b.put("ls/bad", "{");
     let table = b.ok("status");
     assert!(
         table.contains(&b.endpoint)
-            && table.contains("2 switches with 4 ports (1 hosted)")
+            && table.contains("3 switches with 4 ports (1 hosted)")
             && table.contains("hv1      alive  1"),
         "{table}"
     );

@@ -157,7 +157,6 @@ impl NetworkStore {
     pub async fn plan_remove_chassis(&self, chassis: &Name) -> Result<Removal, NetworkError> {
         let key = Key::Chassis(chassis.clone());
         let [stored] = self.get([&key]).await?;
-        let stored = stored.ok_or_else(|| NetworkError::missing(&key))?;
         let (routers, _) = self.objects("lr/").await?;
         let pinned = routers.iter().filter(|(_, stored)| match &stored.object {
             Ok(Object::Lr(lr)) => lr.chassis.as_ref() == Some(chassis),
@@ -174,12 +173,15 @@ impl NetworkStore {
             _ => false,
         });
         let ours: Vec<(Key, Stored)> = ours.collect();
+        if stored.is_none() && ours.is_empty() {
+            return Err(NetworkError::missing(&key)); // what only its bindings are left of can be deleted
+        }
         let with = ours.iter().map(|(key, _)| words(key)).collect();
         let mut txns = Vec::new();
         for chunk in ours.chunks(MAX_OPS) {
             txns.push(self.delete_all(chunk.to_vec(), Vec::new()).await?);
         }
-        let last = self.delete_all(vec![(key.clone(), stored)], Vec::new()).await?;
+        let last = self.delete_all(stored.into_iter().map(|old| (key.clone(), old)).collect(), Vec::new()).await?;
         txns.push(last.then(Op::delete_prefix(&self.at(format!("status/{chassis}/")))));
         Ok(Removal { what: words(&key), with, txns })
     }

@@ -4,16 +4,16 @@ use super::{Context, commas, named, raw, with};
 use crate::{cli::Ch, print::View};
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tuplenet_model::{entity::Chassis, key::Key, name::Name, object::Object};
-use tuplenet_store::StoreError;
+use tuplenet_store::{Kv, StoreError};
 
 /// `tpctl ch ...`
 pub async fn ch(context: &Context, command: Ch) -> Result<()> {
     match command {
         Ch::Show { chassis } => show(context, chassis.as_ref()).await,
         Ch::Del { chassis } => {
-            if alive(context).await?.contains(chassis.as_str()) {
+            if alive(context).await?.contains_key(chassis.as_str()) {
                 eprintln!("tpctl: note: the agent of {chassis} is alive and will register it again: stop it first");
             }
             context.delete(async || context.store.plan_remove_chassis(&chassis).await).await
@@ -21,11 +21,16 @@ pub async fn ch(context: &Context, command: Ch) -> Result<()> {
     }
 }
 
-/// The chassis that have any key under `status/`: it is there under a lease that the agent keeps alive.
-pub async fn alive(context: &Context) -> Result<BTreeSet<String>, StoreError> {
+/// The chassis whose agents are alive, with what they say of themselves: `status/<chassis>/alive` dies with its agent's lease.
+pub async fn alive(context: &Context) -> Result<BTreeMap<String, Value>, StoreError> {
     let (status, _) = context.store.list("status/").await?;
-    let chassis = |key: &str| context.store.path(key).split('/').nth(1).map(str::to_owned);
-    Ok(status.iter().filter_map(|kv| chassis(&kv.key)).collect())
+    let said = |kv: &Kv| match context.store.path(&kv.key).split('/').collect::<Vec<_>>()[..] {
+        ["status", chassis, "alive"] => {
+            Some((chassis.to_owned(), serde_json::from_slice(&kv.value).unwrap_or_default()))
+        }
+        _ => None,
+    };
+    Ok(status.iter().filter_map(said).collect())
 }
 
 async fn show(context: &Context, only: Option<&Name>) -> Result<()> {
@@ -52,7 +57,7 @@ async fn show(context: &Context, only: Option<&Name>) -> Result<()> {
         }
     }
     let rows = found.into_iter().map(|(name, chassis, value)| {
-        let up = alive.contains(name.as_str());
+        let up = alive.contains_key(name.as_str());
         let ports = hosted.get(&name).copied().unwrap_or(0);
         let kind = |kind| json!(kind).as_str().unwrap_or_default().to_owned();
         let cells = vec![

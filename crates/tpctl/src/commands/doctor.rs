@@ -35,7 +35,7 @@ pub async fn doctor(context: &Context) -> Result<()> {
 }
 
 /// All objects that are set aside, path and reason: what the very rules say that agents run.
-fn rejected(context: &Context, found: &[Kv]) -> Result<BTreeSet<(String, String)>> {
+pub fn rejected(context: &Context, found: &[Kv]) -> Result<BTreeSet<(String, String)>> {
     let chassis = "tpctl".parse().map_err(Error::msg)?; // flows for a host that has no port
     let mut engine = Engine::new(Config { chassis, scope: Scope::All });
     engine.apply(found.iter().map(|kv| Change::Object {

@@ -1,6 +1,6 @@
 //! `status`: whether the store answers, which agents are alive, how much there is.
 
-use super::{Context, chassis::alive};
+use super::{Context, chassis::alive, doctor};
 use crate::{
     cli::Format,
     print::{self, View},
@@ -40,16 +40,21 @@ pub async fn status(context: &Context) -> Result<()> {
         }
     }
     let alive = alive(context).await?;
+    let version = |name: &str| Some(alive.get(name)?.get("version")?.as_str()?.to_owned());
+    let rejected = doctor::rejected(context, &found)?.len();
     let endpoints = context.store.client().endpoints();
     if context.format != Format::Table {
         let chassis: Vec<Value> = chassis
             .iter()
-            .map(|name| json!({"name": name, "alive": alive.contains(name), "ports": hosted.get(name).copied().unwrap_or(0)}))
+            .map(|name| {
+                let ports = hosted.get(name).copied().unwrap_or(0);
+                json!({"name": name, "alive": alive.contains_key(name), "version": version(name), "ports": ports})
+            })
             .collect();
         let data = json!({
             "store": {"endpoints": endpoints, "version": store.version, "revision": revision, "bytes": store.db_size,
                       "leader": store.has_leader},
-            "prefix": context.store.root(), "counts": counts, "chassis": chassis,
+            "prefix": context.store.root(), "counts": counts, "set_aside": rejected, "chassis": chassis,
         });
         return print::data(&data, context.format);
     }
@@ -71,13 +76,17 @@ pub async fn status(context: &Context) -> Result<()> {
         count("static_routes"),
         count("chassis"),
     ))?;
+    if rejected > 0 {
+        print::out(&format!("{rejected} objects are set aside: see \"tpctl doctor\"\n"))?;
+    }
     if chassis.is_empty() {
         return Ok(());
     }
     let rows = chassis.into_iter().map(|name| {
-        let state = if alive.contains(&name) { "alive" } else { "silent" };
+        let state = if alive.contains_key(&name) { "alive" } else { "silent" };
         let ports = hosted.get(&name).copied().unwrap_or(0).to_string();
-        (vec![name, state.to_owned(), ports], Value::Null)
+        let version = version(&name).unwrap_or_default();
+        (vec![name, state.to_owned(), ports, version], Value::Null)
     });
-    View::list(&["CHASSIS", "AGENT", "PORTS"], rows).print(context.format)
+    View::list(&["CHASSIS", "AGENT", "PORTS", "VERSION"], rows).print(context.format)
 }
