@@ -1,20 +1,20 @@
 //! The agent of a host: `tuplenet agent`, in the host's namespace, on the host's sockets.
 
 use std::{
-    net::Ipv4Addr,
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     process::ExitStatus,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::{
-    Host, Process,
-    lab::{MANAGEMENT, address, locked},
-    programs::program,
-};
+use crate::{Host, Process, lab::locked, programs::program};
+
+/// Where an agent has its metrics when it is not told otherwise.
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
 
 /// How an agent is to be started.
 #[derive(Clone, Debug, Default)]
@@ -121,11 +121,6 @@ impl Agent {
         locked(&self.process).clone()
     }
 
-    /// The management address at which dummy hosts' agents may listen (for metrics): that of the management namespace.
-    pub fn management_gateway() -> Ipv4Addr {
-        address(MANAGEMENT, 254)
-    }
-
     /// Ends it by SIGTERM and waits until it has.
     ///
     /// # Errors
@@ -174,6 +169,54 @@ impl Agent {
         let process = self.host.start_agent(&self.spec).context("cannot start the agent again")?;
         *locked(&self.process) = process;
         Ok(())
+    }
+
+    /// Its metrics, in the text form of Prometheus, from the address where they are by default.
+    ///
+    /// # Errors
+    /// It does not answer (yet), or was told to have its metrics elsewhere.
+    pub fn metrics(&self) -> Result<String> {
+        let ask = || -> Result<String> {
+            let mut stream = TcpStream::connect_timeout(&METRICS, Duration::from_secs(1))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let netns = self.host.netns().unwrap_or(&self.host.lab().management);
+        let text = netns.inside(ask).with_context(|| format!("{}'s agent shows no metrics", self.host.name()))?;
+        let (head, body) = text.split_once("\r\n\r\n").context("the agent's metrics are no HTTP")?;
+        ensure!(head.contains(" 200 "), "the agent's metrics: {}", head.lines().next().unwrap_or_default());
+        Ok(body.to_owned())
+    }
+
+    /// One sample of its metrics: `switch_settled`, `flow_mods_total`, `events_total{source="store"}`.
+    ///
+    /// # Errors
+    /// It does not answer (yet), or has no such metric.
+    pub fn metric(&self, sample: &str) -> Result<f64> {
+        let text = self.metrics()?;
+        let value = text.lines().find_map(|line| {
+            let (name, value) = line.strip_prefix("tuplenet_")?.rsplit_once(' ')?;
+            (name == sample).then(|| value.parse().ok())?
+        });
+        value.with_context(|| format!("no metric tuplenet_{sample} among\n{text}"))
+    }
+
+    /// Waits until it knows the whole network and the switch holds what it wants.
+    ///
+    /// # Errors
+    /// Not before `timeout`, or it ended: with its last words.
+    pub fn wait_settled(&self, timeout: Duration) -> Result<()> {
+        self.process()
+            .wait_ready(timeout, || {
+                for metric in ["synced", "switch_settled"] {
+                    ensure!(self.metric(metric)? == 1.0, "{metric} is not 1");
+                }
+                Ok(())
+            })
+            .inspect_err(|_| self.host.lab().fail())
     }
 
     /// All that it has logged, over all its lives.

@@ -4,23 +4,25 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{
     Process, Vm, VmSpec,
-    lab::{self, MANAGEMENT, UNDERLAY, UNDERLAY_MTU, address, locked},
+    lab::{self, GATEWAY, MANAGEMENT, UNDERLAY, UNDERLAY_MTU, address, locked},
     netns::Netns,
     ovs::{self, Ovs},
     vm,
+    wait::wait_until,
 };
 
 /// A host of a lab. Clones are the same host.
 ///
 /// ```text
 ///   VM eth0 --- br-int --- (tunnel port) ... br-phy [LOCAL has the tunnel's IP] --- eth-under --- u<n> on br0 of the underlay
-///   eth-mgmt ------------------------------------------------------------------------------------ m<n> on br0 of management
+///   eth-mgmt ------------------------------------------------------------------------------------ m<n>, routed, of management
 /// ```
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -100,21 +102,43 @@ impl Host {
     /// Cables to the two networks.
     fn wire(&self, netns: &Netns) -> Result<()> {
         let number = self.inner.number;
-        let management = self.management_ip();
-        // IPv6 off on the cables: router solicitations and duplicate address detection would be noise on the underlay.
-        netns.sysctl("net/ipv6/conf/default/accept_dad", "0")?;
+        let (management, gateway) = (self.management_ip(), address(MANAGEMENT, GATEWAY));
+        let [x, y, z] = MANAGEMENT;
+        // Nothing here needs IPv6 but guests, and its router solicitations and multicast reports are noise. A test of an
+        // IPv6 underlay sets net/ipv6/conf/br-phy/disable_ipv6 to 0.
+        netns.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         netns.ip(&format!(
             "link set lo up\n\
              link add eth-under mtu {UNDERLAY_MTU} type veth peer name u{number} netns {underlay} mtu {UNDERLAY_MTU}\n\
              link add eth-mgmt type veth peer name m{number} netns {mgmt}\n\
-             address add {management}/24 dev eth-mgmt\n\
+             address add {management}/32 dev eth-mgmt\n\
              link set eth-under up\n\
-             link set eth-mgmt up\n",
+             link set eth-mgmt up\n\
+             route add {x}.{y}.{z}.0/24 via {gateway} dev eth-mgmt onlink\n",
             underlay = self.inner.lab.underlay.name(),
             mgmt = self.inner.lab.management.name(),
         ))?;
         self.inner.lab.underlay.ip(&format!("link set u{number} master br0 up\n"))?;
-        self.inner.lab.management.ip(&format!("link set m{number} master br0 up\n"))
+        self.inner.lab.management.ip(&format!(
+            "link set m{number} up\n\
+             route add {management}/32 dev m{number} src {gateway}\n"
+        ))
+    }
+
+    /// Waits until the underlay passes this host's packets.
+    ///
+    /// A bridge hears of a port's carrier up to a second late, and drops what comes before: packets, and whole seconds
+    /// of a TCP connection, that a test would count as lost by the product.
+    pub(crate) fn wait_underlay(&self) -> Result<()> {
+        if self.inner.netns.is_none() {
+            return Ok(());
+        }
+        let port = format!("u{}", self.inner.number);
+        wait_until(&format!("the underlay's port {port} to forward"), Duration::from_secs(10), || {
+            let state = self.inner.lab.underlay.run(&["bridge", "link", "show", "dev", &port])?;
+            ensure!(state.contains("state forwarding"), "{}", state.trim());
+            Ok(())
+        })
     }
 
     /// Gives `br-phy` its address, and makes this host and all others know each other's MAC.

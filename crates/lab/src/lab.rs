@@ -29,6 +29,8 @@ pub const UNDERLAY_MTU: u32 = 1600;
 pub(crate) const MANAGEMENT: [u8; 3] = [192, 0, 2];
 /// The underlay network, where tunnels run: TEST-NET-2 of RFC 5737, in namespaces of our own.
 pub(crate) const UNDERLAY: [u8; 3] = [198, 51, 100];
+/// The last byte of the management network's router, which is the namespace with the stores.
+pub(crate) const GATEWAY: u8 = 254;
 /// Hosts are numbered 1 to this, and a host's number is the last byte of its addresses; above are the stores'.
 const MAX_HOSTS: usize = 200;
 
@@ -71,7 +73,9 @@ impl Lab {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         ensure!(!name.is_empty() && name.len() <= 20 && name.chars().all(plain), "`{name}` is no name for a lab");
         ensure!(nix::unistd::geteuid().is_root(), "a lab makes network namespaces: run this as root");
-        for tool in ["ip", "nsenter", "ethtool", "ping", "timeout", "ovs-vswitchd", "ovsdb-server", "ovs-vsctl"] {
+        for tool in
+            ["ip", "bridge", "nsenter", "ethtool", "ping", "timeout", "ovs-vswitchd", "ovsdb-server", "ovs-vsctl"]
+        {
             let found = std::env::var_os("PATH").is_some_and(|path| {
                 let extra = ["/usr/sbin", "/sbin"].map(PathBuf::from);
                 std::env::split_paths(&path).chain(extra).any(|directory| directory.join(tool).is_file())
@@ -115,17 +119,24 @@ impl Lab {
                 management,
             }),
         };
-        // No forwarding delay, no learning of who spans what: these bridges have no loops.
-        let bridge = |name: &str| {
-            format!("link add {name} mtu {UNDERLAY_MTU} type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n")
-        };
-        lab.inner.underlay.ip(&format!("link set lo up\n{}link set br0 up\n", bridge("br0")))?;
-        let [a, b, c] = MANAGEMENT;
-        lab.inner.management.ip(&format!(
-            "link set lo up\n{}address add {a}.{b}.{c}.254/24 dev br0\nlink set br0 up\n",
-            bridge("br0")
-        ))?;
+        lab.wire()?;
         Ok(lab)
+    }
+
+    /// Makes the underlay, a bridge, and the management network, a router with a cable to each host.
+    fn wire(&self) -> Result<()> {
+        let Inner { underlay, management, .. } = &*self.inner;
+        for netns in [underlay, management] {
+            netns.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+        }
+        // No forwarding delay, no multicast snooping: this bridge has no loops, and carries what it gets.
+        underlay.ip(&format!(
+            "link set lo up\n\
+             link add br0 mtu {UNDERLAY_MTU} type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n\
+             link set br0 up\n"
+        ))?;
+        management.ip(&format!("link set lo up\naddress add {}/32 dev lo\n", address(MANAGEMENT, GATEWAY)))?;
+        management.sysctl("net/ipv4/ip_forward", "1")
     }
 
     /// What stands first in the names of its namespaces: the name and a unique part.
@@ -143,7 +154,9 @@ impl Lab {
     /// # Errors
     /// The name is taken or too long, 200 hosts exist, or OVS does not start (with its log).
     pub fn host(&self, name: &str) -> Result<Host> {
-        Host::create(&self.inner, name, false)
+        let host = Host::create(&self.inner, name, false)?;
+        host.wait_underlay()?;
+        Ok(host)
     }
 
     /// Makes several hosts at once.
@@ -155,7 +168,8 @@ impl Lab {
         let mut hosts = Vec::new();
         for some in names.chunks(4) {
             let made: Vec<Result<Host>> = std::thread::scope(|scope| {
-                let threads: Vec<_> = some.iter().map(|name| scope.spawn(|| self.host(name))).collect();
+                let threads: Vec<_> =
+                    some.iter().map(|name| scope.spawn(|| Host::create(&self.inner, name, false))).collect();
                 threads
                     .into_iter()
                     .map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread that makes a host panicked")))
@@ -165,6 +179,7 @@ impl Lab {
                 hosts.push(host?);
             }
         }
+        hosts.iter().try_for_each(Host::wait_underlay)?;
         Ok(hosts)
     }
 
@@ -184,7 +199,7 @@ impl Lab {
         &self.inner.underlay
     }
 
-    /// The namespace with the bridge `br0` of the management network, in which stores run. The port of host n is `m<n>`.
+    /// The namespace in which stores run, with a route to each host by `m<n>`.
     pub fn management(&self) -> &Netns {
         &self.inner.management
     }
@@ -243,12 +258,15 @@ impl Lab {
         let hosts = locked(&self.inner.hosts).clone();
         let flows = hosts.iter().map(|host| format!("== {}\n{}\n", host.name(), host.state()));
         let processes = locked(&self.inner.processes).clone();
-        let logs = processes.iter().filter(|process| process.ended().is_none() || !process.log_tail().is_empty()).map(
-            |process| {
-                let fate = process.ended().map_or("runs".to_owned(), |status| format!("ended: {status}"));
-                format!("== {} ({fate}), last words:\n{}\n", process.name(), process.log_tail())
-            },
-        );
+        // One that was started again writes on in the same file.
+        let replaced = |index: usize, process: &Process| {
+            processes.iter().skip(index + 1).any(|later| later.log() == process.log())
+        };
+        let last = processes.iter().enumerate().filter(|(index, process)| !replaced(*index, process));
+        let logs = last.map(|(_, process)| {
+            let fate = process.ended().map_or("runs".to_owned(), |status| format!("ended: {status}"));
+            format!("== {} ({fate}), last words:\n{}\n", process.name(), process.log_tail())
+        });
         flows.chain(logs).collect()
     }
 

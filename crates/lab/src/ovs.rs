@@ -162,6 +162,8 @@ impl Place<'_> {
     fn start_vswitchd(&self) -> Result<Process> {
         let run = self.directory.join("run").to_string_lossy().into_owned();
         let mut arguments = vec![format!("unix:{run}/db.sock"), format!("--unixctl={run}/vswitchd.ctl")];
+        // What the datapath can do is the same each time, and would hide what is worth reading.
+        arguments.extend(["-vofproto_dpif:warn", "-vdpif_netdev:warn"].map(str::to_owned));
         if self.netns.is_none() {
             arguments
                 .extend(["--enable-dummy=system", "--disable-system", "--disable-system-route"].map(str::to_owned));

@@ -70,7 +70,7 @@ impl Lab {
 }
 
 fn add_address(lab: &lab::Inner, ip: Ipv4Addr) -> Result<()> {
-    lab.management.ip(&format!("address replace {ip}/24 dev br0\n"))
+    lab.management.ip(&format!("address replace {ip}/32 dev lo\n"))
 }
 
 fn start_store(lab: &Arc<lab::Inner>, endpoint: SocketAddr) -> Result<Process> {

@@ -25,9 +25,13 @@ fn it_pings_everyone_and_ends_clean() -> Result<()> {
         let (_, text) = run(false)?;
         assert_eq!(text.matches("3 of 3 answered").count(), 10, "five targets in two families:\n{text}");
         assert!(!text.contains("FAIL"), "{text}");
-        for word in
-            ["$ tpctl ls add LS-A", "LR-central", "LRP_INGRESS_IP_ROUTE", "All processes and namespaces are removed"]
-        {
+        for word in [
+            "$ tpctl ls add LS-A",
+            "LR-central",
+            "LRP_INGRESS_IP_ROUTE",
+            "LSP_EGRESS_PUSHOUT",
+            "All processes and namespaces are removed",
+        ] {
             assert!(text.contains(word), "no `{word}` in:\n{text}");
         }
     }

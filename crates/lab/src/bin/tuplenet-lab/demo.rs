@@ -92,7 +92,11 @@ fn tell(story: &mut Story, lab: &Lab) -> Result<()> {
     let answered = pings(story, &vms)?;
     topology(story, lab, &hosts)?;
     story.step("The way of one packet");
-    story.say("An echo request from a1 to b2, as `ovs-appctl ofproto/trace` finds it in the tables of both hosts:");
+    story.say(
+        "An echo request from a1 to b2, as `ovs-appctl ofproto/trace` finds it in the tables of both hosts. The router is on\n\
+         every host that needs it: hv1 routes the packet itself, and it crosses once, within LS-B. Stages that had nothing\n\
+         to say about it are left out.",
+    );
     let router = router_mac(lab)?;
     let [a1, .., b2] = &vms[..] else { anyhow::bail!("the guests are missing") };
     for line in path::words(a1, &router, b2)? {

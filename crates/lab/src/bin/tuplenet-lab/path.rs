@@ -19,7 +19,7 @@ pub fn words(from: &Vm, router_mac: &str, to: &Vm) -> Result<Vec<String>> {
     lines.extend(stages(&trace));
     let Some(tunnel) = Tunnel::read(&trace) else { return Ok(lines) };
     lines.push(format!(
-        "... and leaves {} in a Geneve packet to {}, VNI {} with the option {}; on {}:",
+        "and leaves {} in a Geneve packet to {}, VNI {}, option {}; then on {}:",
         from.host().name(),
         tunnel.to,
         tunnel.vni,
@@ -44,7 +44,7 @@ pub fn words(from: &Vm, router_mac: &str, to: &Vm) -> Result<Vec<String>> {
         field("nw_ttl")?,
     );
     lines.extend(stages(&to.host().trace(&packet)?));
-    lines.push(format!("... and arrives at {}, with a TTL of {}.", to.name(), field("nw_ttl")?));
+    lines.push(format!("and arrives at {}, with a TTL of {}.", to.name(), field("nw_ttl")?));
     Ok(lines)
 }
 
@@ -55,17 +55,16 @@ fn tunnel_port(host: &Host) -> Result<String> {
     port.map(str::to_owned).with_context(|| format!("{} has no Geneve port", host.name()))
 }
 
-/// One line a table in which a flow of ours matched: its number, the stage's name, what it is for.
+/// For each table in which a flow of ours matched: its number, the stage's name, what it is for, and the match.
+/// Stages that had nothing to say about this packet are left out: their flow matches everything and leads on.
 fn stages(trace: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    for (table, matched) in tables(trace) {
+    for (table, matched) in tables(trace).into_iter().filter(|(_, matched)| !matched.is_empty()) {
         let stage = stage::ALL.iter().find(|stage| stage.table == table);
         let (name, about) = stage.map_or(("", ""), |stage| (stage.name, stage.about.trim()));
         let about = about.split_once(['.', ':', ';']).map_or(about, |(first, _)| first);
         lines.push(format!("  {table:>3} {name:<28} {about}"));
-        if matched.contains("nw_dst") || matched.contains("reg") {
-            lines.push(format!("      {:<28} by the flow {}", "", short(&matched)));
-        }
+        lines.push(format!("      {:<28} by {}", "", short(&matched)));
     }
     lines
 }
@@ -104,7 +103,9 @@ struct Tunnel {
 impl Tunnel {
     /// Reads the userspace datapath's `tnl_push` of a trace.
     fn read(trace: &str) -> Option<Tunnel> {
-        let push = trace.lines().find(|line| line.starts_with("Datapath actions:") && line.contains("tnl_push("))?;
+        // After it, because what stands before it changes the packet itself, by the same words.
+        let actions = trace.lines().find_map(|line| line.strip_prefix("Datapath actions:"))?;
+        let (_, push) = actions.split_once("tnl_push(")?;
         let between = |start: &str, ends: &[char]| {
             let (_, rest) = push.split_once(start)?;
             rest.split(ends).next().map(str::to_owned)
@@ -140,7 +141,7 @@ mod tests {
             NORMAL\n\
         \n\
         Final flow: icmp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_ttl=63\n\
-        Datapath actions: set(eth()),clone(tnl_push(tnl_port(6081),header(size=70,type=5,eth(dst=02:a0:00:00:00:02,\
+        Datapath actions: set(ipv4(ttl=63)),clone(tnl_push(tnl_port(6081),header(size=70,type=5,eth(dst=02:a0:00:00:00:02,\
         src=02:a0:00:00:00:01,dl_type=0x0800),ipv4(src=198.51.100.1,dst=198.51.100.2,proto=17,tos=0,ttl=64,frag=0x4000),\
         udp(src=0,dst=6081,csum=0x0),geneve(vni=0x7,options({class=0xffee,type=0x80,len=8,0x0001000200000000}))),\
         out_port(2)),3)\n";
