@@ -9,9 +9,12 @@ use bytes::{Bytes, BytesMut};
 use common::{Dir, Events, connected};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tuplenet_openflow::Flow;
 use tuplenet_openflow::connection::{Config, Event, RequestError, Target, connect};
 use tuplenet_openflow::message::header::kind;
-use tuplenet_openflow::message::{BundleAction, BundleControl, Features, Header, Hello, Message};
+use tuplenet_openflow::message::{
+    BundleAction, BundleControl, Features, FlowCounters, FlowStats, Header, Hello, Message, MultipartReply, ReplyBody,
+};
 
 const FEATURES: Features = Features { datapath_id: 7, n_buffers: 0, n_tables: 254, auxiliary_id: 0, capabilities: 0 };
 
@@ -128,6 +131,30 @@ async fn an_endless_answer_is_cut_off() {
     };
     let (answer, ()) = tokio::join!(switch.flows(None, None), endless);
     assert!(matches!(answer.unwrap_err(), RequestError::TooLarge { limit: 100_000, .. }));
+}
+
+/// Other software's flow, of which we understand nothing, must not hide our own.
+#[tokio::test]
+async fn a_flow_that_cannot_be_read_is_left_out_and_counted() {
+    let dir = Dir::new();
+    let (listener, config) = listen(&dir);
+    let (fake, (switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
+    let mut fake = fake;
+    let stats = |cookie| FlowStats { flow: Flow { cookie, ..Flow::default() }, counters: FlowCounters::default() };
+    let answer = async {
+        let (header, _) = fake.read().await;
+        let body = ReplyBody::Flows(vec![stats(1), stats(2), stats(3)]);
+        let mut part = BytesMut::new();
+        Message::MultipartReply(MultipartReply { more: false, body }).encode(header.xid, &mut part).unwrap();
+        // Of the second of three entries after the 16 bytes in front of them, the match's type.
+        let entry = (part.len() - 16) / 3;
+        part[16 + entry + 25] = 7;
+        fake.0.write_all(&part).await.unwrap();
+    };
+    let (flows, ()) = tokio::join!(switch.flows(None, None), answer);
+    let cookies: Vec<u64> = flows.unwrap().iter().map(|f| f.flow.cookie).collect();
+    assert_eq!(cookies, [1, 3]);
+    assert_eq!(switch.stats().unreadable, 1);
 }
 
 /// A switch that says more than its socket can hold before it reads on would block a client that writes before it

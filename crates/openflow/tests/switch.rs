@@ -100,6 +100,9 @@ async fn flows_of_a_bundle_come_back_equal() {
     assert!(got.iter().map(|f| &f.flow).eq(&flows[4..]));
     assert!(got.iter().all(|f| f.packets() == 0 && f.counters.duration.is_some()));
     assert_eq!(switch.flows(None, Some((7, u64::MAX))).await.unwrap().len(), 1);
+    switch.bundle(vec![Message::from(FlowMod::delete_all(5, 0x100, 0xff00))]).await.unwrap();
+    assert_eq!(switch.flows(Some(5), None).await.unwrap().len(), 1000 - 256);
+    switch.bundle(flows[4..].iter().cloned().map(|f| FlowMod::add(f).into()).collect()).await.unwrap();
     // The other tool sees the same.
     assert_eq!(ovs.ofctl(&["dump-flows", "br0", "table=5"]).matches("priority=9").count(), 1000);
 }

@@ -66,8 +66,9 @@ impl Config {
             target,
             echo_interval: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            backoff_min: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(20),
+            // Trying costs little, and a restarted switch forwards nothing until it gets its flows.
+            backoff_max: Duration::from_millis(500),
             max_packet_ins: 1024,
             max_events: 65_536,
             max_reply_bytes: 512 << 20,

@@ -16,8 +16,8 @@ use super::registry::{Outcome, Registry};
 use super::task::Chunk;
 use crate::message::{
     FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
-    MeterConfig, MultipartRequest, Port, PortStats, ReplyBody, TableStats, TlvMap, TlvTable, TlvTableCommand,
-    TlvTableMod,
+    MeterConfig, MultipartReply, MultipartRequest, Port, PortStats, ReplyBody, TableStats, TlvMap, TlvTable,
+    TlvTableCommand, TlvTableMod, readable_flows,
 };
 use crate::port;
 
@@ -38,7 +38,7 @@ pub struct Switch {
 pub struct Stats {
     /// Packet-ins dropped because the listener was slow.
     pub packet_ins_dropped: u64,
-    /// Messages left out because they could not be read.
+    /// Messages and flows left out because they could not be read.
     pub unreadable: u64,
     /// Connections made.
     pub connections: u64,
@@ -191,16 +191,32 @@ impl Switch {
         self.flows_where(filter).await
     }
 
-    /// The flows that `filter` lets through.
+    /// The flows that `filter` lets through. One that cannot be read is left out, logged, and counted in
+    /// [`Stats::unreadable`].
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn flows_where(&self, filter: FlowFilter) -> Result<Vec<FlowStats>, RequestError> {
-        self.collect(MultipartRequest::Flows(filter), |body| match body {
-            ReplyBody::Flows(all) => Ok(all),
-            other => Err(other),
-        })
-        .await
+        let message = Message::MultipartRequest(MultipartRequest::Flows(filter));
+        let mut out = Vec::new();
+        for part in self.ask(&message).await? {
+            match Message::decode(part.clone()) {
+                Ok((_, Message::MultipartReply(MultipartReply { body: ReplyBody::Flows(mut flows), .. }))) => {
+                    out.append(&mut flows);
+                }
+                Ok((_, other)) => return Err(wrong(&message.to_string(), &other.to_string())),
+                Err(_) => {
+                    let (mut flows, errors) = readable_flows(part);
+                    out.append(&mut flows);
+                    for error in errors {
+                        self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                        tracing::warn!(%error, "a flow of the switch cannot be read and is left out");
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(out)
     }
 
     /// All groups with their buckets.

@@ -112,6 +112,12 @@ impl FlowMod {
         Self::new(FlowModCommand::DeleteStrict, flow)
     }
 
+    /// Deletes all flows whose cookie equals `cookie` in the bits of `mask` (0 for all), of one table or of [`ALL_TABLES`].
+    pub fn delete_all(table: u8, cookie: u64, mask: u64) -> Self {
+        let flow = Flow { table, cookie, ..Flow::default() };
+        FlowMod { cookie_mask: mask, ..Self::new(FlowModCommand::Delete, flow) }
+    }
+
     pub(super) fn decode_body(body: Bytes) -> Result<Self, DecodeError> {
         let mut r = Reader::new("flow mod", body);
         let cookie = r.u64()?;

@@ -50,6 +50,7 @@ use header::{HEADER_LEN, NX_VENDOR, VERSION_1_5, kind, kind_name};
 use wire::{Reader, patch_len};
 
 pub(crate) use bundle::put_add_head;
+pub(crate) use multipart::readable_flows;
 pub(crate) use wire::patch_len as patch_frame_len;
 
 /// Any message. The names are those of the standard without `OFPT_`, or of Open vSwitch without `NXT_`.
@@ -332,6 +333,30 @@ impl Message {
                 | Message::BundleControl(_)
                 | Message::TlvTableRequest
         )
+    }
+}
+
+impl From<FlowMod> for Message {
+    fn from(m: FlowMod) -> Self {
+        Message::FlowMod(m)
+    }
+}
+
+impl From<GroupMod> for Message {
+    fn from(m: GroupMod) -> Self {
+        Message::GroupMod(m)
+    }
+}
+
+impl From<MeterMod> for Message {
+    fn from(m: MeterMod) -> Self {
+        Message::MeterMod(m)
+    }
+}
+
+impl From<PacketOut> for Message {
+    fn from(m: PacketOut) -> Self {
+        Message::PacketOut(m)
     }
 }
 

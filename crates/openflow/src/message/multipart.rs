@@ -316,6 +316,27 @@ pub enum ReplyBody {
     Other(u16, Bytes),
 }
 
+/// The flows of a part that can be read, and what is wrong with the others: a flow of other software that we do not
+/// understand must not hide ours.
+pub(crate) fn readable_flows(frame: Bytes) -> (Vec<FlowStats>, Vec<DecodeError>) {
+    let mut flows = Vec::new();
+    let mut errors = Vec::new();
+    let mut r = Reader::new("flows", frame);
+    // Header, type, flags, padding.
+    let mut more = r.skip(16);
+    while more.is_ok() && !r.is_empty() {
+        let mut length = r.clone();
+        more = length.u16().and_then(|len| r.sub("flow", usize::from(len).max(2))).map(
+            |mut one| match FlowStats::decode(&mut one) {
+                Ok(flow) => flows.push(flow),
+                Err(e) => errors.push(e),
+            },
+        );
+    }
+    errors.extend(more.err());
+    (flows, errors)
+}
+
 fn all<T>(mut r: Reader, one: impl Fn(&mut Reader) -> Result<T, DecodeError>) -> Result<Vec<T>, DecodeError> {
     let mut out = Vec::new();
     while !r.is_empty() {
