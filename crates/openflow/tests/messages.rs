@@ -251,7 +251,7 @@ fn byte() -> impl Strategy<Value = u8> {
 
 proptest! {
     // More by PROPTEST_CASES.
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2000), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
 
     #[test]
     fn random_bodies_do_no_harm(kind in 0u8..36, body in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -112,7 +112,8 @@ impl FlowMod {
         Self::new(FlowModCommand::DeleteStrict, flow)
     }
 
-    /// Deletes all flows whose cookie equals `cookie` in the bits of `mask` (0 for all), of one table or of [`ALL_TABLES`].
+    /// Deletes all flows whose cookie equals `cookie` in the bits of `mask` (0 for all), of one table or of
+    /// [`ALL_TABLES`].
     pub fn delete_all(table: u8, cookie: u64, mask: u64) -> Self {
         let flow = Flow { table, cookie, ..Flow::default() };
         FlowMod { cookie_mask: mask, ..Self::new(FlowModCommand::Delete, flow) }
