@@ -306,7 +306,7 @@ impl<'txn, 'a> Editor<'txn, 'a> {
     pub fn grant(&mut self, id: i64, ttl: i64) -> Outcome<(i64, i64)> {
         let ttl = Leases::granted(ttl).ok_or_else(fault::lease_ttl_too_large)?;
         let mut id = id;
-        while id == 0 || id < 0 {
+        while id == 0 {
             id = super::file::random();
             if self.tables.leases.get(id)?.is_some() {
                 id = 0;

@@ -364,3 +364,57 @@ impl Mirror {
         &mut self.trees[index]
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{Config, embedded};
+
+    /// An event is lost on the way, as has happened with released versions of etcd. The audit finds it, repairs it and says so.
+    #[tokio::test]
+    async fn an_audit_repairs_what_a_watch_lost() {
+        let path = std::env::temp_dir().join(format!("tuplenet-mirror-{}.db", std::process::id()));
+        let server =
+            embedded::Server::open(embedded::Options::new(&path, "127.0.0.1:0".parse().unwrap())).await.unwrap();
+        let client = Client::new(Config::new(&server.address().to_string()).unwrap()).unwrap();
+        tokio::spawn(server.run(std::future::pending()));
+        for name in ["a", "b", "c"] {
+            client.put(&format!("/p/v1/ls/{name}"), "1").await.unwrap();
+        }
+        let (events, mut received) = mpsc::channel(16);
+        let config =
+            MirrorConfig { audit_grace: Duration::ZERO, subtrees: vec!["ls/".into()], ..MirrorConfig::new("/p") };
+        let mut mirror = Mirror {
+            root: config.root(),
+            trees: vec![Subtree::new("ls/")],
+            synced: false,
+            up: None,
+            events,
+            next_audit: Instant::now(),
+            suspects: None,
+            client: client.clone(),
+            config,
+        };
+        assert!(mirror.list(0).await.is_ok());
+        mirror.tree_mut(0).forget("ls/b");
+        client.put("/p/v1/ls/c", "2").await.unwrap();
+        client.delete(Range::key("/p/v1/ls/a")).await.unwrap();
+        assert!(mirror.audit(None).await.is_ok());
+        assert_eq!(mirror.suspects.as_ref().unwrap().keys.len(), 3);
+        assert!(mirror.repair().await.is_ok());
+        assert!(mirror.audit(None).await.is_ok() && mirror.suspects.is_none(), "all is well now");
+        drop(mirror);
+        let mut told = Vec::new();
+        while let Some(event) = received.recv().await {
+            told.push(match event {
+                MirrorEvent::Changes { changes, .. } => format!("{} changes", changes.len()),
+                MirrorEvent::Repaired { keys } => format!("{keys} repaired"),
+                other => format!("{other:?}"),
+            });
+        }
+        let _ = std::fs::remove_file(path);
+        // The listing gives its page, and then that it is complete.
+        assert_eq!(told, ["3 changes", "0 changes", "3 changes", "3 repaired"]);
+    }
+}
