@@ -27,7 +27,7 @@ pub enum Instruction {
     /// Meters (OpenFlow 1.3 and 1.4; in 1.5 it is an action).
     Meter(u32),
     /// Anything else, header included, a multiple of 8 bytes.
-    Raw(Bytes),
+    Raw(Box<[u8]>),
 }
 
 /// Appends the instructions.
@@ -87,7 +87,7 @@ pub fn decode_list(mut input: Bytes) -> Result<Vec<Instruction>, DecodeError> {
         scratch.clear();
         let same = |i: &Instruction| encode(i, &mut scratch).is_ok() && action::same(&scratch, &bytes);
         let typed = decode(kind, &bytes)?.filter(same);
-        list.push(typed.unwrap_or_else(|| Instruction::Raw(Bytes::copy_from_slice(&bytes))));
+        list.push(typed.unwrap_or_else(|| Instruction::Raw(bytes.as_ref().into())));
     }
     Ok(list)
 }

@@ -49,7 +49,7 @@ pub(super) fn decode_nested(mut input: Bytes, depth: usize) -> Result<Vec<Action
         let typed = decode(&bytes, depth)
             .filter(|action| encode(action, &mut scratch, depth).is_ok() && same(&scratch, &bytes));
         // A copy, so that one odd action does not keep a whole message in memory.
-        actions.push(typed.unwrap_or_else(|| Action::Raw(Bytes::copy_from_slice(&bytes))));
+        actions.push(typed.unwrap_or_else(|| Action::Raw(bytes.as_ref().into())));
     }
     Ok(actions)
 }

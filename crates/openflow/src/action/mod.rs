@@ -14,7 +14,6 @@ pub use codec::{decode_list, encode_list};
 pub use parts::*;
 pub use set_field::SetField;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::field::Field;
@@ -147,7 +146,7 @@ pub enum Action {
     /// Removes a tunnel option from the packet.
     DeleteField(&'static Field),
     /// Anything else, header included, a multiple of 8 bytes.
-    Raw(Bytes),
+    Raw(Box<[u8]>),
 }
 
 impl Action {

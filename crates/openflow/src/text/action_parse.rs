@@ -1,6 +1,5 @@
 //! Parsing actions and instructions.
 
-use bytes::Bytes;
 use std::str::FromStr;
 
 use super::nested_parse as nested;
@@ -76,7 +75,7 @@ fn item(t: &Token<'_>) -> Result<Item, ParseError> {
     }))
 }
 
-fn hex(t: &Token<'_>) -> Result<Bytes, ParseError> {
+fn hex(t: &Token<'_>) -> Result<Box<[u8]>, ParseError> {
     let bad = || t.error("an even number of hexadecimal digits");
     let pairs = t.rest.as_bytes().chunks(2);
     let bytes = pairs.map(|p| std::str::from_utf8(p).ok().filter(|p| p.len() == 2));
