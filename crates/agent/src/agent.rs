@@ -30,6 +30,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         None => None,
     };
     let client = store::client(&settings)?;
+    // Open vSwitch and the store may come later: waiting for them is part of the work, not of starting.
+    crate::notify::ready();
     let (ovs, mut ovs_events) = ovsdb::connect(&settings.ovsdb)?;
     let Some(first) = boot::first(&mut ovs_events, &settings.bridge, &mut signals).await? else { return Ok(()) };
     let chassis = boot::chassis(settings.chassis.clone(), &first.tables)?;

@@ -17,6 +17,8 @@ struct Kind {
 }
 
 type Reader = fn(&Stats) -> u64;
+/// Values of the label `kind`, each with what it reads.
+type Kinds = &'static [(&'static str, Reader)];
 
 /// All metrics. Counters and gauges are read from [`Stats`] when somebody asks.
 pub struct Metrics {
@@ -66,7 +68,7 @@ impl Metrics {
             ("rule_rows", "Rows that the rules touched", |s| s.rule_rows),
             ("rule_operators", "Operators of the rules that ran", |s| s.rule_operators),
         ];
-        let families: [(&str, &str, &[(&'static str, Reader)]); 3] = [
+        let families: [(&str, &str, Kinds); 3] = [
             (
                 "events",
                 "Events by kind",

@@ -170,27 +170,22 @@ impl Records {
         self.register(now, effects, stats);
         let (mut marked, mut done) = (Vec::new(), Vec::new());
         for (path, pending) in &mut self.pending {
+            let hash = hash(path);
+            let has = self.ours.get(&hash) == Some(&pending.generation);
+            // What the store shows counts, also before the answer to our write came.
+            if has == pending.want.is_some() {
+                if let Some(interface) = pending.want {
+                    let lsp = format!("{}/{}", pending.ls, pending.lsp);
+                    marked.push(Marked { interface, lsp, generation: pending.generation });
+                }
+                done.push(path.clone());
+                continue;
+            }
             if pending.in_flight || pending.retry_at.is_some_and(|at| at > now) {
                 continue;
             }
-            let hash = hash(path);
-            let has = self.ours.get(&hash) == Some(&pending.generation);
-            let value = match pending.want {
-                Some(interface) if has => {
-                    let lsp = format!("{}/{}", pending.ls, pending.lsp);
-                    marked.push(Marked { interface, lsp, generation: pending.generation });
-                    done.push(path.clone());
-                    continue;
-                }
-                None if !has => {
-                    done.push(path.clone());
-                    continue;
-                }
-                Some(_) => {
-                    serde_json::to_vec(&Binding { chassis: self.me.clone(), generation: pending.generation }).ok()
-                }
-                None => None,
-            };
+            let binding = Binding { chassis: self.me.clone(), generation: pending.generation };
+            let value = pending.want.and_then(|_| serde_json::to_vec(&binding).ok());
             pending.in_flight = true;
             pending.retry_at = None;
             stats.store_writes += 1;

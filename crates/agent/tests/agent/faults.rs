@@ -73,8 +73,8 @@ fn after_a_restart_of_ovsdb_server_changes_arrive_again() {
     host_ready(&host, &store, &agent);
     let sent = agent.metric("tuplenet_flow_mods_total");
     host.restart_ovsdb();
-    agent.wait_metric("tuplenet_connects_total{peer=\"ovsdb\"}", |v| v >= 2);
-    wait_for("vswitchd to come back", || (host.get("Interface", "eth1", "ofport") != "").then_some(()));
+    agent.wait_metric("tuplenet_connects_total{kind=\"ovsdb\"}", |v| v >= 2);
+    wait_for("vswitchd to come back", || (!host.get("Interface", "eth1", "ofport").is_empty()).then_some(()));
     assert_eq!(agent.metric("tuplenet_flow_mods_total"), sent);
     host.plug("eth2", "vm2");
     store.wait_binding("LS-A/vm2", "hv1", 1);

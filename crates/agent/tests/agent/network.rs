@@ -42,7 +42,9 @@ impl Store {
     }
 
     pub fn delete(&self, path: &str) {
-        self.runtime.block_on(self.client.delete(Range::key(&format!("/tuplenet/v1/{path}")))).unwrap();
+        let key = format!("/tuplenet/v1/{path}");
+        // After a restart of the store the first answer may be lost.
+        wait_for("the store", || self.runtime.block_on(self.client.delete(Range::key(&key))).ok());
     }
 
     pub fn get(&self, path: &str) -> Option<Value> {

@@ -110,10 +110,7 @@ impl Ovs {
                 // What was sent may be lost; what is still wrong shows in the next update.
                 self.repairing = false;
                 self.marking = false;
-                effects.push(Effect::Say(
-                    Level::Warn,
-                    format!("no connection to the database of Open vSwitch: {why}; trying again"),
-                ));
+                effects.push(Effect::Say(Level::Warn, format!("no connection to the database of Open vSwitch: {why}")));
                 Vec::new()
             }
             Event::Update(update) => self.update(update, now, effects),
