@@ -9,6 +9,7 @@ use crate::{
     name::Name,
     object::{Invalid, Object},
 };
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt::{self, Display},
@@ -252,6 +253,7 @@ enum Value {
     Port(u16),
     Mac([u8; 6]),
     Ip(IpAddr),
+    Net(IpNet),
 }
 
 impl Display for Unique {
@@ -261,6 +263,7 @@ impl Display for Unique {
             Unique::Of(_, Value::Port(id)) => write!(f, "port id {id}"),
             Unique::Of(_, Value::Mac(mac)) => crate::mac::Mac(*mac).fmt(f),
             Unique::Of(_, Value::Ip(ip)) => ip.fmt(f),
+            Unique::Of(_, Value::Net(net)) => write!(f, "the network {net}"),
         }
     }
 }
@@ -278,7 +281,7 @@ fn unique_values(key: &Key, object: &Object) -> Vec<(&'static str, Unique)> {
         (Key::Lrp(lr, _), Object::Lrp(port)) => {
             let of = |value| Unique::Of(Datapath::Lr(lr.clone()), value);
             let mut all = vec![("port_id", of(Value::Port(port.port_id.get())))];
-            all.extend(port.nets.iter().map(|net| ("nets", of(Value::Ip(net.addr())))));
+            all.extend(port.nets.iter().map(|net| ("nets", of(Value::Net(net.trunc())))));
             all
         }
         _ => Vec::new(),

@@ -152,7 +152,7 @@ pub fn routers_are_linked_and_unlinked(b: &Bench) {
     b.refused_with("lr link P A 10.0.0.0/24", &["network itself"]);
     b.ok("lr link P A 10.0.0.253/24 02:00:00:00:00:fd"); // several routers may join one switch
     b.ok("ls add B");
-    b.refused_with("lr link R B 10.0.0.254/24", &["10.0.0.254 in router R", "port R_to_A of router R"]);
+    b.refused_with("lr link R B 10.0.0.253/24", &["network 10.0.0.0/24 in router R", "port R_to_A of router R"]);
     b.claims_are_consistent();
 
     assert_eq!(b.json("lr show R")["switches"], json!(["A"]));
@@ -320,8 +320,14 @@ pub fn stale_claims_are_taken_over(b: &Bench) {
     // An unreadable one may come to life again: it keeps what it had.
     b.put("ls/A/lsp/vm3", "{");
     b.refused_with("lsp add A vm4 10.0.0.1", &["taken by port vm3"]);
+    // So does what only a later version understands.
+    b.put("claim/ls/A/ip/10.0.0.9", "later/thing");
+    b.put("later/thing", "{}");
+    b.refused_with("lsp add A vm9 10.0.0.9", &["taken by later/thing"]);
+    b.delete("later/thing");
+    b.ok("lsp add A vm9 10.0.0.9");
     // Contradictory claims are not torn from their owner by a deletion.
-    b.put("ls/A/lsp/vm5", r#"{"port_id":9,"mac":"f2:01:0a:00:00:03","ips":["10.0.0.3"]}"#);
+    b.put("ls/A/lsp/vm5", r#"{"port_id":19,"mac":"f2:01:0a:00:00:03","ips":["10.0.0.3"]}"#);
     b.ok("-y lsp del A vm5");
     assert_eq!(b.get("claim/ls/A/ip/10.0.0.3").unwrap(), "ls/A/lsp/vm1");
     b.refused_with("lsp add A vm4 10.0.0.3", &["taken by port vm1"]);
@@ -504,13 +510,35 @@ pub fn a_port_and_the_deletion_of_its_switch_at_once(b: &Bench) {
 
 #[test]
 fn who_is_asked_may_say_no() {
-    // Without a terminal nobody can be asked; with one (as `script` makes it) "n" and an empty line mean no. Here: no input at all.
     let store = Embedded::start();
     let b = Bench::new(&store.endpoint, "/tuplenet");
     b.ok("ls add A");
-    let mut child = b.tpctl(&["ls", "del", "A"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"y\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    b.ok("lsp add A vm1 10.0.0.1");
+    let answer = |mut command: std::process::Command, answer: &[u8]| {
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answer).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = answer(b.tpctl(&["ls", "del", "A"]), b"y\n");
     assert_eq!(output.status.code(), Some(1), "a pipe is nobody to ask");
-    assert!(b.get("ls/A").is_some());
+    // A terminal, as script(1) makes it.
+    let at_terminal = |text: &[u8]| {
+        let mut script = std::process::Command::new("script");
+        let line = format!("{} -e {} ls del -r A", env!("CARGO_BIN_EXE_tpctl"), b.endpoint);
+        script.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).args(["-qec", &line, "/dev/null"]);
+        script.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        answer(script, text)
+    };
+    for no in [&b"n\n"[..], b"\n", b"nonsense\n"] {
+        let output = at_terminal(no);
+        let (out, _) = texts(&output);
+        assert!(
+            output.status.code() == Some(1) && out.contains("port vm1 of switch A") && out.contains("[y/N]"),
+            "{out}"
+        );
+        assert!(b.get("ls/A").is_some());
+    }
+    let output = at_terminal(b"y\n");
+    assert!(output.status.success(), "{:?}", texts(&output));
+    assert_eq!(b.all(), []);
 }

@@ -7,13 +7,14 @@
 //! claim/ls/<ls>/mac/<mac>                        ls/LS-A/lsp/vm1
 //! claim/ls/<ls>/ip/<ip>                          ls/LS-A/lsp/vm1
 //! claim/lr/<lr>/port/<port id, 5 digits>         lr/LR/lrp/LR_to_LS-A
-//! claim/lr/<lr>/ip/<ip>                          lr/LR/lrp/LR_to_LS-A
+//! claim/lr/<lr>/net/<prefix>/<length>             lr/LR/lrp/LR_to_LS-A
 //! ```
 //!
 //! The value is the owner's path. Numbers are padded so that the last key of a subtree is the highest number. A claim whose
 //! owner is gone, or no longer has the value, is stale (somebody used etcdctl) and may be taken.
 
-use std::net::IpAddr;
+use ipnet::IpNet;
+use std::{collections::BTreeSet, net::IpAddr};
 use tuplenet_model::{
     id::{DatapathId, PortId},
     key::Key,
@@ -71,7 +72,9 @@ pub fn of(key: &Key, object: &Object) -> Vec<String> {
         (Key::Lrp(lr, _), Object::Lrp(p)) => {
             let of = of_router(lr);
             let mut claims = vec![port(&of, p.port_id)];
-            claims.extend(p.nets.iter().map(|net| ip(&of, net.addr())));
+            // Two addresses of one port may be in one network.
+            let nets: BTreeSet<IpNet> = p.nets.iter().map(IpNet::trunc).collect();
+            claims.extend(nets.iter().map(|net| format!("{of}net/{net}")));
             claims
         }
         _ => Vec::new(),
@@ -95,6 +98,7 @@ pub fn words(claim: &str) -> String {
         }
         ["claim", kind, name, "mac", mac] => format!("the MAC {mac} in {}", datapath(kind, name)),
         ["claim", kind, name, "ip", ip] => format!("the address {ip} in {}", datapath(kind, name)),
+        ["claim", kind, name, "net", net, length] => format!("the network {net}/{length} in {}", datapath(kind, name)),
         _ => claim.to_owned(),
     }
 }

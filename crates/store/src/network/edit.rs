@@ -180,7 +180,9 @@ impl NetworkStore {
     /// If the holder of a claim is gone or no longer has the value: the condition under which that stays so.
     async fn is_stale(&self, claim: &str, owner: &str) -> Result<Option<Compare>, NetworkError> {
         let Ok(Some(key)) = Key::parse(owner) else {
-            return Ok(Some(Compare::exists(&self.at(claim)))); // no object can have it
+            // Perhaps an object of a later version: it has what it claims as long as it is there.
+            let there = self.get_paths(&[owner.to_owned()]).await?.pop().flatten();
+            return Ok(there.is_none().then(|| Compare::absent(&self.at(owner))));
         };
         let at = self.at(&key);
         let [stored] = self.get([&key]).await?;
