@@ -1,8 +1,8 @@
 //! The one hash function of the runtime.
 //!
 //! Fx is the fastest hash for the small integers and interned names that rows consist of, but the bits of its result
-//! are of uneven quality. [`IdTable`](crate::ids::IdTable) takes its segment from the middle bits and hashbrown takes
-//! both ends, so one more multiplication spreads them. The hash is fixed (no random seed), since two runs over the same
+//! are of uneven quality, so one more multiplication spreads them: [`IdTable`](crate::ids::IdTable) orders by the upper
+//! half, and hashbrown takes both ends. The hash is fixed (no random seed), since two runs over the same
 //! input must do the same work in the same order.
 
 use std::hash::{Hash, Hasher};

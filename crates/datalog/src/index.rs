@@ -116,7 +116,7 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
                     groups.links.set(last, Link { previous: before_last, next: id });
                 }
             }
-            None => groups.heads.insert(hash, id, |other| hash_of(&(self.key)(rows.row(other)))),
+            None => groups.heads.insert(hash, id),
         }
     }
 
@@ -136,9 +136,7 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
             let after = groups.links.get(next).next;
             groups.links.set(next, Link { previous, next: after });
         }
-        if let Some(head) = groups.heads.find_mut(hash, |other| other == id) {
-            *head = next;
-        }
+        groups.heads.replace(hash, id, next);
     }
 }
 

@@ -46,8 +46,7 @@ impl<K: Row, V> KeyMap<K, V> {
                 self.entries.len() as u32 - 1
             }
         };
-        let entries = &self.entries;
-        self.ids.insert(hash, id, |id| entries[id].as_ref().map_or(0, |(key, _)| hash_of(key)));
+        self.ids.insert(hash, id);
         None
     }
 

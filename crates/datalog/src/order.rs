@@ -195,13 +195,11 @@ impl<K: Row, O: Ord, T: Row> Follower<T> for Least<K, O, T> {
         let new_root = if old == 0 { treap.insert(root, id) } else { treap.remove(root, id) };
         self.winners.set((before, Self::first(&groups.links, new_root)));
         if root == NIL {
-            groups.roots.insert(hash, new_root, |other| hash_of(&(self.key)(rows.row(other))));
+            groups.roots.insert(hash, new_root);
         } else if new_root == NIL {
             groups.roots.remove(hash, |other| other == root);
-        } else if new_root != root
-            && let Some(entry) = groups.roots.find_mut(hash, |other| other == root)
-        {
-            *entry = new_root;
+        } else if new_root != root {
+            groups.roots.replace(hash, root, new_root);
         }
         self.shared.touch(self.compared.replace(0));
     }

@@ -119,8 +119,7 @@ impl<T: Row> Rows<T> {
                 id
             }
         };
-        let rows = &self.rows;
-        self.ids.insert(hash, id, |id| hash_of(&rows[id]));
+        self.ids.insert(hash, id);
         id
     }
 
