@@ -96,8 +96,12 @@ async fn tls_is_spoken_and_checked() {
     ];
     let etcd = Etcd::start_with(1, &args).await;
     let endpoints = Endpoint::parse_list(&format!("https://{}", etcd.members[0].endpoint)).unwrap();
-    let tls =
-        Tls { ca: Some(data("ca.pem")), cert: Some(data("client.pem")), key: Some(data("client.key")), domain: None };
+    let tls = Tls {
+        ca: Some(data("ca.pem")),
+        cert: Some(data("client.pem")),
+        key: Some(data("client.key")),
+        domain: Some("localhost".to_owned()),
+    };
     let config =
         |tls: Tls| Config { endpoints: endpoints.clone(), user: None, tls: Some(tls), timeout: Duration::from_secs(5) };
     eventually("TLS is answered", async || Client::connect(config(tls.clone())).await.is_ok()).await;

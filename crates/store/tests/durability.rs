@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Embedded, TempDir, embedded_process};
+use common::{Embedded, TempDir, embedded_process, embedded_process_starting};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -97,6 +97,30 @@ async fn kill_9_under_writes_loses_nothing_acknowledged() {
             writer.await.unwrap();
         }
         last_revision = acknowledged.lock().unwrap().values().map(|(_, revision)| *revision).max().unwrap();
+    }
+}
+
+/// Killed while it makes its file, at any moment of that: the next start finds it new or whole, never broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_during_the_first_start_leaves_nothing_broken() {
+    let dir = TempDir::new();
+    for delay in 0..25 {
+        let data = dir.join(&format!("{delay}.db"));
+        let mut process = embedded_process_starting(&data);
+        // From before the file is there to after it is complete; that the moments differ is all that matters.
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        let begun = || {
+            std::fs::read_dir(&dir.0)
+                .unwrap()
+                .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(&format!("{delay}.db")))
+        };
+        while !begun() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(delay * 300));
+        process.kill();
+        let store = Embedded::open(Options::new(&data, "127.0.0.1:0".parse().unwrap())).await;
+        assert_eq!(connect(&store.endpoint).await.put("/a", "1").await.unwrap(), 2);
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Embedded, Etcd, Store, TempDir, embedded_process, eventually, free_port};
+use common::{Embedded, Etcd, Store, TempDir, embedded_process, eventually, free_address};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -160,7 +160,7 @@ async fn an_empty_store_is_synced_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_mirror_survives_a_store_that_goes_away() {
     let dir = TempDir::new();
-    let (data, listen) = (dir.join("store.db"), format!("127.0.0.1:{}", free_port()));
+    let (data, listen) = (dir.join("store.db"), free_address().to_string());
     let client = Client::new(config(&listen)).unwrap();
     let follower = Follower::start(client.clone(), MirrorConfig::new("/p"));
     follower.until("it says that there is no store", |learned| learned.downs.len() == 1).await;
@@ -227,7 +227,7 @@ async fn a_slow_receiver_misses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_backup_is_followed() {
     let dir = TempDir::new();
-    let listen = format!("127.0.0.1:{}", free_port());
+    let listen = free_address().to_string();
     let open = async |name: &str| Embedded::open(Options::new(dir.join(name), listen.parse().unwrap())).await;
     let mut store = open("a.db").await;
     let client = Client::connect(config(&listen)).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_restored_backup_is_followed() {
     {}
 }
 
-/// Three members. Writers change keys through our client while the leader is killed, again and again. What was acknowledged is there, was made
+/// Three members. Writers change keys through our client while the leader is killed, again and again, and at last hangs. What was acknowledged is there, was made
 /// once, and the mirror has seen every value of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_is_killed_during_changes() {
@@ -306,6 +306,11 @@ async fn the_leader_is_killed_during_changes() {
         etcd.restart(leader);
         eventually("the member is back", async || etcd.leader().await.is_some()).await;
     }
+    // One that hangs is worse than one that is dead: nobody says so.
+    let leader = etcd.leader().await.expect("a leader");
+    common::signal(&etcd.members[leader].process, "STOP");
+    let before = count.load(Ordering::Relaxed);
+    eventually("changes go on while the leader hangs", async || count.load(Ordering::Relaxed) >= before + 150).await;
     stop.store(true, Ordering::Relaxed);
     let mut last = Vec::new();
     for writer in writers {
@@ -407,7 +412,7 @@ async fn a_guarded_change_whose_answer_was_lost_counts_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_store_is_one_clear_error() {
-    let endpoint = format!("127.0.0.1:{}", free_port());
+    let endpoint = free_address().to_string();
     let error = Client::connect(config(&endpoint)).await.unwrap_err();
     let expected = format!(
         "cannot reach the store at {endpoint}: connection refused; is it running? start it, or name another with --endpoints"

@@ -10,10 +10,11 @@ use tonic::{
 
 /// Time to set up a TCP connection, TLS not included. A member of a healthy cluster is near; one that is gone must not hold up fail-over.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that is silent this long is asked for life. etcd cuts off clients that ask more often than every 5 s.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// While something is asked or watched, a connection that is silent this long is asked for life. etcd cuts off clients that ask more often than
+/// every 5 s, or at all while nothing is under way.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(7);
 /// How long the answer may take before the connection is given up.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A member and the channel to it. The channel connects when it is first used and again after it broke.
 #[derive(Debug)]
@@ -34,8 +35,7 @@ impl Member {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         if endpoint.tls {
             builder = builder.tls_config(tls_config(&endpoint, config)?).map_err(bad)?;
         }

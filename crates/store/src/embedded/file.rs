@@ -15,7 +15,10 @@ use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _, ReadableTable, Table, TableDefinition,
     WriteTransaction,
 };
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::{
+    hash::{BuildHasher as _, Hasher as _},
+    path::{Path, PathBuf},
+};
 
 /// The format of the file that this code reads and writes.
 const FORMAT: i64 = 1;
@@ -136,23 +139,25 @@ impl File {
     pub fn open(options: &Options) -> Result<File, EmbeddedError> {
         let path = options.data.clone();
         let bad = |reason: String| EmbeddedError::Open { path: path.clone(), reason };
-        let db =
-            Database::builder().set_cache_size(options.cache_bytes).create(&options.data).map_err(
-                |error| match error {
-                    DatabaseError::DatabaseAlreadyOpen => EmbeddedError::InUse(path.clone()),
-                    DatabaseError::Storage(redb::StorageError::Io(error))
-                        if error.kind() == std::io::ErrorKind::InvalidData =>
-                    {
-                        bad(format!("it is no store file ({error}); name another, or move it away"))
-                    }
-                    DatabaseError::Storage(redb::StorageError::Io(error)) => bad(error.to_string()),
-                    other => bad(other.to_string()),
-                },
-            )?;
         let failed = |fault: Fault| match fault {
             Fault::Storage(error) => bad(error.to_string()),
             Fault::Refused(status) => bad(status.message().to_owned()),
         };
+        if !path.exists() {
+            create(&path, options.cache_bytes)
+                .map_err(failed)?
+                .map_err(|error| bad(format!("it cannot be made: {error}")))?;
+        }
+        let db = database(&path, options.cache_bytes).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => EmbeddedError::InUse(path.clone()),
+            DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                bad(format!("it is no store file ({error}); name another, or move it away"))
+            }
+            DatabaseError::Storage(redb::StorageError::Io(error)) => bad(error.to_string()),
+            other => bad(other.to_string()),
+        })?;
         let format = prepare(&db).map_err(failed)?;
         if format != FORMAT {
             return Err(EmbeddedError::Format { path, found: format, known: FORMAT });
@@ -175,6 +180,36 @@ impl File {
             attached: txn.open_table(ATTACHED)?,
         })
     }
+}
+
+fn database(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    Database::builder().set_cache_size(cache_bytes).create(path)
+}
+
+/// Makes a new file beside its place, whole and synced, and only then puts it there: a process that is killed meanwhile leaves no broken store
+/// (but perhaps the file beside it, `<file>.new-<process id>`, which may be deleted). Who else makes it at the same time wins or is opened.
+fn create(path: &Path, cache_bytes: usize) -> Outcome<std::io::Result<()>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let beside = PathBuf::from(name);
+    let made = || -> Outcome<()> {
+        let db = database(&beside, cache_bytes).map_err(redb::Error::from)?;
+        prepare(&db)?;
+        Ok(())
+    };
+    if let Err(fault) = made() {
+        let _ = std::fs::remove_file(&beside);
+        return Err(fault);
+    }
+    let placed = match std::fs::hard_link(&beside, path) {
+        Ok(()) => std::fs::remove_file(&beside),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => std::fs::remove_file(&beside),
+        // A file system without links.
+        Err(_) => std::fs::rename(&beside, path),
+    };
+    // A new file is there after a power loss only if its directory was synced, too.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(placed.and_then(|()| std::fs::File::open(directory)?.sync_all()))
 }
 
 /// Makes the tables of a new file; the format of the file.

@@ -57,9 +57,12 @@ impl Drop for Process {
     }
 }
 
-/// A free port, as far as one can tell.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A free address. It is on a loopback address that only this process uses (the process id, written as an address), so that nobody else can take
+/// the port between our looking and our using it.
+pub fn free_address() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = std::net::Ipv4Addr::new(127, 64 | (high & 63), middle, low.max(1));
+    TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 /// Whether tests with a real etcd are left out on purpose, as `TUPLENET_SKIP_ETCD=1` asks.
@@ -89,7 +92,7 @@ impl Etcd {
     }
 
     pub async fn start_with(count: usize, extra: &[String]) -> Etcd {
-        // Somebody else may take a port between our looking and etcd's binding: try again.
+        // A test beside us may take a port between our looking and etcd's binding: try again.
         for _ in 0..5 {
             if let Some(etcd) = Etcd::try_start(count, extra).await {
                 return etcd;
@@ -102,22 +105,22 @@ impl Etcd {
         let dir = TempDir::new();
         let tls = extra.iter().any(|arg| arg.starts_with("--cert-file"));
         let scheme = if tls { "https" } else { "http" };
-        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let addresses: Vec<(SocketAddr, SocketAddr)> = (0..count).map(|_| (free_address(), free_address())).collect();
         let cluster: Vec<String> =
-            ports.iter().enumerate().map(|(n, (_, peer))| format!("m{n}=http://127.0.0.1:{peer}")).collect();
-        let members = ports.iter().enumerate().map(|(n, (client, peer))| {
+            addresses.iter().enumerate().map(|(n, (_, peer))| format!("m{n}=http://{peer}")).collect();
+        let members = addresses.iter().enumerate().map(|(n, (client, peer))| {
             let mut args: Vec<String> = vec![
                 format!("--name=m{n}"),
                 format!("--data-dir={}", dir.join(&format!("m{n}")).display()),
-                format!("--listen-client-urls={scheme}://127.0.0.1:{client}"),
-                format!("--advertise-client-urls={scheme}://127.0.0.1:{client}"),
-                format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
-                format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+                format!("--listen-client-urls={scheme}://{client}"),
+                format!("--advertise-client-urls={scheme}://{client}"),
+                format!("--listen-peer-urls=http://{peer}"),
+                format!("--initial-advertise-peer-urls=http://{peer}"),
                 format!("--initial-cluster={}", cluster.join(",")),
                 "--log-level=error".to_owned(),
             ];
             args.extend(extra.iter().cloned());
-            EtcdMember { process: spawn_etcd(&args), endpoint: format!("127.0.0.1:{client}"), args }
+            EtcdMember { process: spawn_etcd(&args), endpoint: client.to_string(), args }
         });
         let mut etcd = Etcd { members: members.collect(), dir };
         if tls {
@@ -251,6 +254,19 @@ pub fn embedded_process(data: &Path, listen: &str) -> (Process, SocketAddr) {
         seen.push('\n');
     }
     panic!("the store's process ended: {seen}");
+}
+
+/// The same, without waiting for it.
+pub fn embedded_process_starting(data: &Path) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", SERVER_TEST, "--ignored", "--nocapture"]).env(DATA, data).env(LISTEN, "127.0.0.1:0");
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// Sends a signal to one process.
+pub fn signal(process: &Process, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &process.0.id().to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{name}");
 }
 
 /// Either store.
