@@ -79,7 +79,7 @@ pub(crate) fn header(code: &Code, has_mask: bool, len: usize) -> [u8; 4] {
 /// Checks a value and a mask against the field and brings them to the one form that stands for what they mean: full
 /// masks vanish, bits outside of the mask are zero.
 ///
-/// Of `tun_metadata*`, whose width only the switch knows, leading zeros (of value and mask together) vanish instead, as Open
+/// Of `tun_metadata*`, whose width only the switch knows, leading zeros (of the mask, if there is one) vanish instead, as Open
 /// vSwitch has it in actions: zero has no bytes at all. A mask stays there, since it says which bytes of a longer option
 /// are meant.
 pub(crate) fn normalise(
@@ -92,13 +92,15 @@ pub(crate) fn normalise(
     let mask = mask.fit(field)?;
     let len = value.as_bytes().len().max(mask.as_bytes().len());
     let (value, mask) = (value.resize(len), mask.resize(len));
-    if !field.is_variable() {
-        if mask == Value::ones(field, len) {
-            return Ok((value, None));
-        }
-        if field.mask == Mask::Exact {
-            return Err(ValueError::NotMaskable { field: field.name });
-        }
+    if field.is_variable() {
+        let (value, mask) = (value.and(&mask), mask.trimmed());
+        return Ok((value.resize(mask.as_bytes().len()), Some(mask)));
+    }
+    if mask == Value::ones(field, len) {
+        return Ok((value, None));
+    }
+    if field.mask == Mask::Exact {
+        return Err(ValueError::NotMaskable { field: field.name });
     }
     Ok((value.and(&mask), Some(mask)))
 }

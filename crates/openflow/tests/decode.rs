@@ -196,6 +196,16 @@ fn what_is_unknown_is_kept() {
     ));
 }
 
+/// What a fuzzer found once.
+#[test]
+fn old_mistakes_stay_mended() {
+    swallow(&[0, 1, 0x6d, 6, 0, 0xef, 0, 0, 0, 0, 0x2c, 0, 0, 0]);
+    for text in ["icmp,rarp", "tcp,dl_type=0x8035", "dl_type=0x806,ip"] {
+        let err = text.parse::<Match>().unwrap_err().to_string();
+        assert!(err.ends_with("the match has another protocol already"), "{err}");
+    }
+}
+
 #[test]
 fn nesting_has_an_end() {
     let mut deep = vec![Action::PopVlan];

@@ -25,12 +25,22 @@ pub(super) fn parse(tokens: &[Token<'_>]) -> Result<Match, ParseError> {
         if t.text == t.key
             && let Some((ethertype, proto, _)) = PROTOCOLS.iter().find(|(.., name)| *name == t.key)
         {
+            let other = |m: &Match, field| m.get(field).and_then(|f| f.value.to_u64());
+            if other(&m, field::ETH_TYPE).is_some_and(|n| n != *ethertype)
+                || proto.is_some() && other(&m, field::IP_PROTO).is_some_and(|n| Some(n) != *proto)
+            {
+                return Err(t.error("the match has another protocol already"));
+            }
             m = put(m, t, field::ETH_TYPE, (*ethertype).into(), None)?;
             if let Some(proto) = proto {
                 m = put(m, t, field::IP_PROTO, (*proto).into(), None)?;
             }
         } else if t.key == "dl_type" || t.key == "eth_type" {
-            m = put(m, t, field::ETH_TYPE, Value::from(integer::<u16>(t.rest, t.key)?), None)?;
+            let ethertype: u16 = integer(t.rest, t.key)?;
+            if m.get(field::ETH_TYPE).is_some_and(|f| f.value != ethertype.into()) {
+                return Err(t.error("the match has another protocol already"));
+            }
+            m = put(m, t, field::ETH_TYPE, ethertype.into(), None)?;
         }
     }
     for t in tokens.iter().filter(|t| matches!(t.key, "nw_proto" | "ip_proto")) {
