@@ -139,7 +139,7 @@ pub enum Action {
     Exit,
     /// Pushes a header.
     Encap(Box<Encap>),
-    /// Pops the outer header; the packet type that then is outermost, 0x1fffe = whatever it is.
+    /// Pops the outer header; the packet type that then is outermost, 0xfffe = whatever it is.
     Decap(u32),
     /// Decrements the TTL of the NSH header.
     DecNshTtl,

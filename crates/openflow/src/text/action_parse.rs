@@ -155,7 +155,7 @@ fn action(t: &Token<'_>) -> Result<Vec<Action>, ParseError> {
             let parts: Vec<&str> = arguments.split([',', ':']).collect();
             let [to, queue] = parts.as_slice() else { return Err(t.error("enqueue:PORT:QUEUE")) };
             let queue = Action::SetQueue(integer(queue, "a queue")?);
-            return Ok(vec![queue, Action::Output { port: names::port_of(to)?, max_len: 0 }, Action::PopQueue]);
+            return Ok(vec![queue, Action::Output { port: names::port_of(to)?, max_len: u16::MAX }, Action::PopQueue]);
         }
         "mod_vlan_vid" => {
             let vid: u16 = integer(arguments, "a VLAN")?;
@@ -175,6 +175,9 @@ fn action(t: &Token<'_>) -> Result<Vec<Action>, ParseError> {
         "mod_nw_dst" => return set(field::IPV4_DST, value::parse(field::IPV4_DST, t.rest)?.0),
         "mod_nw_tos" => return set(field::IP_DSCP, (integer::<u8>(arguments, "a TOS")? >> 2).into()),
         "mod_nw_ecn" => return set(field::IP_ECN, integer::<u8>(arguments, "an ECN")?.into()),
+        "mod_tp_src" | "mod_tp_dst" => {
+            return Err(t.error("say of which protocol: set_field:PORT->tcp_src, udp_src, sctp_src, ..."));
+        }
         "raw" => Action::Raw(hex(t)?),
         // A port alone is an output to it.
         _ if t.text == t.key => {

@@ -162,7 +162,7 @@ impl Display for Action {
             }
             Action::Exit => f.write_str("exit"),
             Action::Encap(e) => encap(f, e),
-            Action::Decap(0x1fffe) => f.write_str("decap()"),
+            Action::Decap(0xfffe) => f.write_str("decap()"),
             Action::Decap(packet_type) => {
                 write!(f, "decap(packet_type(ns={},id={:#x}))", packet_type >> 16, packet_type & 0xffff)
             }
@@ -301,7 +301,8 @@ fn encap(f: &mut fmt::Formatter<'_>, e: &Encap) -> fmt::Result {
         for p in &e.properties {
             match (p.class, p.kind, p.data.as_slice()) {
                 (4, 1, [md_type, ..]) => write!(f, "{separator}md_type={md_type}")?,
-                (4, 2, [c0, c1, kind, _, data @ ..]) => {
+                (4, 2, [c0, c1, kind, len, data @ ..]) => {
+                    let data = data.get(..usize::from(*len)).unwrap_or(data);
                     let class = u16::from_be_bytes([*c0, *c1]);
                     write!(f, "{separator}tlv({class:#06x},{kind},0x{})", Hex(data))?;
                 }

@@ -8,7 +8,7 @@ use super::action_print::joined;
 use super::tokens;
 use super::value::integer;
 use crate::flow::flags;
-use crate::{Flow, ParseError};
+use crate::{Flow, ParseError, field};
 
 use super::match_parse;
 
@@ -89,6 +89,11 @@ impl FromStr for Flow {
         }
         flow.matching = match_parse::parse(&matching)?;
         if let Some(actions) = actions {
+            let tagged = flow.matching.get(field::VLAN_VID).is_some_and(|m| m.value.to_u64() >= Some(0x1000));
+            if actions.contains("mod_vlan_") && !tagged {
+                let why = "here it would push a tag as well: say push_vlan:0x8100,set_field:...->vlan_vid";
+                return Err(ParseError::new("mod_vlan_vid", why));
+            }
             flow.instructions = action_parse::instructions(actions)?;
         }
         Ok(flow)

@@ -245,7 +245,7 @@ pub(super) fn encap(t: &Token<'_>) -> Result<Action, ParseError> {
         match p.key {
             "md_type" => {
                 let kind: u8 = integer(p.rest, "a metadata type")?;
-                properties.push(EncapProperty { class: 4, kind: 1, data: vec![kind, 0, 0, 0] });
+                properties.push(EncapProperty { class: 4, kind: 1, data: vec![kind] });
             }
             "tlv" => {
                 let parts: Vec<&str> = p.arguments()?.split(',').map(str::trim).collect();
@@ -257,6 +257,8 @@ pub(super) fn encap(t: &Token<'_>) -> Result<Action, ParseError> {
                 let mut data = class.to_be_bytes().to_vec();
                 data.extend([kind, length]);
                 data.extend(value);
+                // The padding of a TLV counts as part of it.
+                data.resize((data.len() + 4).next_multiple_of(8) - 4, 0);
                 properties.push(EncapProperty { class: 4, kind: 2, data });
             }
             _ => return Err(p.error("nsh takes md_type and tlv")),
@@ -267,7 +269,7 @@ pub(super) fn encap(t: &Token<'_>) -> Result<Action, ParseError> {
 
 pub(super) fn decap(t: &Token<'_>) -> Result<Action, ParseError> {
     let inner = tokens::split(t.arguments()?)?;
-    let Some(packet_type) = inner.first() else { return Ok(Action::Decap(0x1_fffe)) };
+    let Some(packet_type) = inner.first() else { return Ok(Action::Decap(0xfffe)) };
     let (mut ns, mut id) = (0u16, 0u16);
     for a in tokens::split(packet_type.arguments()?)? {
         match a.key {
