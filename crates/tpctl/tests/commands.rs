@@ -444,14 +444,26 @@ pub fn the_status_counts(b: &Bench) {
 pub fn a_port_of_a_full_switch_gets_a_gap(b: &Bench) {
     b.ok("ls add A");
     b.ok("lsp add A vm1 10.0.0.1");
-    b.put("claim/ls/A/port/65279", "ls/A/lsp/last");
-    b.put("ls/A/lsp/last", r#"{"port_id":65279,"mac":"02:00:00:00:00:01","ips":["10.0.0.9"]}"#);
-    b.ok("lsp add A vm2 10.0.0.2");
-    assert_eq!(b.json("lsp show A vm2")["port_id"], 2);
-    b.ok("lsp add A vm3 10.0.0.3");
+    let last = |id: &str| b.put("claim/ls/A/last_port_id", id);
+    let add = |name: &str, ip: &str| {
+        b.ok(&format!("lsp add A {name} {ip}"));
+        b.json(&format!("lsp show A {name}"))["port_id"].as_u64().unwrap()
+    };
+    last("65278");
+    assert_eq!(add("last", "10.0.0.9"), 65279);
+    assert_eq!(add("vm2", "10.0.0.2"), 2);
+    assert_eq!(add("vm3", "10.0.0.3"), 3);
     b.ok("-y lsp del A vm2");
-    b.ok("lsp add A vm4 10.0.0.4");
-    assert_eq!(b.json("lsp show A vm4")["port_id"], 2);
+    assert_eq!(add("vm4", "10.0.0.4"), 4); // not at once again
+    last("65279");
+    assert_eq!(add("vm5", "10.0.0.5"), 2);
+    // A note is never believed: not one that is behind, not nonsense.
+    for note in ["1", "nonsense", "", "99999999999"] {
+        b.ok("-y lsp del A last");
+        last(note);
+        assert_eq!(add("last", "10.0.0.9"), 5, "{note}");
+    }
+    b.claims_are_consistent();
 }
 
 pub fn one_address_wanted_by_twenty_at_once(b: &Bench) {

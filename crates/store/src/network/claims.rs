@@ -10,6 +10,8 @@
 //! claim/lr/<lr>/net/<prefix>/<length>             lr/LR/lrp/LR_to_LS-A
 //! ```
 //!
+//! Beside them stands `last_port_id`, a note for whoever allocates the next (see `allocate`).
+//!
 //! The value is the owner's path. Numbers are padded so that the last key of a subtree is the highest number. A claim whose
 //! owner is gone, or no longer has the value, is stale (somebody used etcdctl) and may be taken.
 
@@ -44,6 +46,11 @@ pub fn of_router(lr: &Name) -> String {
 /// Where the claims of port ids are, of the datapath with claims at `of`.
 pub fn ports(of: &str) -> String {
     format!("{of}port/")
+}
+
+/// The note of the port id that was allocated last, of the datapath with claims at `of`.
+pub fn last_port(of: &str) -> String {
+    format!("{of}last_port_id")
 }
 
 fn port(of: &str, id: PortId) -> String {

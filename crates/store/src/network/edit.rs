@@ -66,8 +66,21 @@ impl Change {
 impl NetworkStore {
     /// Validates, claims and writes. `guards` are conditions beyond those that follow from the changes themselves.
     pub(super) async fn commit(&self, changes: &[Change], guards: Vec<Compare>) -> Result<Outcome, NetworkError> {
+        self.commit_with(changes, guards, Vec::new()).await
+    }
+
+    /// As [`NetworkStore::commit`], with more to write.
+    pub(super) async fn commit_with(
+        &self,
+        changes: &[Change],
+        guards: Vec<Compare>,
+        more: Vec<Op>,
+    ) -> Result<Outcome, NetworkError> {
         let held = self.held(changes).await?;
-        self.commit_knowing(changes, guards, &held).await
+        match self.transaction(changes, guards, &held).await? {
+            Some(txn) => self.make(changes, txn.then_all(more)).await,
+            None => Ok(Outcome::Raced),
+        }
     }
 
     /// The transaction that [`NetworkStore::commit`] would make, for changes that only delete.
@@ -93,7 +106,13 @@ impl NetworkStore {
         guards: Vec<Compare>,
         held: &BTreeMap<String, Claim>,
     ) -> Result<Outcome, NetworkError> {
-        let Some(txn) = self.transaction(changes, guards, held).await? else { return Ok(Outcome::Raced) };
+        match self.transaction(changes, guards, held).await? {
+            Some(txn) => self.make(changes, txn).await,
+            None => Ok(Outcome::Raced),
+        }
+    }
+
+    async fn make(&self, changes: &[Change], txn: Txn) -> Result<Outcome, NetworkError> {
         if txn.weight() > MAX_OPS {
             let what = changes.first().map(|change| words(&change.key)).unwrap_or_default();
             let weight = txn.weight();
@@ -129,9 +148,13 @@ impl NetworkStore {
                 }
                 None => {
                     txn = txn.then(Op::delete(&at));
-                    if let Key::Lsp(ls, lsp) = &change.key {
-                        txn = txn.then(Op::delete(&self.at(Key::Binding(ls.clone(), lsp.clone()))));
-                    }
+                    let along = match &change.key {
+                        Key::Lsp(ls, lsp) => Key::Binding(ls.clone(), lsp.clone()).to_string(),
+                        Key::Ls(ls) => claims::last_port(&claims::of_switch(ls)),
+                        Key::Lr(lr) => claims::last_port(&claims::of_router(lr)),
+                        _ => continue,
+                    };
+                    txn = txn.then(Op::delete(&self.at(along)));
                 }
             }
             for claim in change.wanted() {

@@ -71,15 +71,17 @@ impl NetworkStore {
                     "router {lr} and switch {ls} are linked already: unlink them first, with \"tpctl lr unlink {lr} {ls}\""
                 )));
             }
+            let (of_router, router_note) = self.free_port(&claims::of_router(lr), attempt).await?;
+            let (of_switch, switch_note) = self.free_port(&claims::of_switch(ls), attempt).await?;
             let router_port = RouterPort {
-                port_id: self.free_port(&claims::of_router(lr), attempt).await?,
+                port_id: of_router,
                 mac,
                 nets: new.nets.clone(),
                 peer: Some(lsp.clone()),
                 meta: new.meta.clone(),
             };
             let switch_port = SwitchPort {
-                port_id: self.free_port(&claims::of_switch(ls), attempt).await?,
+                port_id: of_switch,
                 mac,
                 ips: ips.clone(),
                 peer: Some(lrp.clone()),
@@ -90,7 +92,7 @@ impl NetworkStore {
                 Change::add(lsp_key.clone(), Object::Lsp(switch_port.clone())),
             ];
             let guards = [&router, &switch].map(|key| Compare::exists(&self.at(key)));
-            let outcome = self.commit(&changes, guards.into()).await?;
+            let outcome = self.commit_with(&changes, guards.into(), vec![router_note, switch_note]).await?;
             Ok((outcome == Outcome::Done).then_some((router_port, switch_port)))
         })
         .await

@@ -53,10 +53,10 @@ impl NetworkStore {
             if taken.is_some() {
                 return Err(NetworkError::Exists(words(&key)));
             }
-            let port_id = self.free_port(&claims::of_switch(ls), attempt).await?;
+            let (port_id, note) = self.free_port(&claims::of_switch(ls), attempt).await?;
             let port = SwitchPort { port_id, mac, ips: new.ips.clone(), peer: None, meta: new.meta.clone() };
             let add = Change::add(key.clone(), Object::Lsp(port.clone()));
-            let outcome = self.commit(&[add], vec![Compare::exists(&self.at(&switch))]).await?;
+            let outcome = self.commit_with(&[add], vec![Compare::exists(&self.at(&switch))], vec![note]).await?;
             Ok((outcome == Outcome::Done).then_some(port))
         })
         .await

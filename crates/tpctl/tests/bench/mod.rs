@@ -202,13 +202,18 @@ impl Bench {
         kv.map(|kv| String::from_utf8(kv.value.to_vec()).unwrap())
     }
 
-    /// All paths with their values, ordered.
+    /// All paths with their values, ordered; without the notes of those who allocate port ids, but for notes of what is gone.
     pub fn all(&self) -> Vec<(String, String)> {
         let client = self.client();
         let listing = self.runtime.block_on(client.list(&self.key(""))).unwrap();
         let root = self.key("");
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        listing.kvs.iter().map(|kv| (kv.key.trim_start_matches(&root).to_owned(), text(&kv.value))).collect()
+        let all: Vec<(String, String)> =
+            listing.kvs.iter().map(|kv| (kv.key.trim_start_matches(&root).to_owned(), text(&kv.value))).collect();
+        let note_of = |path: &str| Some(path.strip_prefix("claim/")?.strip_suffix("/last_port_id")?.to_owned());
+        let there = |datapath: &str| all.iter().any(|(path, _)| path == datapath);
+        let is_note = |path: &str| note_of(path).is_some_and(|datapath| there(&datapath));
+        all.iter().filter(|(path, _)| !is_note(path)).cloned().collect()
     }
 
     /// The store's revision: it tells whether anything was written.
