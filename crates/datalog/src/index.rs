@@ -45,6 +45,8 @@ pub(crate) struct KeyIndex<K, T> {
     flips: RefCell<Vec<Flip<K>>>,
     /// The key of the row in hand appeared (+1) or vanished (-1) with it.
     flip: Cell<i64>,
+    /// The key of the row in hand and its hash, between `change` and `after`.
+    in_hand: Cell<Option<(K, u64)>>,
 }
 
 impl<K: Row, T: Row> KeyIndex<K, T> {
@@ -57,6 +59,7 @@ impl<K: Row, T: Row> KeyIndex<K, T> {
             after: RefCell::new(Vec::new()),
             flips: RefCell::new(Vec::new()),
             flip: Cell::new(0),
+            in_hand: Cell::new(None),
         })
     }
 
@@ -176,17 +179,16 @@ impl<K: Row, T: Row> Follower<T> for KeyIndex<K, T> {
         if watched {
             self.flip.set(self.flip.get() + i64::from(self.present(rows, &key, hash)));
         }
+        if self.flip.get() != 0 || !self.after.borrow().is_empty() {
+            self.in_hand.set(Some((key, hash)));
+        }
     }
 
     fn after(&self, rows: &Rows<T>, id: u32, delta: i64) {
+        let Some((key, hash)) = self.in_hand.take() else { return };
+        let row = rows.row(id);
         let halves = self.after.borrow();
         let flip = self.flip.replace(0);
-        if halves.is_empty() && flip == 0 {
-            return;
-        }
-        let row = rows.row(id);
-        let key = (self.key)(row);
-        let hash = hash_of(&key);
         for half in halves.iter() {
             half(&key, hash, row, delta);
         }

@@ -19,7 +19,7 @@
 //! Rows that come are applied before rows that go. A row that replaces another under the same key then never leaves the
 //! key empty in between, and `semijoin`, `antijoin` and `min_by` need not withdraw and repeat all that hangs on it.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{OnceCell, Ref, RefCell};
 use std::rc::Rc;
 
 use crate::Row;
@@ -175,11 +175,16 @@ pub(crate) trait Follower<T> {
     fn disconnect(&self) {}
 }
 
+/// A follower and its view, which is asked for at every row.
+type Viewed<T> = (View, Rc<dyn Follower<T>>);
+
 /// A relation's store as an operator: takes the changes of the relation, keeps rows and indexes, feeds the joins.
 pub(crate) struct Table<T> {
     pub(crate) buffer: Rc<Buffer<T>>,
     rows: RefCell<Rows<T>>,
-    followers: RefCell<Vec<Rc<dyn Follower<T>>>>,
+    followers: RefCell<Vec<Viewed<T>>>,
+    /// Those of them that want to see a row before the change; known when the program is complete.
+    earlier: OnceCell<Vec<Viewed<T>>>,
     /// The relation this stores (for its name).
     source: Rc<Stream<T>>,
     /// Changes as a set: +1 when a row's weight becomes positive, -1 when it ceases to be.
@@ -196,6 +201,7 @@ impl<T: Row> Table<T> {
             buffer,
             rows: RefCell::new(Rows::new()),
             followers: RefCell::new(Vec::new()),
+            earlier: OnceCell::new(),
             source,
             distinct: Rc::new(Stream::new(shared.clone())),
             changes: RefCell::new(Vec::new()),
@@ -208,7 +214,7 @@ impl<T: Row> Table<T> {
     }
 
     pub(crate) fn follow(&self, follower: Rc<dyn Follower<T>>) {
-        self.followers.borrow_mut().push(follower);
+        self.followers.borrow_mut().push((follower.view(), follower));
     }
 
     /// Calls `f` for each row whose weight in this view is not 0, in the order of their ids.
@@ -222,13 +228,13 @@ impl<T: Row> Table<T> {
         }
     }
 
-    fn apply(&self, change: &Change, followers: &[Rc<dyn Follower<T>>]) {
+    fn apply(&self, change: &Change, followers: &[Viewed<T>]) {
         let id = change.id;
         let old = self.rows.borrow().raw(id);
         let new = old.wrapping_add(change.weight);
         let seen = |view: View| (view.weight(old), view.weight(new));
-        for follower in followers.iter().filter(|follower| follower.wants_before()) {
-            let (old, new) = seen(follower.view());
+        for (view, follower) in self.earlier.get().into_iter().flatten() {
+            let (old, new) = seen(*view);
             if old != new {
                 follower.before(&self.rows.borrow(), id, new.wrapping_sub(old));
             }
@@ -236,14 +242,14 @@ impl<T: Row> Table<T> {
         self.rows.borrow_mut().set_raw(id, new);
         {
             let rows = self.rows.borrow();
-            for follower in followers {
-                let (old, new) = seen(follower.view());
+            for (view, follower) in followers {
+                let (old, new) = seen(*view);
                 if old != new {
                     follower.change(&rows, id, old, new);
                 }
             }
-            for follower in followers {
-                let (old, new) = seen(follower.view());
+            for (view, follower) in followers {
+                let (old, new) = seen(*view);
                 if old != new {
                     follower.after(&rows, id, new.wrapping_sub(old));
                 }
@@ -273,6 +279,7 @@ impl<T: Row> Node for Table<T> {
         }
         self.buffer.recycle(batch);
         let followers = self.followers.borrow();
+        self.earlier.get_or_init(|| followers.iter().filter(|(_, f)| f.wants_before()).cloned().collect());
         for comes in [true, false] {
             for change in changes.iter().filter(|change| (change.weight > 0) == comes) {
                 self.apply(change, &followers);
@@ -295,7 +302,7 @@ impl<T: Row> Node for Table<T> {
     fn statistics(&self) -> Option<Statistics> {
         let rows = self.rows.borrow();
         let followers = self.followers.borrow();
-        let indexes: Vec<(usize, usize)> = followers.iter().filter_map(|follower| follower.statistics()).collect();
+        let indexes: Vec<(usize, usize)> = followers.iter().filter_map(|(_, follower)| follower.statistics()).collect();
         Some(Statistics {
             name: self.name(),
             rows: rows.ids.len(),
@@ -305,7 +312,7 @@ impl<T: Row> Node for Table<T> {
     }
 
     fn disconnect(&self) {
-        for follower in self.followers.take() {
+        for (_, follower) in self.followers.take() {
             follower.disconnect();
         }
         self.source.disconnect();

@@ -241,6 +241,23 @@ fn rows_that_go_leave_nothing_behind() {
 }
 
 #[test]
+fn a_program_that_ends_gives_back_all_rows() {
+    let row = std::rc::Rc::new(7u32);
+    let builder = Builder::new();
+    let (input, rows) = builder.input::<std::rc::Rc<u32>>("in");
+    // Joins whose two sides refer to each other in circles.
+    let (by_value, by_half) = (rows.index(|r| **r), rows.distinct().index(|r| **r / 2));
+    let _ = by_value.join(&by_half, |_, l, _| l.clone()).index(|r| **r).semijoin(&by_value).output();
+    let _ = by_half.antijoin(&by_value).min_by(|r| **r, |r| **r).stored();
+    let mut program = builder.build();
+    program.insert(input, row.clone());
+    program.step();
+    assert!(std::rc::Rc::strong_count(&row) > 1);
+    drop((rows, by_value, by_half, program));
+    assert_eq!(std::rc::Rc::strong_count(&row), 1);
+}
+
+#[test]
 fn counters_name_relations() {
     let builder = Builder::new();
     let (input, rows) = builder.input::<u32>("rows");
