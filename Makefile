@@ -4,6 +4,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# Where `make install` puts things: below PREFIX and SYSCONFDIR; DESTDIR comes before both, for packages.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+
 # `make demo KEEP=1` leaves the demo running.
 export KEEP
 
@@ -37,6 +42,36 @@ setup: ## Install what is missing for everything below (root, Debian)
 .PHONY: build
 build: ## Build the programs for use: tuplenet and tpctl, with all optimizations
 	cargo build --release -p tuplenet-agent -p tuplenet-tpctl
+
+# What was built, by default by `make build`. Nothing is compiled here, so that root need not run cargo's build.
+BUILT ?= $(TARGET)/release
+
+.PHONY: install
+install: ## Install what `make build` built, units, sample, man pages, completions; PREFIX, SYSCONFDIR, DESTDIR (root)
+	@umask 022; built="$(BUILT)"; d='$(DESTDIR)$(PREFIX)'; c='$(DESTDIR)$(SYSCONFDIR)/tuplenet'; \
+	for program in tuplenet tpctl; do \
+	    [ -x "$$built/$$program" ] || { echo "there is no $$built/$$program: run 'make build' first" >&2; exit 1; }; \
+	    install -D -m 755 "$$built/$$program" "$$d/bin/$$program"; \
+	done; \
+	for unit in tuplenet-agent tuplenet-store; do \
+	    install -d "$$d/lib/systemd/system"; \
+	    sed -e 's|/usr/bin/tuplenet|$(PREFIX)/bin/tuplenet|' -e 's|/etc/tuplenet|$(SYSCONFDIR)/tuplenet|' dist/$$unit.service >"$$d/lib/systemd/system/$$unit.service"; \
+	    chmod 644 "$$d/lib/systemd/system/$$unit.service"; \
+	done; \
+	install -D -m 644 dist/agent.toml "$$d/share/doc/tuplenet/agent.toml"; \
+	[ -e "$$c/agent.toml" ] || install -D -m 600 dist/agent.toml "$$c/agent.toml"; \
+	"$$built/tpctl" man "$$d/share/man/man1"; \
+	complete() { install -d "$$d/share/$$2" && "$$built/tpctl" completion "$$1" >"$$d/share/$$2/$$3" && chmod 644 "$$d/share/$$2/$$3"; }; \
+	complete bash bash-completion/completions tpctl; \
+	complete zsh zsh/site-functions _tpctl; \
+	complete fish fish/vendor_completions.d tpctl.fish; \
+	echo "installed below $$d; the configuration is $$c/agent.toml; next: docs/real-hosts.md"
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` put there, but for the configuration (root)
+	@d='$(DESTDIR)$(PREFIX)'; rm -f "$$d"/bin/{tuplenet,tpctl} "$$d"/lib/systemd/system/tuplenet-{agent,store}.service \
+	    "$$d"/share/man/man1/tpctl{,-*}.1 "$$d"/share/bash-completion/completions/tpctl "$$d"/share/zsh/site-functions/_tpctl \
+	    "$$d"/share/fish/vendor_completions.d/tpctl.fish "$$d"/share/doc/tuplenet/agent.toml
 
 .PHONY: test
 test: setup ## All tests, those with real hosts too (root)
