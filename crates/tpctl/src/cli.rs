@@ -21,6 +21,21 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// A document, for the long help of `apply`.
+const EXAMPLE: &str = "\
+Example of a document (\"export\" prints one with everything in it):
+  switches:
+    LS-A:
+      ports:
+        vm1: 10.20.1.2, fd00:20:1::2
+        vm2: {ips: [10.20.1.3], mac: 02:00:00:00:00:03, labels: {team: red}}
+  routers:
+    LR-central:
+      links:
+        LS-A: 10.20.1.1/24, fd00:20:1::1/64
+      routes:
+        default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}";
+
 /// What every command understands.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
@@ -98,6 +113,7 @@ pub enum Command {
     /// What the document does not name is deleted, after asking; see it first with "diff". Ids and MACs may be left out: they stay as they
     /// are, or are allocated. A document with an unknown field, or of a network that would not be valid, changes nothing. A large change is
     /// made in several transactions, each of which leaves a valid network.
+    #[command(after_long_help = EXAMPLE)]
     Apply(Document),
     /// Print the whole desired network as a YAML document, as "apply" takes it
     Export,

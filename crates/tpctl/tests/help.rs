@@ -28,7 +28,8 @@ fn the_help_texts_are_as_reviewed() {
         let path = todo.remove(0);
         let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
         // Options that all commands share stand in the long help of tpctl itself; -h shows the rest.
-        arguments.push(if path.is_empty() { "--help" } else { "-h" });
+        let long = path.is_empty() || path == ["apply"];
+        arguments.push(if long { "--help" } else { "-h" });
         let (code, help) = tpctl(&arguments);
         assert_eq!(code, Some(0));
         texts.push_str(&format!("$ tpctl {}\n{help}\n", arguments.join(" ")));
@@ -47,6 +48,14 @@ fn the_help_texts_are_as_reviewed() {
         reviewed == texts,
         "help texts changed: look at them, then UPDATE=1 cargo test -p tuplenet-tpctl --test help\n{texts}"
     );
+}
+
+#[test]
+fn the_example_in_the_help_is_a_valid_document() {
+    let (_, help) = tpctl(&["apply", "--help"]);
+    let example = help.split("everything in it):\n").nth(1).unwrap();
+    let document = tuplenet_model::document::Document::parse(example).unwrap();
+    assert_eq!(document.resolve(&Default::default()).unwrap().iter().count(), 7);
 }
 
 #[test]
