@@ -166,6 +166,14 @@ impl File {
         Ok(File { db, identity, leases })
     }
 
+    /// Takes a database that is no file.
+    #[cfg(test)]
+    pub fn of(db: Database) -> Outcome<File> {
+        prepare(&db)?;
+        let (identity, leases) = load(&db)?;
+        Ok(File { db, identity, leases })
+    }
+
     pub fn begin(&self) -> Outcome<WriteTransaction> {
         Ok(self.db.begin_write()?)
     }

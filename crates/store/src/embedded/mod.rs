@@ -20,6 +20,9 @@ mod view;
 mod watch;
 mod writer;
 
+#[cfg(test)]
+mod power_loss;
+
 pub use fault::EmbeddedError;
 
 use crate::wire;
