@@ -392,3 +392,22 @@ async fn keys_that_are_no_text_are_left_out() {
         assert_eq!(client.list("/k/").await.unwrap().kvs.len(), 400, "{}", store.name());
     }
 }
+
+/// 70 MB in 140 keys: more than one answer may hold, so the listing asks for less at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_of_large_values_comes_in_smaller_pages() {
+    for store in Store::both().await {
+        let client = store.client().await;
+        for n in 0..70 {
+            let txn = (0..2).map(|half| Op::put(&format!("/large/{n}-{half}"), vec![7; 500_000]));
+            client.txn(Txn::new().then_all(txn)).await.unwrap();
+        }
+        assert!(
+            matches!(client.range(Range::prefix("/large/")).await, Err(StoreError::TooLarge(_))),
+            "{}",
+            store.name()
+        );
+        let listing = client.list("/large/").await.unwrap();
+        assert_eq!(listing.kvs.iter().map(|kv| kv.value.len()).sum::<usize>(), 70_000_000);
+    }
+}

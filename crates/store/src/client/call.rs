@@ -30,7 +30,9 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// Whether a request may be sent again when its answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// It changes nothing, or twice is as good as once.
+    /// It changes nothing.
+    Read,
+    /// It changes something, and twice is as good as once.
     Harmless,
     /// Only if it was not sent.
     Never,
@@ -163,7 +165,7 @@ impl Inner {
             let (index, member) = self.member();
             let left = deadline.saturating_duration_since(Instant::now());
             let limit = match again {
-                Again::Harmless => left.min(ATTEMPT_MIN.max(self.config.timeout / ATTEMPT_SHARE)),
+                Again::Read | Again::Harmless => left.min(ATTEMPT_MIN.max(self.config.timeout / ATTEMPT_SHARE)),
                 Again::Never => left,
             };
             let outcome = match self.authenticate(member, tokens > 0).await {
@@ -193,32 +195,20 @@ impl Inner {
             tracing::debug!(endpoint = %member.endpoint, reason, "a member of the store failed");
             self.rotate(index);
             failed += 1;
-            if failed.is_multiple_of(self.members.len()) {
-                if Instant::now() + pause >= deadline {
-                    return Err(self.exhausted(member, &reason, repeated && again == Again::Harmless && changes(path)));
-                }
+            let round = failed.is_multiple_of(self.members.len());
+            if Instant::now() + if round { pause } else { Duration::ZERO } >= deadline {
+                return Err(match repeated && again != Again::Read {
+                    true => StoreError::OutcomeUnknown { endpoint: member.endpoint.to_string(), reason },
+                    false => self.unreachable(&reason),
+                });
+            }
+            if round {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
-            } else if Instant::now() >= deadline {
-                return Err(self.exhausted(member, &reason, repeated && changes(path)));
             }
         }
     }
 
-    fn exhausted(&self, member: &Member, reason: &str, unknown: bool) -> StoreError {
-        match unknown {
-            true => StoreError::OutcomeUnknown { endpoint: member.endpoint.to_string(), reason: reason.to_owned() },
-            false => self.unreachable(reason),
-        }
-    }
-}
-
-/// Whether a method may change the store.
-fn changes(path: &str) -> bool {
-    !matches!(path, wire::path::RANGE | wire::path::STATUS | wire::path::LEASE_TIME_TO_LIVE | wire::path::LEASE_LEASES)
-}
-
-impl Inner {
     /// Asks the member in use for one key, without repetition; moves on to the next if it fails. Needs no permission beyond a valid login.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let (index, member) = self.member();

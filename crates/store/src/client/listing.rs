@@ -37,7 +37,7 @@ impl Pager {
         while !self.done {
             let (reply, _) = match client
                 .inner
-                .call::<_, wire::RangeResponse>(wire::path::RANGE, &self.range, super::Again::Harmless)
+                .call::<_, wire::RangeResponse>(wire::path::RANGE, &self.range, super::Again::Read)
                 .await
             {
                 Err(StoreError::TooLarge(_)) if self.range.limit > 1 => {

@@ -76,8 +76,7 @@ impl Client {
 
     /// A range, in one answer: see [`Client::list`] for ranges of any size.
     pub async fn range(&self, range: Range) -> Result<RangeReply, StoreError> {
-        let (reply, _) =
-            self.inner.call::<_, wire::RangeResponse>(wire::path::RANGE, &range.0, Again::Harmless).await?;
+        let (reply, _) = self.inner.call::<_, wire::RangeResponse>(wire::path::RANGE, &range.0, Again::Read).await?;
         Ok(RangeReply::from_wire(reply))
     }
 
@@ -151,7 +150,7 @@ impl Client {
         let request = wire::LeaseTimeToLiveRequest { id: lease, keys: false };
         let (reply, _) = self
             .inner
-            .call::<_, wire::LeaseTimeToLiveResponse>(wire::path::LEASE_TIME_TO_LIVE, &request, Again::Harmless)
+            .call::<_, wire::LeaseTimeToLiveResponse>(wire::path::LEASE_TIME_TO_LIVE, &request, Again::Read)
             .await?;
         Ok(u64::try_from(reply.ttl).ok().map(Duration::from_secs))
     }
@@ -159,8 +158,7 @@ impl Client {
     /// What the member in use says of itself.
     pub async fn status(&self) -> Result<Status, StoreError> {
         let request = wire::StatusRequest {};
-        let (reply, _) =
-            self.inner.call::<_, wire::StatusResponse>(wire::path::STATUS, &request, Again::Harmless).await?;
+        let (reply, _) = self.inner.call::<_, wire::StatusResponse>(wire::path::STATUS, &request, Again::Read).await?;
         Ok(Status {
             revision: revision(&reply.header),
             version: reply.version,
@@ -172,7 +170,11 @@ impl Client {
     /// Does a transaction. If the answer was lost, it is sent again only if it is *guarded*: its own writes make its conditions fail, and its
     /// `or_else` writes nothing. Should then the conditions not hold, the keys tell whether it was the first sending that did it.
     pub async fn txn(&self, txn: Txn) -> Result<TxnReply, StoreError> {
-        let again = if txn.is_read() || txn.is_guarded() { Again::Harmless } else { Again::Never };
+        let again = match &txn {
+            txn if txn.is_read() => Again::Read,
+            txn if txn.is_guarded() => Again::Harmless,
+            _ => Again::Never,
+        };
         let (reply, repeated) = self.inner.call::<_, wire::TxnResponse>(wire::path::TXN, &txn.0, again).await?;
         let reply = TxnReply::from_wire(reply);
         if repeated && !reply.succeeded && txn.is_guarded() {
@@ -202,7 +204,7 @@ impl Client {
                 }
             };
         }
-        let (seen, _) = self.inner.call::<_, wire::TxnResponse>(wire::path::TXN, &look.0, Again::Harmless).await?;
+        let (seen, _) = self.inner.call::<_, wire::TxnResponse>(wire::path::TXN, &look.0, Again::Read).await?;
         let seen = TxnReply::from_wire(seen);
         let mut at = None;
         let mut replies = Vec::new();
