@@ -31,6 +31,7 @@ on_both_stores! {
     a_bad_document_changes_nothing
     things_change_places
     a_large_network_comes_and_goes
+    a_link_may_have_names_of_its_own
     what_cannot_be_read_is_replaced
 }
 
@@ -174,6 +175,25 @@ pub fn a_large_network_comes_and_goes(b: &Bench) {
     b.claims_are_consistent();
     b.ok("-y apply -f /dev/null");
     assert_eq!(b.all(), []);
+}
+
+pub fn a_link_may_have_names_of_its_own(b: &Bench) {
+    let file = b.file(
+        "odd.yaml",
+        "switches: {A: {ports: {up: {ips: [10.0.0.1], peer: {lr: R, lrp: down}}}}}
+routers: {R: {ports: {down: {nets: [10.0.0.1/24], peer: {ls: A, lsp: up}}}, routes: {d: {prefix: 0.0.0.0/0, next_hop: 10.0.0.2}}}}",
+    );
+    b.ok(&format!("apply -f {file}"));
+    assert_eq!(b.json("doctor"), json!([]));
+    let export = b.file("export.yaml", &b.ok("export"));
+    b.ok(&format!("diff -f {export}"));
+    b.refused_with("-y lr unlink R A", &["route d of router R"]);
+    b.ok("-y lr unlink -r R A");
+    assert_eq!(
+        b.all().iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+        ["claim/id/00000001", "claim/id/00000002", "lr/R", "ls/A"]
+    );
+    b.refused_with("-y lr unlink R A", &["does not exist"]);
 }
 
 pub fn what_cannot_be_read_is_replaced(b: &Bench) {

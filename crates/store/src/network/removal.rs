@@ -119,14 +119,34 @@ impl NetworkStore {
         let [lrp_now, lsp_now] = self.get([&lrp, &lsp]).await?;
         let link = Link { lrp: lrp_now.map(|stored| (lrp, stored)), lsp: lsp_now.map(|stored| (lsp, stored)) };
         let what = format!("the link between router {lr} and switch {ls}");
-        if link.lrp.is_none() && link.lsp.is_none() {
+        let mut links = vec![link];
+        if links.iter().all(|link| link.lrp.is_none() && link.lsp.is_none()) {
+            links = self.oddly_named_links(lr, ls).await?;
+        }
+        if links.is_empty() {
             let remedy = format!("see \"tpctl lrp show {lr}\"");
             return Err(NetworkError::NotFound { what, remedy });
         }
         let mut removal = Removal { what, with: Vec::new(), txns: Vec::new() };
-        self.plan_link(&mut removal, &link, recursive).await?;
+        for link in &links {
+            self.plan_link(&mut removal, link, recursive).await?;
+        }
         removal.with.retain(|part| !part.starts_with("port ")); // the two ports are the link
         Ok(removal)
+    }
+
+    /// The links between a router and a switch whatever their ports are called: a document may name them.
+    async fn oddly_named_links(&self, lr: &Name, ls: &Name) -> Result<Vec<Link>, NetworkError> {
+        let (ports, _) = self.objects(&format!("lr/{lr}/lrp/")).await?;
+        let mut links = Vec::new();
+        for (key, stored) in ports {
+            if let Some(end @ (Key::Lsp(of, _), _)) = &self.other_end(&key, &stored).await?
+                && of == ls
+            {
+                links.push(Link { lrp: Some((key, stored)), lsp: Some(end.clone()) });
+            }
+        }
+        Ok(links)
     }
 
     /// A port of a switch, with its binding.
