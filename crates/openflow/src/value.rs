@@ -1,6 +1,5 @@
 //! The value of a field: big-endian bytes.
 
-use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::ValueError;
@@ -9,23 +8,79 @@ use crate::field::Field;
 /// A number or address, as big-endian bytes. Up to 16 bytes are kept without allocation; only `tun_metadata*` can be
 /// longer. Its own width does not matter: it is widened or narrowed to that of the field it is used with, and is
 /// never truncated.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Value(SmallVec<[u8; 16]>);
+#[derive(Clone)]
+pub struct Value(Repr);
+
+/// A host makes hundreds of thousands of these: copying an inline one is copying 24 bytes.
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Spilled(Box<[u8]>),
+}
+
+const INLINE: usize = 16;
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Value {}
+
+impl std::hash::Hash for Value {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
 
 impl Value {
     /// A value of these big-endian bytes.
     pub fn from_bytes(bytes: &[u8]) -> Value {
-        Value(SmallVec::from_slice(bytes))
+        Value::zeros_then(0, bytes)
+    }
+
+    /// So many zeros, and these bytes after them.
+    fn zeros_then(zeros: usize, bytes: &[u8]) -> Value {
+        let total = zeros + bytes.len();
+        let mut inline = [0; INLINE];
+        match inline.get_mut(zeros..total) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                // At most 16.
+                Value(Repr::Inline { len: total as u8, bytes: inline })
+            }
+            None => {
+                let mut all = vec![0; total];
+                if let Some(place) = all.get_mut(zeros..) {
+                    place.copy_from_slice(bytes);
+                }
+                Value(Repr::Spilled(all.into()))
+            }
+        }
     }
 
     /// The bytes, big endian.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Repr::Spilled(bytes) => bytes,
+        }
+    }
+
+    fn as_mut_bytes(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Repr::Inline { len, bytes } => {
+                let len = usize::from(*len).min(INLINE);
+                &mut bytes[..len]
+            }
+            Repr::Spilled(bytes) => bytes,
+        }
     }
 
     /// As a number, if it fits.
     pub fn to_u128(&self) -> Option<u128> {
-        let significant = strip(&self.0);
+        let significant = strip(self.as_bytes());
         if significant.len() > 16 {
             return None;
         }
@@ -39,12 +94,16 @@ impl Value {
 
     /// True if all bits are zero.
     pub fn is_zero(&self) -> bool {
-        self.0.iter().all(|&b| b == 0)
+        self.as_bytes().iter().all(|&b| b == 0)
     }
 
     /// The bytes at the width of `field`; of `tun_metadata*` those without leading zeros.
     pub(crate) fn fit(&self, field: &'static Field) -> Result<Value, ValueError> {
-        let significant = strip(&self.0);
+        let len = self.as_bytes().len();
+        if len == usize::from(field.bytes) && 8 * len == usize::from(field.match_bits()) && len <= INLINE {
+            return Ok(self.clone());
+        }
+        let significant = strip(self.as_bytes());
         let bits = significant.len() * 8 - significant.first().map_or(0, |b| b.leading_zeros() as usize);
         if bits > usize::from(field.match_bits()) {
             return Err(ValueError::TooWide { field: field.name, value: format!("{self:?}"), bits: field.bits });
@@ -54,30 +113,27 @@ impl Value {
 
     /// The same number in `len` bytes; `len` must leave room for its significant bytes.
     pub(crate) fn resize(&self, len: usize) -> Value {
-        let significant = strip(&self.0);
-        let mut bytes = SmallVec::with_capacity(len);
-        bytes.resize(len.saturating_sub(significant.len()), 0);
-        bytes.extend_from_slice(significant);
-        Value(bytes)
+        let significant = strip(self.as_bytes());
+        Value::zeros_then(len.saturating_sub(significant.len()), significant)
     }
 
     /// All the bits that a match on the whole of `field` covers, in `len` bytes.
     pub(crate) fn ones(field: &'static Field, len: usize) -> Value {
         let bits = usize::from(field.match_bits());
-        let mut bytes: SmallVec<[u8; 16]> = SmallVec::with_capacity(len);
-        for i in 0..len {
-            let below = (len - 1 - i) * 8;
-            bytes.push(match bits.saturating_sub(below) {
+        let mut value = Value::zeros_then(len, &[]);
+        for (i, byte) in value.as_mut_bytes().iter_mut().rev().enumerate() {
+            *byte = match bits.saturating_sub(8 * i) {
                 n if n >= 8 => 0xff,
                 n => (1u8 << n) - 1,
-            });
+            };
         }
-        Value(bytes)
+        value
     }
 
     /// Keeps the bits that `mask` has; both must be of one width.
-    pub(crate) fn and(&self, mask: &Value) -> Value {
-        Value(self.0.iter().zip(mask.0.iter()).map(|(a, b)| a & b).collect())
+    pub(crate) fn and(mut self, mask: &Value) -> Value {
+        self.as_mut_bytes().iter_mut().zip(mask.as_bytes()).for_each(|(a, b)| *a &= b);
+        self
     }
 }
 
@@ -89,7 +145,7 @@ fn strip(bytes: &[u8]) -> &[u8] {
 impl std::fmt::Debug for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("0x")?;
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        self.as_bytes().iter().try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
 
@@ -97,7 +153,7 @@ macro_rules! from_number {
     ($($t:ty),*) => {$(
         impl From<$t> for Value {
             fn from(n: $t) -> Value {
-                Value(SmallVec::from_slice(&n.to_be_bytes()))
+                Value::from_bytes(&n.to_be_bytes())
             }
         }
     )*};
@@ -107,13 +163,13 @@ from_number!(u8, u16, u32, u64, u128);
 
 impl From<Ipv4Addr> for Value {
     fn from(a: Ipv4Addr) -> Value {
-        Value(SmallVec::from_slice(&a.octets()))
+        Value::from_bytes(&a.octets())
     }
 }
 
 impl From<Ipv6Addr> for Value {
     fn from(a: Ipv6Addr) -> Value {
-        Value(SmallVec::from_slice(&a.octets()))
+        Value::from_bytes(&a.octets())
     }
 }
 
@@ -128,14 +184,14 @@ impl From<IpAddr> for Value {
 
 impl From<[u8; 6]> for Value {
     fn from(a: [u8; 6]) -> Value {
-        Value(SmallVec::from_slice(&a))
+        Value::from_bytes(&a)
     }
 }
 
 impl Value {
     /// The first `len` bytes: the mask of a prefix, made at full width.
     pub(crate) fn resize_prefix(&self, len: usize) -> Value {
-        Value::from_bytes(self.0.get(..len).unwrap_or(&self.0))
+        Value::from_bytes(self.as_bytes().get(..len).unwrap_or(self.as_bytes()))
     }
 
     /// Without leading zeros; zero has no bytes.

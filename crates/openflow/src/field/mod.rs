@@ -2,6 +2,9 @@
 //!
 //! One table ([`REGISTRY`]) is the only place that knows a field; the codec, the text form and the checks read it.
 //! Each field is also a constant of its own: `field::ETH_DST`, `field::REG0`, ...
+//!
+//! Two of them are one to people: the ingress port is matched as [`IN_PORT`] (32 bits) and set as [`IN_PORT_NXM`] (16 bits; 0 =
+//! "from nowhere", so that a packet may go back where it came from). Open vSwitch refuses to set the former.
 
 mod table;
 
