@@ -28,6 +28,30 @@ async fn writes(client: &Client, root: &str, writers: usize, each: usize) -> f64
     (writers * each) as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// The median time from a write until the last of 500 clients has it.
+async fn fan_out(endpoints: &str, root: &str) -> Duration {
+    let key = format!("{root}/fan");
+    let client = Client::connect(Config::new(endpoints).unwrap()).await.unwrap();
+    let from = client.put(&key, "x").await.unwrap();
+    let (told, mut heard) = tokio::sync::mpsc::channel(500);
+    for _ in 0..500 {
+        let mut watch = Client::new(Config::new(endpoints).unwrap()).unwrap().watch(Range::key(&key), from);
+        let told = told.clone();
+        tokio::spawn(async move { while watch.next().await.is_ok() && told.send(()).await.is_ok() {} });
+    }
+    let mut times = Vec::new();
+    for _ in 0..21 {
+        for _ in 0..500 {
+            heard.recv().await.unwrap();
+        }
+        times.push(Instant::now());
+        client.put(&key, "x").await.unwrap();
+    }
+    let mut gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort();
+    gaps[10]
+}
+
 #[tokio::main]
 async fn main() {
     let dir = std::env::temp_dir().join(format!("tuplenet-throughput-{}", std::process::id()));
@@ -71,6 +95,10 @@ async fn main() {
     times.sort();
     let show = |time: Duration| time.as_secs_f64() * 1e3;
     println!("write to watcher:      {:9.2} ms p50, {:.2} ms p99", show(times[100]), show(times[198]));
+    println!(
+        "write to 500 watchers: {:9.2} ms p50 (each with a connection of its own)",
+        show(fan_out(&endpoints, &root).await)
+    );
     println!("file:                  {:9} bytes", client.status().await.unwrap().db_size);
     client.delete(Range::prefix(&format!("{root}/"))).await.unwrap();
     let _ = std::fs::remove_dir_all(dir);

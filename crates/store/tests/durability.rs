@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Embedded, TempDir, embedded_process, embedded_process_starting};
+use common::{Embedded, TempDir, embedded_process, embedded_process_limited, embedded_process_starting};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -210,4 +210,30 @@ async fn what_cannot_be_opened_is_explained() {
     drop(db);
     let error = open(&newer, loopback).await;
     assert!(error.to_string().contains("has format 99, this version knows 1"), "{error}");
+}
+
+/// The disk is full: writes are refused with the reason, reads go on, nothing acknowledged is lost, and with room again writes go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_said_and_survived() {
+    let dir = TempDir::new();
+    let data = dir.join("store.db");
+    let (mut process, address) = embedded_process_limited(&data, 4096);
+    let client = connect(&address.to_string()).await;
+    let mut written = 0;
+    let error = loop {
+        match client.put(&format!("/{written:05}"), vec![b'x'; 20_000]).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1000, "the limit does nothing");
+    };
+    assert!(error.to_string().contains("look at the disk of the store"), "{error}");
+    assert!(written > 10, "{written}");
+    assert_eq!(client.list("/").await.unwrap().kvs.len(), written, "reads go on");
+    process.kill();
+    let store = Embedded::open(Options::new(&data, "127.0.0.1:0".parse().unwrap())).await;
+    let client = connect(&store.endpoint).await;
+    let found = client.list("/").await.unwrap().kvs.len();
+    assert!(found >= written, "{found} of {written}");
+    client.put("/more", "room").await.unwrap();
 }

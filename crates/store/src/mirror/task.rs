@@ -153,8 +153,9 @@ impl Mirror {
             let answer = tokio::select! {
                 biased;
                 () = self.events.closed() => return Err(Stop::Over),
-                item = stream.next() => return Ok(item?),
+                // Before the stream, which a busy store never leaves empty.
                 () = sleep_until(due) => None,
+                item = stream.next() => return Ok(item?),
                 Some(answer) = audits.recv(), if suspects_at.is_none() => Some(answer),
             };
             match suspects_at {

@@ -219,6 +219,7 @@ impl Embedded {
 
 /// The name of the test that is no test but the store's process: see [`embedded_process`].
 pub const SERVER_TEST: &str = "server_process";
+const SERVER_ARGS: [&str; 4] = ["--exact", SERVER_TEST, "--ignored", "--nocapture"];
 const DATA: &str = "TUPLENET_TEST_STORE_DATA";
 const LISTEN: &str = "TUPLENET_TEST_STORE_LISTEN";
 
@@ -236,7 +237,21 @@ pub fn server_main() {
 /// The embedded store in a process of its own (this test program, run again), to be killed. Its address.
 pub fn embedded_process(data: &Path, listen: &str) -> (Process, SocketAddr) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", SERVER_TEST, "--ignored", "--nocapture"]).env(DATA, data).env(LISTEN, listen);
+    command.args(SERVER_ARGS);
+    started(command, data, listen)
+}
+
+/// The same, on a disk that is full when the file has so many kilobytes.
+pub fn embedded_process_limited(data: &Path, kilobytes: u32) -> (Process, SocketAddr) {
+    let mut command = Command::new("sh");
+    // The signal that comes with the error is ignored, as most disks send none.
+    command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2)).arg("sh");
+    command.arg(std::env::current_exe().unwrap()).args(SERVER_ARGS);
+    started(command, data, "127.0.0.1:0")
+}
+
+fn started(mut command: Command, data: &Path, listen: &str) -> (Process, SocketAddr) {
+    command.env(DATA, data).env(LISTEN, listen);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let errors = BufReader::new(child.stderr.take().unwrap());
     let process = Process(child);
