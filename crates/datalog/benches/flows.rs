@@ -166,8 +166,10 @@ fn main() {
     println!("Deriving the flows of a network: wall p50 / p99 | CPU p99 / max in microseconds, if not said otherwise.");
     println!(
         "{} facts: {CHASSIS} chassis, {PORTS} ports, {SWITCHES} switches, 100 routers, 2,000 routes, 2,000 NAT rules,\n\
-         {GROUPS} groups x 4 rules, {LOCALS} local ports; all reachable. One thread, release build.",
-        network.len()
+         {GROUPS} groups x 4 rules, {LOCALS} local ports; all reachable. One thread of {} CPUs.\n\
+         Command: cargo bench -p tuplenet-datalog --bench flows",
+        network.len(),
+        std::thread::available_parallelism().map_or(0, usize::from)
     );
     if std::env::args().any(|arg| arg == "--profile") {
         // For a profiler: cold starts of ours, nothing else.

@@ -206,6 +206,19 @@ mod tests {
     }
 
     #[test]
+    fn uneven_hashes_are_found_too() {
+        // The lower half is deep by now when the upper one, which begins at its second quarter, splits for the first time.
+        let hashes = (0..4_000u64).map(|n| n << 46).chain((0..1_000).map(|n| (0x9000_0000 + (n << 19)) << 32));
+        let mut table = IdTable::new();
+        for (id, hash) in hashes.clone().enumerate() {
+            table.insert(hash, id as u32);
+        }
+        for (id, hash) in hashes.enumerate() {
+            assert_eq!(table.find(hash, |_| true), Some(id as u32), "{hash:x}");
+        }
+    }
+
+    #[test]
     fn equal_hashes_do_not_blow_up_the_directory() {
         let mut table = IdTable::new();
         for id in 0..2_000u32 {

@@ -13,6 +13,13 @@
 //! - A step visits the operators whose input changed and no other.
 //! - No structure is ever rebuilt in one piece, so no step pays for the growth of a table.
 //!
+//! # Weights
+//! A row's weight is the sum of what was inserted and removed; a derived row's weight follows from those of its sources
+//! (products in joins, sums in unions and maps). Results depend on these sums alone, not on the order of changes or on
+//! how they were cut into steps. A row that was removed without having been inserted has a negative weight until it is
+//! made up for: nothing is corrupted, sets and `min_by` do not contain it, joins and counts carry the minus on.
+//! `distinct` before an output or a join makes a set of a bag.
+//!
 //! ```
 //! use tuplenet_datalog::Builder;
 //!

@@ -98,6 +98,12 @@ macro_rules! handle {
         }
 
         impl<T> Copy for $name<T> {}
+
+        impl<T> std::fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.port).finish()
+            }
+        }
     };
 }
 

@@ -241,6 +241,19 @@ fn rows_that_go_leave_nothing_behind() {
 }
 
 #[test]
+fn rows_that_cancel_on_their_way_are_not_stored() {
+    let builder = Builder::new();
+    let (input, rows) = builder.input::<u32>("in");
+    let halves = rows.map(|r| r / 2).distinct().output();
+    let mut program = builder.build();
+    program.insert(input, 4);
+    program.remove(input, 5);
+    program.step();
+    assert_eq!(program.drain(halves), []);
+    assert_eq!(program.statistics().iter().map(|store| store.rows).sum::<usize>(), 0);
+}
+
+#[test]
 fn a_program_that_ends_gives_back_all_rows() {
     let row = std::rc::Rc::new(7u32);
     let builder = Builder::new();
