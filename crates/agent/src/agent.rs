@@ -43,6 +43,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let bridge = Wanted {
         bridge: settings.bridge.clone(),
         datapath_type: settings.datapath_type,
+        // Open vSwitch's start script loads the module if there is one.
+        kernel_datapath: std::path::Path::new("/sys/module/openvswitch").exists(),
         encaps: settings.encaps.iter().map(|e| e.kind).collect(),
     };
     let identity = Identity {

@@ -200,10 +200,9 @@ impl Records {
     }
 
     fn register(&mut self, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) {
-        if self.chassis_in_flight || self.chassis_retry_at.is_some_and(|at| at > now) {
+        if self.chassis_in_flight {
             return;
         }
-        self.chassis_retry_at = None;
         let (Ok(encaps), roles) = (serde_json::to_value(&self.encaps), Value::Array(Vec::new())) else { return };
         // What others wrote into our record (a description, fields of a later version) stays.
         let mut object = match &self.chassis.0 {
@@ -214,6 +213,10 @@ impl Records {
         object.insert("roles".into(), roles);
         let object = Value::Object(object);
         if self.chassis.0.as_ref() == Some(&object) {
+            self.chassis_retry_at = None;
+            return;
+        }
+        if self.chassis_retry_at.is_some_and(|at| at > now) {
             return;
         }
         self.chassis_in_flight = true;

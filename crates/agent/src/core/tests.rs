@@ -1,1 +1,262 @@
-//! The core as a whole.
+//! The core as a whole, with the real rules: what reaches the switch and the store, and when.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::config::DatapathType;
+use std::collections::BTreeMap;
+use switch::{Command, Mod, Outcome, TLV};
+use tuplenet_model::entity::EncapKind;
+use tuplenet_ovsdb::{Atom, Datum, Row, RowUpdate, Update, Uuid};
+
+struct Bench {
+    core: Core,
+    now: Instant,
+    revision: i64,
+    /// The toy switch's flows: text of the match -> text of the flow.
+    flows: BTreeMap<String, String>,
+    writes: Vec<Write>,
+    said: Vec<String>,
+    marks: Vec<String>,
+    mods: usize,
+    latencies: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let ip = "192.0.2.1".parse().unwrap();
+        let identity = Identity {
+            chassis: "hv1".parse().unwrap(),
+            encaps: vec![Encap { kind: EncapKind::Geneve, ip }],
+            bridge: ovs::Wanted {
+                bridge: "br-int".into(),
+                datapath_type: DatapathType::Auto,
+                kernel_datapath: true,
+                encaps: vec![EncapKind::Geneve],
+            },
+            audit_interval: None,
+        };
+        Self {
+            core: Core::new(identity),
+            now: Instant::now(),
+            revision: 1,
+            flows: BTreeMap::new(),
+            writes: Vec::new(),
+            said: Vec::new(),
+            marks: Vec::new(),
+            mods: 0,
+            latencies: 0,
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.core.handle(event, self.now) {
+                match effect {
+                    Effect::Say(_, text) => self.said.push(text),
+                    Effect::Store(write) => self.writes.push(write),
+                    Effect::Installed(_) => self.latencies += 1,
+                    Effect::Ovs(purpose, operations) => {
+                        self.marks.push(serde_json::to_string(&operations).unwrap());
+                        events.push(Event::OvsDone(purpose, Ok(())));
+                    }
+                    Effect::Switch(session, command) => events.push(Event::Switch(session, self.answer(command))),
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, command: Command) -> switch::Event {
+        match command {
+            Command::ReadTlv => switch::Event::Tlv(Ok(vec![TLV])),
+            Command::WriteTlv(_) => switch::Event::TlvWritten(Ok(())),
+            Command::ReadGroups => switch::Event::Groups(Ok(Vec::new())),
+            Command::ReadFlows(table) => switch::Event::Flows(table, Ok(Vec::new())),
+            Command::Bundle(mods) => {
+                self.mods += mods.len();
+                for change in mods {
+                    match change {
+                        Mod::Set(f) => {
+                            drop(self.flows.insert(format!("{} {} {}", f.table, f.priority, f.matching), f.to_string()))
+                        }
+                        Mod::Delete(k) => {
+                            drop(self.flows.remove(&format!("{} {} {}", k.table, k.priority, k.matching)))
+                        }
+                        Mod::Group(_) => {}
+                    }
+                }
+                switch::Event::Bundle(Outcome::Done)
+            }
+        }
+    }
+
+    fn store(&mut self, synced: bool, objects: &[(&str, Option<&str>)]) {
+        self.revision += 1;
+        let changes = objects.iter().map(|(path, value)| MirrorChange {
+            path: (*path).into(),
+            value: value.map(|v| v.to_owned().into()),
+            create_revision: self.revision,
+            mod_revision: self.revision,
+        });
+        let changes = changes.collect();
+        let at = tokio::time::Instant::from_std(self.now);
+        self.event(Event::Store(MirrorEvent::Changes { revision: self.revision, at, synced, changes }));
+    }
+
+    /// The bridge with a tunnel port, and eth1 with these external ids.
+    fn ovsdb(&mut self, ids: &[(&str, &str)]) {
+        let text = |t: &str| Datum::scalar(Atom::from(t));
+        let map =
+            |pairs: &[(&str, &str)]| Datum::Map(pairs.iter().map(|(k, v)| (Atom::from(*k), Atom::from(*v))).collect());
+        let uuids = |all: &[u128]| Datum::Set(all.iter().map(|u| Atom::Uuid(Uuid(*u))).collect());
+        let row = |table: &str, uuid: u128, columns: Vec<(&str, Datum)>| RowUpdate {
+            table: table.into(),
+            uuid: Uuid(uuid),
+            change: tuplenet_ovsdb::Change::Insert(Row(columns.into_iter().map(|(c, d)| (c.into(), d)).collect())),
+        };
+        let protocols = Datum::Set(["OpenFlow10", "OpenFlow13", "OpenFlow15"].map(Atom::from).into());
+        let number = |n: i64| Datum::scalar(Atom::from(n));
+        let tunnel = map(&[("remote_ip", "flow"), ("key", "flow")]);
+        let rows = vec![
+            row("Open_vSwitch", 1, vec![("bridges", uuids(&[2]))]),
+            row(
+                "Bridge",
+                2,
+                vec![
+                    ("name", text("br-int")),
+                    ("ports", uuids(&[3, 4])),
+                    ("fail_mode", text("secure")),
+                    ("protocols", protocols),
+                ],
+            ),
+            row("Port", 3, vec![("name", text("tn-geneve")), ("interfaces", uuids(&[5]))]),
+            row("Port", 4, vec![("name", text("eth1")), ("interfaces", uuids(&[6]))]),
+            row(
+                "Interface",
+                5,
+                vec![("name", text("tn-geneve")), ("type", text("geneve")), ("options", tunnel), ("ofport", number(9))],
+            ),
+            row("Interface", 6, vec![("name", text("eth1")), ("external_ids", map(ids)), ("ofport", number(5))]),
+        ];
+        self.event(Event::Ovs(tuplenet_ovsdb::Event::Up));
+        self.event(Event::Ovs(tuplenet_ovsdb::Event::Update(Update { initial: true, rows })));
+    }
+
+    /// What the store does with a write, and that it shows it.
+    fn commit(&mut self, path: &str) {
+        let at = self
+            .writes
+            .iter()
+            .position(|w| w.path == path)
+            .unwrap_or_else(|| panic!("no write of {path}: {:?}", self.writes));
+        let write = self.writes.remove(at);
+        let value = write.value.map(|v| String::from_utf8(v).unwrap());
+        self.store(true, &[(path, value.as_deref())]);
+        self.event(Event::Written(path.into(), records::Outcome::Done(self.revision)));
+    }
+
+    fn has_flow(&self, part: &str) -> bool {
+        self.flows.values().any(|f| f.contains(part))
+    }
+}
+
+const SWITCH: (&str, Option<&str>) = ("ls/LS-A", Some(r#"{"id": 7}"#));
+const PORT: (&str, Option<&str>) =
+    ("ls/LS-A/lsp/vm1", Some(r#"{"port_id": 3, "mac": "f2:01:0a:01:00:05", "ips": ["10.1.0.5"]}"#));
+
+#[test]
+fn the_switch_and_the_store_wait_until_all_is_known() {
+    let mut bench = Bench::new();
+    bench.event(Event::Switch(1, switch::Event::Up));
+    bench.store(false, &[SWITCH]);
+    bench.ovsdb(&[("iface-id", "vm1")]);
+    assert!(bench.flows.is_empty() && bench.writes.is_empty() && bench.core.wakeup().is_none());
+    // The rest of the listing: only now a binding that is not there is known not to be there.
+    bench.store(true, &[PORT, ("binding/LS-A/vm1", Some(r#"{"chassis": "hv2", "generation": 8}"#))]);
+    assert!(bench.has_flow("in_port=5"), "{:?}", bench.flows);
+    let write = bench.writes.iter().find(|w| w.path == "binding/LS-A/vm1").unwrap();
+    assert_eq!((write.expected, write.value.as_deref()), (3, Some(&br#"{"chassis":"hv1","generation":9}"#[..])));
+    assert!(bench.writes.iter().any(|w| w.path == "chassis/hv1" && w.expected == 0));
+}
+
+#[test]
+fn a_claim_is_written_then_marked_and_released_when_the_interface_goes() {
+    let mut bench = Bench::new();
+    bench.store(true, &[SWITCH, PORT]);
+    bench.ovsdb(&[("iface-id", "vm1")]);
+    bench.event(Event::Switch(1, switch::Event::Up));
+    assert!(!bench.marks.iter().any(|m| m.contains("LS-A/vm1:1")), "the store first");
+    bench.commit("binding/LS-A/vm1");
+    assert!(bench.marks.iter().any(|m| m.contains("LS-A/vm1:1")));
+    bench.commit("chassis/hv1");
+    bench.ovsdb(&[("iface-id", "vm1"), ("tuplenet-claim", "LS-A/vm1:1")]);
+    assert!(bench.writes.is_empty(), "{:?}", bench.writes);
+    bench.ovsdb(&[]);
+    assert_eq!(bench.writes.len(), 1, "{:?}", bench.writes);
+    assert!(bench.writes[0].value.is_none() && bench.writes[0].expected > 0);
+    assert!(!bench.has_flow("in_port=5"));
+    bench.commit("binding/LS-A/vm1");
+    assert!(bench.core.wakeup().is_none());
+}
+
+#[test]
+fn a_write_that_fails_is_tried_again_and_one_that_lost_is_thought_over() {
+    let mut bench = Bench::new();
+    bench.store(true, &[SWITCH, PORT]);
+    bench.ovsdb(&[("iface-id", "vm1")]);
+    let failed = || Event::Written("binding/LS-A/vm1".into(), records::Outcome::Failed("away".into()));
+    bench.writes.clear();
+    bench.event(failed());
+    bench.event(Event::Tick);
+    assert!(bench.writes.is_empty(), "not at once");
+    bench.now += Duration::from_secs(1);
+    bench.event(Event::Tick);
+    assert_eq!(bench.writes.len(), 1);
+    assert_eq!(bench.said.iter().filter(|s| s.contains("cannot write")).count(), 1);
+    // Somebody was first: the rules want a newer generation, compared with what is there now.
+    bench.writes.clear();
+    bench.event(Event::Written("binding/LS-A/vm1".into(), records::Outcome::Conflict));
+    bench.store(true, &[("binding/LS-A/vm1", Some(r#"{"chassis": "hv2", "generation": 1}"#))]);
+    let text = String::from_utf8(bench.writes[0].value.clone().unwrap()).unwrap();
+    assert!(text.contains(r#""generation":2"#) && bench.writes[0].expected == bench.revision, "{:?}", bench.writes);
+}
+
+#[test]
+fn our_chassis_keeps_what_others_wrote_into_it() {
+    let mut bench = Bench::new();
+    let described = r#"{"encaps": [], "roles": [], "description": "rack 4"}"#;
+    bench.store(true, &[("chassis/hv1", Some(described))]);
+    bench.ovsdb(&[]);
+    let value: serde_json::Value = serde_json::from_slice(bench.writes[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!(value["description"], "rack 4");
+    assert_eq!(value["encaps"][0]["ip"], "192.0.2.1");
+    bench.commit("chassis/hv1");
+    assert!(bench.writes.is_empty());
+}
+
+#[test]
+fn a_change_of_the_store_touches_only_its_flows_and_is_timed() {
+    let mut bench = Bench::new();
+    bench.store(true, &[SWITCH, PORT]);
+    bench.ovsdb(&[("iface-id", "vm1")]);
+    bench.event(Event::Switch(1, switch::Event::Up));
+    let (flows, mods) = (bench.flows.clone(), bench.mods);
+    let second = r#"{"port_id": 4, "mac": "f2:01:0a:01:00:06", "ips": ["10.1.0.6"]}"#;
+    bench.store(
+        true,
+        &[
+            ("ls/LS-A/lsp/vm2", Some(second)),
+            ("chassis/hv2", Some(r#"{"encaps": [{"type": "geneve", "ip": "192.0.2.2"}]}"#)),
+            ("binding/LS-A/vm2", Some(r#"{"chassis": "hv2", "generation": 1}"#)),
+        ],
+    );
+    assert!(bench.has_flow("192.0.2.2"));
+    assert!(bench.mods - mods < 8, "{} mods", bench.mods - mods);
+    assert_eq!(bench.latencies, 1);
+    bench.store(true, &[("ls/LS-A/lsp/vm2", None), ("chassis/hv2", None), ("binding/LS-A/vm2", None)]);
+    assert_eq!(bench.flows, flows);
+    bench.store(true, &[("ls/LS-A/lsp/bad", Some("{"))]);
+    assert!(bench.said.iter().any(|s| s.starts_with("set aside ls/LS-A/lsp/bad")), "{:?}", bench.said);
+    assert_eq!((bench.flows == flows, bench.core.stats().rejected), (true, 1));
+}

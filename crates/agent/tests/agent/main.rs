@@ -12,3 +12,4 @@ mod host;
 mod network;
 mod process;
 mod restart;
+mod scale;

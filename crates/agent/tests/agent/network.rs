@@ -2,7 +2,7 @@
 
 use super::process::{Dir, Process, wait_for};
 use serde_json::{Value, json};
-use tuplenet_store::{Client, Config, Range};
+use tuplenet_store::{Client, Config, Op, Range, Txn};
 
 pub struct Store {
     pub url: String,
@@ -39,6 +39,13 @@ impl Store {
 
     pub fn put_text(&self, path: &str, text: &str) {
         self.runtime.block_on(self.client.put(&format!("/tuplenet/v1/{path}"), text.to_owned())).unwrap();
+    }
+
+    pub fn put_all(&self, objects: &[(String, Value)]) {
+        for chunk in objects.chunks(100) {
+            let ops = chunk.iter().map(|(path, value)| Op::put(&format!("/tuplenet/v1/{path}"), value.to_string()));
+            assert!(self.runtime.block_on(self.client.txn(Txn::new().then_all(ops))).unwrap().succeeded);
+        }
     }
 
     pub fn delete(&self, path: &str) {

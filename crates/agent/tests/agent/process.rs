@@ -61,6 +61,9 @@ impl Process {
             .unwrap_or_else(|e| panic!("{argv:?}: {e}"));
         Self { child, log: log.to_owned() }
     }
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

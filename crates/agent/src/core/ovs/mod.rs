@@ -21,6 +21,9 @@ pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
 /// Pause after a transaction that the database refused.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long the database may take to show what a transaction of ours did.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// What a transaction of ours was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -47,6 +50,8 @@ pub struct Ovs {
     marking: bool,
     /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
     marks: BTreeMap<Uuid, Mark>,
+    /// Those that are on their way.
+    sent: BTreeMap<Uuid, Mark>,
     retry_at: Option<Instant>,
     /// Something changed that the plan depends on.
     unchecked: bool,
@@ -72,6 +77,7 @@ impl Ovs {
             repairing: false,
             marking: false,
             marks: BTreeMap::new(),
+            sent: BTreeMap::new(),
             retry_at: None,
             unchecked: false,
         }
@@ -247,9 +253,15 @@ impl Ovs {
             Purpose::Repair => self.repairing = false,
             Purpose::Mark => self.marking = false,
         }
-        match result {
-            Ok(()) => {}
-            Err(why) => {
+        match (result, purpose) {
+            // The update that shows what we did comes before this; should it not, then soon.
+            (Ok(()), Purpose::Repair) if self.unchecked => self.retry_at = Some(now + SETTLE),
+            (Ok(()), Purpose::Repair) => {}
+            (Ok(()), Purpose::Mark) => {
+                let sent = std::mem::take(&mut self.sent);
+                self.marks.retain(|uuid, mark| sent.get(uuid) != Some(mark));
+            }
+            (Err(why), _) => {
                 let what = match purpose {
                     Purpose::Repair => "the bridge cannot be put right",
                     Purpose::Mark => "interfaces cannot be marked with what they claimed",
@@ -302,6 +314,7 @@ impl Ovs {
                 return;
             }
             self.marking = true;
+            self.sent = self.marks.clone();
             effects.push(Effect::Ovs(
                 Purpose::Mark,
                 self.marks.iter().map(|(uuid, mark)| operation(*uuid, mark)).collect(),

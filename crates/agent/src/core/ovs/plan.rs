@@ -15,6 +15,8 @@ pub struct Wanted {
     pub bridge: String,
     /// Its datapath.
     pub datapath_type: DatapathType,
+    /// Whether the kernel has Open vSwitch's datapath: the database lists it in any case.
+    pub kernel_datapath: bool,
     /// One flow-based tunnel port for each.
     pub encaps: Vec<EncapKind>,
 }
@@ -72,8 +74,7 @@ fn create(plan: &mut Plan, root: Uuid, root_row: &Row, tables: &Tables, wanted: 
             ports.push(tunnel_port(plan, *kind, i + 1));
         }
     }
-    // Open vSwitch lists the datapaths that it can make.
-    let kernel = root_row.strings("datapath_types").iter().any(|t| &**t == "system");
+    let kernel = wanted.kernel_datapath && root_row.strings("datapath_types").iter().any(|t| &**t == "system");
     let datapath = wanted.datapath_type.name().unwrap_or(if kernel { "system" } else { "netdev" });
     plan.operations.push(
         Operation::insert("Bridge")

@@ -32,8 +32,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let wanted =
-            Wanted { bridge: "br-int".into(), datapath_type: DatapathType::Auto, encaps: vec![EncapKind::Geneve] };
+        let wanted = Wanted {
+            bridge: "br-int".into(),
+            datapath_type: DatapathType::Auto,
+            kernel_datapath: true,
+            encaps: vec![EncapKind::Geneve],
+        };
         Self { ovs: Ovs::new(wanted), now: Instant::now(), effects: Vec::new() }
     }
     fn up(&mut self) {
