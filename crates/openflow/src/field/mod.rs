@@ -222,8 +222,8 @@ impl Field {
     pub fn by_name(name: &str) -> Option<&'static Field> {
         REGISTRY
             .iter()
-            .find(|f| f.name.eq_ignore_ascii_case(name) || f.aliases.iter().any(|a| a.eq_ignore_ascii_case(name)))
-            .or_else(|| REGISTRY.iter().find(|f| f.codes.iter().any(|c| c.name.eq_ignore_ascii_case(name))))
+            .find(|f| f.name == name || f.aliases.contains(&name))
+            .or_else(|| REGISTRY.iter().find(|f| f.codes.iter().any(|c| c.name == name)))
     }
 
     /// The field at a place of the registry.

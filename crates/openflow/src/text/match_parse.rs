@@ -5,8 +5,8 @@ use std::str::FromStr;
 use super::match_print::PROTOCOLS;
 use super::tokens::{self, Token};
 use super::value::{self, integer};
-use crate::field::{self, Field};
-use crate::{Match, ParseError, Value};
+use crate::field::{self, Field, Prerequisite};
+use crate::{FieldMatch, Match, ParseError, Value};
 
 impl FromStr for Match {
     type Err = ParseError;
@@ -90,7 +90,73 @@ pub(super) fn parse(tokens: &[Token<'_>]) -> Result<Match, ParseError> {
         let whole = m.clone().try_with(field::VLAN_TCI, tci.into(), Some(tci_mask.into()));
         m = whole.map_err(|e| ParseError::new("dl_vlan", e.to_string()))?;
     }
-    Ok(m)
+    let untagged = m.get(field::VLAN_VID).is_some_and(|vid| {
+        let all = Value::from(0x1fffu16);
+        let bit = |v: &Value| v.to_u64().unwrap_or_default() & 0x1000 != 0;
+        bit(vid.mask.as_ref().unwrap_or(&all)) && !bit(&vid.value)
+    });
+    if untagged && m.get(field::VLAN_PCP).is_some() {
+        return Err(ParseError::new("vlan_pcp", "a packet without a VLAN tag has no priority"));
+    }
+    // With a packet type there are other ways to say what the packet is: the switch will judge.
+    let lacking = |f: &FieldMatch| !met(&m, f.field.prerequisite) && m.get(field::PACKET_TYPE).is_none();
+    let first = m.fields().find(lacking);
+    match first {
+        Some(f) => Err(ParseError::new(
+            f.field.name,
+            format!("needs a match on {} as well: see ovs-fields(7)", wanted(f.field.prerequisite)),
+        )),
+        None => Ok(m),
+    }
+}
+
+/// Whether a match fulfils what a field asks for.
+fn met(m: &Match, p: Prerequisite) -> bool {
+    let ethertype = |wanted: &[u64]| is(m, field::ETH_TYPE, wanted);
+    let proto = |n: u64| is(m, field::IP_PROTO, &[n]);
+    let icmpv6 = |types: &[u64]| ethertype(&[0x86dd]) && proto(58) && is(m, field::ICMPV6_TYPE, types);
+    match p {
+        Prerequisite::None | Prerequisite::Ethernet => true,
+        Prerequisite::VlanVid => m.get(field::VLAN_VID).is_some(),
+        Prerequisite::Arp => ethertype(&[0x0806, 0x8035]),
+        Prerequisite::Ipv4 => ethertype(&[0x0800]),
+        Prerequisite::Ipv6 => ethertype(&[0x86dd]),
+        Prerequisite::Ip => ethertype(&[0x0800, 0x86dd]),
+        Prerequisite::Mpls => ethertype(&[0x8847, 0x8848]),
+        Prerequisite::Nsh => ethertype(&[0x894f]),
+        Prerequisite::Tcp => ethertype(&[0x0800, 0x86dd]) && proto(6),
+        Prerequisite::Udp => ethertype(&[0x0800, 0x86dd]) && proto(17),
+        Prerequisite::Sctp => ethertype(&[0x0800, 0x86dd]) && proto(132),
+        Prerequisite::Icmpv4 => ethertype(&[0x0800]) && proto(1),
+        Prerequisite::Icmpv6 => ethertype(&[0x86dd]) && proto(58),
+        Prerequisite::Nd => icmpv6(&[135, 136]),
+        Prerequisite::NdSolicit => icmpv6(&[135]),
+        Prerequisite::NdAdvert => icmpv6(&[136]),
+        Prerequisite::Ct => m.get(field::CT_STATE).is_some(),
+    }
+}
+
+/// The same in the words of a match.
+fn wanted(p: Prerequisite) -> &'static str {
+    match p {
+        Prerequisite::None | Prerequisite::Ethernet => "nothing",
+        Prerequisite::VlanVid => "a VLAN tag",
+        Prerequisite::Arp => "arp or rarp",
+        Prerequisite::Ipv4 => "ip",
+        Prerequisite::Ipv6 => "ipv6",
+        Prerequisite::Ip => "ip or ipv6",
+        Prerequisite::Mpls => "mpls or mplsm",
+        Prerequisite::Nsh => "eth_type=0x894f",
+        Prerequisite::Tcp => "tcp or tcp6",
+        Prerequisite::Udp => "udp or udp6",
+        Prerequisite::Sctp => "sctp or sctp6",
+        Prerequisite::Icmpv4 => "icmp",
+        Prerequisite::Icmpv6 => "icmp6",
+        Prerequisite::Nd => "icmp6,icmp_type=135 or 136",
+        Prerequisite::NdSolicit => "icmp6,icmp_type=135",
+        Prerequisite::NdAdvert => "icmp6,icmp_type=136",
+        Prerequisite::Ct => "ct_state",
+    }
 }
 
 fn is(m: &Match, field: &'static Field, values: &[u64]) -> bool {
