@@ -19,6 +19,9 @@ use tuplenet_rules::ClaimChange;
 /// Pause before a write that failed, or that the store did not show, is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause before we put our chassis right when somebody else, maybe a host of the same name, wrote it.
+const CONTEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// One write to the store: put, or delete if there is no value, provided that the key's last revision is `expected` (0: there is no such key).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -77,6 +80,10 @@ pub struct Records {
     chassis: (Option<Value>, i64),
     chassis_in_flight: bool,
     chassis_retry_at: Option<Instant>,
+    /// The store has shown our chassis as we wrote it.
+    registered: bool,
+    /// Then somebody else wrote other encaps: most likely another host with our name.
+    contested: bool,
     /// The store is known in full, so that what we do not see is not there.
     open: bool,
     /// Whether the last write failed: said once.
@@ -95,6 +102,8 @@ impl Records {
             chassis: (None, 0),
             chassis_in_flight: false,
             chassis_retry_at: None,
+            registered: false,
+            contested: false,
             open: false,
             failing: false,
         }
@@ -105,6 +114,11 @@ impl Records {
         if let Some(name) = path.strip_prefix("chassis/") {
             if *name == *self.me {
                 let object = value.map(|v| serde_json::from_slice(v).unwrap_or(Value::Null));
+                // Not to be answered at once: two agents of one name would overwrite each other for ever.
+                let foreign = object
+                    .as_ref()
+                    .is_some_and(|o| o.get("encaps") != serde_json::to_value(&self.encaps).ok().as_ref());
+                self.contested |= self.registered && foreign;
                 self.chassis = (object, if value.is_some() { mod_revision } else { 0 });
                 self.chassis_retry_at = None;
             }
@@ -214,7 +228,17 @@ impl Records {
         let object = Value::Object(object);
         if self.chassis.0.as_ref() == Some(&object) {
             self.chassis_retry_at = None;
+            self.registered = true;
             return;
+        }
+        if std::mem::take(&mut self.contested) {
+            let text = format!(
+                "somebody else wrote the chassis {} with other encaps ({}): if another host has this name, give one of them another",
+                self.me,
+                self.chassis.0.as_ref().and_then(|o| o.get("encaps")).map(Value::to_string).unwrap_or_default()
+            );
+            effects.push(Effect::Say(Level::Error, text));
+            self.chassis_retry_at = Some(now + CONTEST_PAUSE);
         }
         if self.chassis_retry_at.is_some_and(|at| at > now) {
             return;

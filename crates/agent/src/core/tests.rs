@@ -72,6 +72,7 @@ impl Bench {
             Command::ReadTlv => switch::Event::Tlv(Ok(vec![TLV])),
             Command::WriteTlv(_) => switch::Event::TlvWritten(Ok(())),
             Command::ReadGroups => switch::Event::Groups(Ok(Vec::new())),
+            Command::ReadTables => switch::Event::Tables(Ok(Vec::new())),
             Command::ReadFlows(table) => switch::Event::Flows(table, Ok(Vec::new())),
             Command::Bundle(mods) => {
                 self.mods += mods.len();
@@ -259,4 +260,28 @@ fn a_change_of_the_store_touches_only_its_flows_and_is_timed() {
     bench.store(true, &[("ls/LS-A/lsp/bad", Some("{"))]);
     assert!(bench.said.iter().any(|s| s.starts_with("set aside ls/LS-A/lsp/bad")), "{:?}", bench.said);
     assert_eq!((bench.flows == flows, bench.core.stats().rejected), (true, 1));
+}
+
+#[test]
+fn another_host_of_our_name_is_not_fought() {
+    let mut bench = Bench::new();
+    bench.store(true, &[]);
+    bench.ovsdb(&[]);
+    bench.commit("chassis/hv1");
+    let other = r#"{"encaps": [{"type": "geneve", "ip": "192.0.2.77"}], "roles": []}"#;
+    bench.store(true, &[("chassis/hv1", Some(other))]);
+    assert!(bench.writes.is_empty());
+    assert!(
+        bench.said.iter().any(|s| s.contains("192.0.2.77") && s.contains("give one of them another")),
+        "{:?}",
+        bench.said
+    );
+    bench.now += Duration::from_secs(60);
+    bench.event(Event::Tick);
+    assert_eq!(bench.writes.len(), 1, "but not given up either");
+    // Deleted, it is written at once.
+    bench.writes.clear();
+    bench.event(Event::Written("chassis/hv1".into(), records::Outcome::Conflict));
+    bench.store(true, &[("chassis/hv1", None)]);
+    assert_eq!(bench.writes.len(), 1);
 }

@@ -13,8 +13,8 @@ use tuplenet_openflow::{
     Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
-        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, TlvMap, TlvTableCommand,
-        group::bucket_id,
+        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MultipartReply, MultipartRequest,
+        ReplyBody, TlvMap, TlvTableCommand, group::bucket_id,
     },
 };
 
@@ -75,6 +75,7 @@ async fn answer(switch: &Switch, command: Command) -> Event {
             let groups = switch.groups().await.map(|groups| groups.into_iter().map(reported).collect());
             Event::Groups(groups.map_err(|e| e.to_string()))
         }
+        Command::ReadTables => Event::Tables(tables(switch).await),
         Command::ReadFlows(table) => {
             let flows = switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
             Event::Flows(table, flows.map_err(|e| e.to_string()))
@@ -84,6 +85,20 @@ async fn answer(switch: &Switch, command: Command) -> Event {
             Err(error) => outcome(error),
         }),
     }
+}
+
+async fn tables(switch: &Switch) -> Result<Vec<u8>, String> {
+    let parts = switch.request(Message::MultipartRequest(MultipartRequest::Tables)).await.map_err(|e| e.to_string())?;
+    let mut tables = Vec::new();
+    for part in parts {
+        match part {
+            Message::MultipartReply(MultipartReply { body: ReplyBody::Tables(all), .. }) => {
+                tables.extend(all.into_iter().filter(|t| t.active > 0).map(|t| t.table));
+            }
+            other => return Err(format!("it answered a question for its tables by {other}")),
+        }
+    }
+    Ok(tables)
 }
 
 async fn write_tlv(switch: &Switch, wrong: Vec<TlvMapping>) -> Result<(), String> {

@@ -76,6 +76,8 @@ pub enum Command {
     WriteTlv(Vec<TlvMapping>),
     /// Read all groups.
     ReadGroups,
+    /// Read which tables hold flows.
+    ReadTables,
     /// Read the flows of one table.
     ReadFlows(u8),
     /// Do all of this or nothing.
@@ -95,6 +97,8 @@ pub enum Event {
     TlvWritten(Result<(), String>),
     /// All groups.
     Groups(Result<Vec<Reported>, String>),
+    /// The tables that hold flows.
+    Tables(Result<Vec<u8>, String>),
     /// The flows of a table.
     Flows(u8, Result<Vec<Flow>, String>),
     /// How a bundle ended.
@@ -259,8 +263,11 @@ impl Switch {
             }
             Event::Groups(Ok(groups)) => self.on_groups(&groups, cx),
             Event::Groups(Err(why)) => self.pause(&format!("it did not tell its groups: {why}"), cx),
+            Event::Tables(Ok(tables)) => self.on_tables(&tables, cx),
             Event::Flows(table, Ok(flows)) => self.on_flows(table, &flows, cx),
-            Event::Flows(_, Err(why)) => self.pause(&format!("it did not tell its flows: {why}"), cx),
+            Event::Tables(Err(why)) | Event::Flows(_, Err(why)) => {
+                self.pause(&format!("it did not tell its flows: {why}"), cx)
+            }
             Event::Bundle(outcome) => self.on_bundle(outcome, cx),
         }
         self.report(cx);

@@ -87,6 +87,10 @@ impl Shadow {
     pub fn keys(&self, table: u8) -> impl Iterator<Item = KeyHash> + '_ {
         self.tables.get(&table).into_iter().flat_map(|t| t.keys().copied())
     }
+    /// Tables that hold flows.
+    pub fn tables(&self) -> impl Iterator<Item = u8> + '_ {
+        self.tables.iter().filter(|(_, flows)| !flows.is_empty()).map(|(table, _)| *table)
+    }
     /// How many flows in all.
     pub fn len(&self) -> usize {
         self.tables.values().map(FxHashMap::len).sum()

@@ -7,6 +7,7 @@ use super::{
     shadow::content_hash, shadow::hash_of,
 };
 use rustc_hash::FxHashSet;
+use std::collections::{BTreeSet, VecDeque};
 use tuplenet_openflow::Flow;
 
 /// Why the flows are read.
@@ -22,7 +23,8 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Sweep {
     purpose: Purpose,
-    table: u8,
+    /// Tables that are still to be read, the one being read first.
+    tables: VecDeque<u8>,
     /// Keys that changed since the beginning, or that were about to.
     changed: FxHashSet<KeyHash>,
     /// Keys whose flow must be sent (again).
@@ -54,7 +56,7 @@ impl Switch {
         }
         self.sweep = Some(Sweep {
             purpose,
-            table: 0,
+            tables: VecDeque::new(),
             changed,
             need: FxHashSet::default(),
             missing: 0,
@@ -62,12 +64,31 @@ impl Switch {
             extra: 0,
             example: None,
         });
-        self.ask(Command::ReadFlows(0), cx);
+        self.ask(Command::ReadTables, cx);
+    }
+
+    /// These tables hold flows; those that should are read, too, since what is missing shows there.
+    pub(super) fn on_tables(&mut self, tables: &[u8], cx: &mut Context<'_>) {
+        let Some(mut sweep) = self.sweep.take() else { return };
+        let all: BTreeSet<u8> =
+            tables.iter().copied().filter(|t| *t <= LAST_TABLE).chain(self.shadow.tables()).collect();
+        sweep.tables = all.into_iter().collect();
+        self.read_next(sweep, cx);
+    }
+
+    fn read_next(&mut self, sweep: Sweep, cx: &mut Context<'_>) {
+        match sweep.tables.front() {
+            Some(table) => {
+                self.ask(Command::ReadFlows(*table), cx);
+                self.sweep = Some(sweep);
+            }
+            None => self.finish_sweep(sweep, cx),
+        }
     }
 
     pub(super) fn on_flows(&mut self, table: u8, flows: &[Flow], cx: &mut Context<'_>) {
         let Some(mut sweep) = self.sweep.take() else { return };
-        if sweep.table != table {
+        if sweep.tables.front() != Some(&table) {
             self.sweep = Some(sweep);
             return;
         }
@@ -103,13 +124,8 @@ impl Switch {
         for key in extra {
             self.queue.insert(key.hash(), Queued::Delete(key));
         }
-        if table < LAST_TABLE {
-            sweep.table = table + 1;
-            self.ask(Command::ReadFlows(table + 1), cx);
-            self.sweep = Some(sweep);
-            return;
-        }
-        self.finish_sweep(sweep, cx);
+        sweep.tables.pop_front();
+        self.read_next(sweep, cx);
     }
 
     fn finish_sweep(&mut self, mut sweep: Sweep, cx: &mut Context<'_>) {

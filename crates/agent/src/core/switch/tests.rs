@@ -92,6 +92,13 @@ impl Toy {
                     .map(|(id, g)| Reported { id: *id, copies_to_all: true, buckets: buckets(g) })
                     .collect()))
             }
+            Command::ReadTables => Event::Tables(Ok(self
+                .flows
+                .values()
+                .map(|f| f.table)
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect())),
             Command::ReadFlows(table) => {
                 Event::Flows(table, Ok(self.flows.values().filter(|f| f.table == table).cloned().collect()))
             }
