@@ -4,7 +4,13 @@
 //! which are small and are what flows need.
 
 use crate::change::LocalInterface;
-use std::{net::IpAddr, rc::Rc};
+use rustc_hash::FxHasher;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    ops::Deref,
+    rc::Rc,
+};
 use tuplenet_model::{
     entity::{Binding, Chassis, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
     id::{DatapathId, PortId},
@@ -12,30 +18,69 @@ use tuplenet_model::{
     name::Name,
 };
 
-/// An object of the store under its name(s). Cloning is cheap.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// An object of the store under its name(s).
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Stored<N, T> {
     /// Its name, or its parent's and its own.
     pub name: N,
     /// What the rules need of it.
-    pub value: Rc<T>,
+    pub value: T,
     /// The revision that made it.
     pub created: i64,
+}
+
+/// A value that many rows of many relations hold: kept once, hashed once.
+#[derive(Debug)]
+pub struct Shared<T>(Rc<(u64, T)>);
+
+impl<T: Hash> Shared<T> {
+    fn new(value: T) -> Self {
+        let mut hasher = FxHasher::default();
+        value.hash(&mut hasher);
+        Self(Rc::new((hasher.finish(), value)))
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Eq> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0) || *self.0 == *other.0
+    }
+}
+
+impl<T: Eq> Eq for Shared<T> {}
+
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.0);
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0.1
+    }
 }
 
 /// `parent/child`.
 pub type Child = (Name, Name);
 
 /// `ls/<ls>`
-pub type Ls = Stored<Name, LsFact>;
+pub type Ls = Shared<Stored<Name, LsFact>>;
 /// `lr/<lr>`
-pub type Lr = Stored<Name, LrFact>;
+pub type Lr = Shared<Stored<Name, LrFact>>;
 /// `ls/<ls>/lsp/<lsp>`
-pub type Lsp = Stored<Child, LspFact>;
+pub type Lsp = Shared<Stored<Child, LspFact>>;
 /// `lr/<lr>/lrp/<lrp>`
-pub type Lrp = Stored<Child, LrpFact>;
+pub type Lrp = Shared<Stored<Child, LrpFact>>;
 /// `lr/<lr>/lsr/<route>`
-pub type Lsr = Stored<Child, LsrFact>;
+pub type Lsr = Shared<Stored<Child, LsrFact>>;
 
 /// What the rules need of a switch. Descriptions and labels stay outside: changing them changes no fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,8 +167,8 @@ impl Fact {
     /// The fact that an object of the store tells. `None` if the key is of another kind than the object.
     pub fn new(key: Key, object: tuplenet_model::object::Object, created: i64) -> Option<Self> {
         use tuplenet_model::object::Object;
-        fn stored<N, T>(name: N, value: T, created: i64) -> Stored<N, T> {
-            Stored { name, value: Rc::new(value), created }
+        fn stored<N: Hash, T: Hash>(name: N, value: T, created: i64) -> Shared<Stored<N, T>> {
+            Shared::new(Stored { name, value, created })
         }
         Some(match (key, object) {
             (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, .. })) => {
