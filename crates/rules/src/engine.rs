@@ -6,7 +6,7 @@ use crate::{
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
-    output::{ClaimChange, Group, Output, Reject},
+    output::{ClaimChange, FlowChange, Group, GroupChange, Output, Reject},
     program::{self, Inputs, Outputs},
 };
 use rustc_hash::FxHashMap;
@@ -14,6 +14,9 @@ use std::{collections::BTreeMap, rc::Rc};
 use tuplenet_datalog::{Counters, Program};
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::Flow;
+
+/// How many changes of a full state go in at a time.
+const LOAD_PIECE: usize = 4_096;
 
 /// The rules at work for one chassis: deterministic, without I/O.
 pub struct Engine {
@@ -50,34 +53,29 @@ impl Engine {
 
     /// One transaction: all changes take effect together. Costs work in proportion to what they change.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
-        let mut output = Output::default();
         let mut rejects = Vec::new();
         for change in changes {
-            match change {
-                Change::Object { path, value, create_revision } => {
-                    let effect = self.intake.object(&path, value.as_deref(), create_revision);
-                    rejects.extend(effect.mended.map(|r| (r, -1)));
-                    rejects.extend(effect.rejected.map(|r| (r, 1)));
-                    if let Some(fact) = effect.removed {
-                        self.weigh(fact, -1);
-                    }
-                    if let Some(fact) = effect.added {
-                        self.weigh(fact, 1);
-                    }
-                }
-                Change::Interface { id, interface } => {
-                    let next = interface.map(|i| InterfaceFact { id, interface: Rc::new(i) });
-                    replace(&mut self.program, self.inputs.interface, &mut self.interfaces, id, next);
-                }
-                Change::Tunnel { kind, ofport } => {
-                    let next = ofport.map(|ofport| TunnelFact { kind, ofport });
-                    replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
-                }
-            }
+            self.take(change, &mut rejects);
         }
         self.program.step();
-        self.collect(rejects, &mut output);
-        output
+        let (flows, groups) = self.collect_switch();
+        Output { flows, groups, ..self.collect_rest(rejects) }
+    }
+
+    /// The same for the first and full state, which may be large: in pieces, so that never all its flows are in hand beside the table of
+    /// them. Their changes are not told: ask [`Engine::flows`] and [`Engine::groups`] then.
+    pub fn load(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
+        let mut rejects = Vec::new();
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            for change in changes.by_ref().take(LOAD_PIECE) {
+                self.take(change, &mut rejects);
+            }
+            self.program.step();
+            self.collect_switch();
+        }
+        self.collect_switch();
+        self.collect_rest(rejects)
     }
 
     /// All flows that the switch should have now.
@@ -105,6 +103,31 @@ impl Engine {
         self.program.counters()
     }
 
+    /// Puts a change into the program's inputs.
+    fn take(&mut self, change: Change, rejects: &mut Vec<(Reject, i64)>) {
+        match change {
+            Change::Object { path, value, create_revision } => {
+                let effect = self.intake.object(&path, value.as_deref(), create_revision);
+                rejects.extend(effect.mended.map(|r| (r, -1)));
+                rejects.extend(effect.rejected.map(|r| (r, 1)));
+                if let Some(fact) = effect.removed {
+                    self.weigh(fact, -1);
+                }
+                if let Some(fact) = effect.added {
+                    self.weigh(fact, 1);
+                }
+            }
+            Change::Interface { id, interface } => {
+                let next = interface.map(|i| InterfaceFact { id, interface: Rc::new(i) });
+                replace(&mut self.program, self.inputs.interface, &mut self.interfaces, id, next);
+            }
+            Change::Tunnel { kind, ofport } => {
+                let next = ofport.map(|ofport| TunnelFact { kind, ofport });
+                replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
+            }
+        }
+    }
+
     fn weigh(&mut self, fact: Fact, weight: i64) {
         let (program, inputs) = (&mut self.program, &self.inputs);
         match fact {
@@ -118,16 +141,20 @@ impl Engine {
         }
     }
 
-    fn collect(&mut self, mut rejects: Vec<(Reject, i64)>, output: &mut Output) {
+    /// What the steps since the last time changed in the switch.
+    fn collect_switch(&mut self) -> (Vec<FlowChange>, Vec<GroupChange>) {
         let mut flows = self.program.drain(self.outputs.flows);
         if !self.started {
             self.started = true;
             flows.extend(program::fixed_flows().into_iter().map(|flow| (flow, 1)));
         }
-        output.flows = self.flows.apply(flows);
         let groups = self.program.drain(self.outputs.groups);
-        output.groups = self.groups.apply(groups, self.program.drain(self.outputs.buckets));
+        (self.flows.apply(flows), self.groups.apply(groups, self.program.drain(self.outputs.buckets)))
+    }
 
+    /// What the steps since the last time changed elsewhere.
+    fn collect_rest(&mut self, mut rejects: Vec<(Reject, i64)>) -> Output {
+        let mut output = Output::default();
         for (want, weight) in self.program.drain(self.outputs.want) {
             if weight > 0 {
                 let ((ls, lsp), generation, interface) = (want.lsp, want.generation, want.interface);
@@ -156,6 +183,7 @@ impl Engine {
                 output.rejects.push((reject, after));
             }
         }
+        output
     }
 }
 

@@ -78,21 +78,22 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(route::without_router);
-    let flows = physical::flows(&ports.local, &ports.link)
-        .concat(&tunnel::flows(&tunnel, &ports.endpoint))
-        .concat(&l2::flows(&ports.local, &ports.remote, &ports.link))
-        .concat(&neighbour::flows(&ports.located, &ports.local))
-        .concat(&flood_flows)
-        .concat(&router::flows(&ports.link, &ports.router))
-        .concat(&echo::flows(&ports.router))
-        .concat(&route_flows)
-        .concat(&next_hop::flows(&ports.link, &ports.located));
-    let rejects = datapaths
-        .rejects
-        .concat(&ports.rejects)
-        .concat(&stray_routes)
-        .concat(&route::without_port(&lsr_present, &ports.router))
-        .concat(&no_router);
+    let flows = physical::flows(&ports.local, &ports.link).concat_all([
+        &tunnel::flows(&tunnel, &ports.endpoint),
+        &l2::flows(&ports.local, &ports.remote, &ports.link),
+        &neighbour::flows(&ports.located, &ports.local),
+        &flood_flows,
+        &router::flows(&ports.link, &ports.router),
+        &echo::flows(&ports.router),
+        &route_flows,
+        &next_hop::flows(&ports.link, &ports.located),
+    ]);
+    let rejects = datapaths.rejects.concat_all([
+        &ports.rejects,
+        &stray_routes,
+        &route::without_port(&lsr_present, &ports.router),
+        &no_router,
+    ]);
 
     let inputs = Inputs {
         ls: in_ls,

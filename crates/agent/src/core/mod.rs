@@ -237,11 +237,13 @@ impl Core {
             return;
         }
         let count = facts.len();
-        let Output { flows, groups, claims, rejects, notices } = self.rules.0.apply(facts);
+        let rules = &mut self.rules.0;
+        let Output { flows, groups, claims, rejects, notices } =
+            if opening { rules.load(facts) } else { rules.apply(facts) };
         if opening {
             effects.push(Effect::Say(
                 Level::Info,
-                format!("the network is known: {count} facts give {} flows", flows.len()),
+                format!("the network is known: {count} facts give {} flows", self.rules.0.flow_count()),
             ));
             self.records.open();
         }
