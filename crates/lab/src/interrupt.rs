@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -41,10 +41,11 @@ pub(crate) fn unwatch(directory: &Path) {
     locked(&LABS).retain(|watched| watched != directory);
 }
 
-/// Refuses to make anything more once the labs are being removed.
-pub(crate) fn check() -> Result<()> {
-    ensure!(!INTERRUPTED.load(Ordering::SeqCst), "interrupted");
-    Ok(())
+/// Once the labs are being removed, nothing more is made, and no error of that is told: the caller waits for the end.
+pub(crate) fn check() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 fn end(signal: i32) {

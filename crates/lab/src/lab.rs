@@ -287,6 +287,7 @@ impl Drop for Lab {
         if self.inner.keep.load(Ordering::SeqCst) {
             return;
         }
+        interrupt::check();
         if std::thread::panicking() || self.inner.failed.load(Ordering::SeqCst) {
             eprintln!("the lab's state at the failure:\n{}", self.state());
             if std::env::var_os("LAB_KEEP").is_some_and(|value| !value.is_empty()) && self.keep().is_ok() {
@@ -294,13 +295,14 @@ impl Drop for Lab {
                 return;
             }
         }
-        interrupt::unwatch(&self.inner.directory);
         for process in locked(&self.inner.processes).drain(..) {
             process.end();
         }
         if let Err(error) = registry::clean(&self.inner.directory) {
             eprintln!("the lab {} is not clean; the next lab tries again: {error:#}", self.id());
         }
+        // Not before: an interrupt during all this must still find it.
+        interrupt::unwatch(&self.inner.directory);
         let _ = self.inner.lock.unlock();
     }
 }

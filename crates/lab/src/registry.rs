@@ -57,7 +57,7 @@ impl Registry {
 
     /// Appends an entry in one write.
     pub(crate) fn record(&self, entry: &Entry) -> Result<()> {
-        interrupt::check()?;
+        interrupt::check();
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -90,7 +90,11 @@ pub(crate) fn clean(directory: &Path) -> Result<()> {
 
 /// Removes the directory of a lab of which nothing lives; the caller holds the lock of all labs.
 pub(crate) fn remove(directory: &Path) -> Result<()> {
-    fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))
+    match fs::remove_dir_all(directory) {
+        // An interrupt and the lab's own end may meet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("cannot remove {}", directory.display())),
+    }
 }
 
 /// Ends and removes what the registry of `directory` names, but leaves the directory.
