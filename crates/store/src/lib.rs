@@ -8,5 +8,7 @@ pub mod mirror;
 pub mod network;
 pub mod wire;
 
-pub use client::{Client, Cmp, Compare, Config, Endpoint, Kv, Listing, Op, Range, RangeReply, Reply, Tls, Txn, TxnReply};
+pub use client::{
+    Client, Cmp, Compare, Config, Endpoint, Kv, Listing, Op, Range, RangeReply, Reply, Tls, Txn, TxnReply,
+};
 pub use error::StoreError;
