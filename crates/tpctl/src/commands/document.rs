@@ -31,7 +31,7 @@ pub async fn apply(context: &Context, file: &Path) -> Result<()> {
     let changed = plan.changes.len() - added - deleted - mended;
     let goes: Vec<String> = plan.changes.iter().filter(|change| change.new.is_none()).map(|c| words(&c.key)).collect();
     if !goes.is_empty() {
-        ask::confirm(context.yes, &format!("{} objects that the document does not name", goes.len()), &goes)?;
+        ask::confirm(context.yes, "what the document does not name", &goes)?;
     }
     context.store.apply(&plan, &snapshot).await?;
     let mut sentence = format!("{added} added, {changed} changed, {deleted} deleted");
