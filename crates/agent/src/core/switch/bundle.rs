@@ -12,6 +12,8 @@ use tuplenet_openflow::Flow;
 
 /// After so many refusals in a row bundles become smaller: what is refused time and again should at least be short.
 const PATIENCE: u32 = 4;
+/// How many flows an empty switch gets at a time.
+pub(super) const PIECE: usize = if cfg!(test) { 64 } else { 16_384 };
 /// A bundle that needs no shortening.
 const SMALL: usize = 64;
 
@@ -82,6 +84,7 @@ impl Switch {
         if !matches!(self.phase, Phase::Ready) || self.flight.is_some() || self.reading_groups {
             return;
         }
+        self.refill(cx);
         let groups = self.groups.is_dirty();
         if self.queue.is_empty() && !groups {
             // What changed cancelled out, or is set aside: nobody waits for it any more.
@@ -109,6 +112,29 @@ impl Switch {
         let mods = before.into_iter().map(Mod::Group).chain(mods).chain(after.into_iter().map(Mod::Group)).collect();
         self.flight = Some(Flight { items, since: std::mem::take(&mut self.since) });
         self.ask(Command::Bundle(mods), cx);
+    }
+
+    /// A switch that has no flow of ours gets them in pieces, so that not all of them are in memory twice; those of table 0 come last, so that no
+    /// packet enters before all is there.
+    fn refill(&mut self, cx: &Context<'_>) {
+        if self.backlog.is_empty() || !self.queue.is_empty() {
+            return;
+        }
+        let missing = |flow: &Flow| Some(hash_of(flow)).filter(|hash| self.backlog.contains(hash));
+        let piece = |entry: bool| -> Vec<(KeyHash, Flow)> {
+            let flows = cx.desired.flows().filter(|flow| (flow.table == 0) == entry);
+            flows.filter_map(|flow| Some((missing(&flow)?, flow))).take(PIECE).collect()
+        };
+        let mut flows = piece(false);
+        if flows.is_empty() {
+            flows = piece(true);
+        }
+        if flows.is_empty() {
+            self.backlog = FxHashSet::default();
+        }
+        for (hash, flow) in flows {
+            self.enqueue(hash, Queued::Set(flow));
+        }
     }
 
     pub(super) fn on_bundle(&mut self, outcome: Outcome, cx: &mut Context<'_>) {

@@ -19,7 +19,7 @@ use super::{Effect, Level, stats::Stats};
 use aside::Aside;
 use bundle::{Flight, Item};
 use groups::{Groups, Reported};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use shadow::{FlowKey, KeyHash, Shadow, hash_of};
 use std::time::{Duration, Instant};
 use sweep::{Purpose, Sweep};
@@ -139,6 +139,8 @@ pub struct Switch {
     shadow: Shadow,
     groups: Groups,
     queue: FxHashMap<KeyHash, Queued>,
+    /// Flows for a switch that has none yet, which go piece by piece: see [`Switch::refill`].
+    backlog: FxHashSet<KeyHash>,
     /// When the events came whose changes wait in the queue.
     since: Vec<Instant>,
     flight: Option<Flight>,
@@ -185,6 +187,7 @@ impl Switch {
             shadow: Shadow::default(),
             groups: Groups::default(),
             queue: FxHashMap::default(),
+            backlog: FxHashSet::default(),
             since: Vec::new(),
             flight: None,
             limit: usize::MAX,
@@ -281,7 +284,11 @@ impl Switch {
                 for flow in self.aside.due(cx.now) {
                     self.enqueue(hash_of(&flow), Queued::Set(flow));
                 }
-                if self.sweep.is_none() && !self.auditing && self.next_audit.is_some_and(|at| at <= cx.now) {
+                if self.sweep.is_none()
+                    && !self.auditing
+                    && self.backlog.is_empty()
+                    && self.next_audit.is_some_and(|at| at <= cx.now)
+                {
                     self.auditing = true;
                     self.read_groups_when_quiet(cx);
                 }
@@ -297,7 +304,11 @@ impl Switch {
         match self.phase {
             Phase::Pause(until) => Some(until),
             Phase::Ready => {
-                let audit = if self.sweep.is_none() && !self.auditing { self.next_audit } else { None };
+                let audit = if self.sweep.is_none() && !self.auditing && self.backlog.is_empty() {
+                    self.next_audit
+                } else {
+                    None
+                };
                 [audit, self.aside.next()].into_iter().flatten().min()
             }
             _ => None,
@@ -306,7 +317,11 @@ impl Switch {
 
     /// Whether the switch is in step with the rules, as far as known.
     pub fn settled(&self) -> bool {
-        matches!(self.phase, Phase::Ready) && self.queue.is_empty() && self.flight.is_none() && !self.groups.is_dirty()
+        matches!(self.phase, Phase::Ready)
+            && self.queue.is_empty()
+            && self.backlog.is_empty()
+            && self.flight.is_none()
+            && !self.groups.is_dirty()
     }
 
     fn ask(&self, command: Command, cx: &mut Context<'_>) {
@@ -314,7 +329,7 @@ impl Switch {
     }
 
     fn report(&self, cx: &mut Context<'_>) {
-        let waiting = self.queue.len() + self.flight.as_ref().map_or(0, Flight::flows);
+        let waiting = self.queue.len() + self.backlog.len() + self.flight.as_ref().map_or(0, Flight::flows);
         cx.stats.flows_desired = self.shadow.len() as u64;
         cx.stats.flows_set_aside = (self.aside.len() + self.groups.refused()) as u64;
         cx.stats.flows_queued = waiting as u64;
@@ -360,6 +375,7 @@ impl Switch {
     /// All that was under way is void: the next comparison finds out what is left to do.
     fn forget_plans(&mut self) {
         self.queue.clear();
+        self.backlog = FxHashSet::default();
         self.since.clear();
         self.flight = None;
         self.sweep = None;
@@ -431,11 +447,12 @@ impl Switch {
         if let Some(sweep) = &mut self.sweep {
             sweep.touched(hash);
         }
+        self.backlog.remove(&hash);
         self.queue.insert(hash, queued);
     }
 
     /// The rules' flows of these keys go into the queue, unless a newer change of theirs waits there.
-    fn requeue(&mut self, need: &rustc_hash::FxHashSet<KeyHash>, cx: &Context<'_>) {
+    fn requeue(&mut self, need: &FxHashSet<KeyHash>, cx: &Context<'_>) {
         if need.is_empty() {
             return;
         }

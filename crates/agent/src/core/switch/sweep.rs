@@ -29,6 +29,8 @@ pub struct Sweep {
     changed: FxHashSet<KeyHash>,
     /// Keys whose flow must be sent (again).
     need: FxHashSet<KeyHash>,
+    /// Flows of ours that the switch has, right or not.
+    ours: u64,
     missing: u64,
     different: u64,
     extra: u64,
@@ -59,6 +61,7 @@ impl Switch {
             tables: VecDeque::new(),
             changed,
             need: FxHashSet::default(),
+            ours: 0,
             missing: 0,
             different: 0,
             extra: 0,
@@ -100,7 +103,9 @@ impl Switch {
             if sweep.changed.contains(&key) {
                 continue;
             }
-            match self.shadow.get(table, key) {
+            let wanted = self.shadow.get(table, key);
+            sweep.ours += u64::from(wanted.is_some());
+            match wanted {
                 Some(content) if content == content_hash(flow) => {}
                 Some(_) => {
                     sweep.different += 1;
@@ -130,7 +135,12 @@ impl Switch {
 
     fn finish_sweep(&mut self, mut sweep: Sweep, cx: &mut Context<'_>) {
         let need = std::mem::take(&mut sweep.need);
-        self.requeue(&need, cx);
+        if sweep.purpose == Purpose::Sync && sweep.ours == 0 && need.len() > super::bundle::PIECE {
+            // What was deleted or changed meanwhile waits in the queue already.
+            self.backlog = need.iter().copied().filter(|key| !self.queue.contains_key(key)).collect();
+        } else {
+            self.requeue(&need, cx);
+        }
         let wrong = sweep.missing + sweep.different + sweep.extra;
         let numbers = format!(
             "{} missing, {} different, {} that should not be there",

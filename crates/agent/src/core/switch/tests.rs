@@ -47,6 +47,8 @@ struct Toy {
     mute: bool,
     bundles: usize,
     mods: usize,
+    /// Tables of the flows in the order in which they came.
+    order: Vec<u8>,
 }
 
 impl Toy {
@@ -63,7 +65,10 @@ impl Toy {
         self.mods += mods.len();
         for change in mods {
             match change {
-                Mod::Set(flow) => drop(self.flows.insert(FlowKey::of(&flow), flow)),
+                Mod::Set(flow) => {
+                    self.order.push(flow.table);
+                    drop(self.flows.insert(FlowKey::of(&flow), flow));
+                }
                 Mod::Delete(key) => drop(self.flows.remove(&key)),
                 Mod::Group(Step::Add(id, buckets) | Step::Replace(id, buckets)) => {
                     drop(self.groups.insert(id, buckets.into_iter().collect()));
@@ -227,14 +232,46 @@ fn nothing_is_touched_before_the_network_is_known() {
 }
 
 #[test]
-fn a_cold_switch_gets_all_in_one_bundle_and_a_warm_one_nothing() {
+fn a_cold_switch_gets_all_with_table_0_last_and_a_warm_one_nothing() {
     let mut bench = Bench::started(300);
-    assert_eq!((bench.toy.bundles, bench.toy.mods), (1, 300));
+    // 200 flows of other tables, then 100 of table 0, in pieces of 64.
+    assert_eq!((bench.toy.bundles, bench.toy.mods), (4 + 2, 300));
+    let first_entry = bench.toy.order.iter().position(|table| *table == 0).expect("flows of table 0");
+    assert!(bench.toy.order[first_entry..].iter().all(|table| *table == 0));
     bench.down();
     bench.up();
     bench.run();
     bench.check();
-    assert_eq!((bench.toy.bundles, bench.stats.flow_mods, bench.stats.syncs), (1, 300, 2));
+    assert_eq!((bench.toy.bundles, bench.stats.flow_mods, bench.stats.syncs), (6, 300, 2));
+}
+
+#[test]
+fn a_warm_switch_gets_the_difference_in_one_bundle() {
+    let mut bench = Bench::started(300);
+    bench.down();
+    bench.toy.flows.retain(|key, _| key.priority < 100);
+    let bundles = bench.toy.bundles;
+    bench.up();
+    bench.run();
+    bench.check();
+    assert_eq!(bench.toy.bundles, bundles + 1);
+}
+
+#[test]
+fn a_cold_switch_gets_what_changes_meanwhile_too() {
+    let mut bench = Bench::new();
+    for n in 0..300 {
+        bench.wanted.flows.insert((n as u8 % 3, n), flow(n as u8 % 3, n, 1));
+    }
+    bench.open();
+    bench.up();
+    for n in 0..300 {
+        bench.step();
+        bench.set(flow(2, n, 9));
+        bench.delete(n as u8 % 3, (n * 7) % 300);
+    }
+    bench.run();
+    bench.check();
 }
 
 #[test]
