@@ -41,7 +41,7 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     let mut flows = pipeline::pipeline();
     flows.extend(neighbour::fixed());
     flows.extend(router::fixed());
-    flows.push(flood::fixed());
+    flows.extend(flood::fixed());
     flows
 }
 

@@ -46,7 +46,7 @@ stages! {
     /// The link-layer address option of a neighbour advertisement: Open vSwitch accepts it only from a flow that
     /// matches the advertisement's type, hence the stage of its own.
     LSP_INGRESS_ND_OPTION = 16, next None;
-    /// Destination address to destination port and, if that is remote, its chassis.
+    /// Destination address to destination port and, if that is remote, its chassis. Bridges' own protocols go no further.
     LSP_INGRESS_LOOKUP_DST_PORT = 17, next None;
     /// To the chassis of the destination port, or on to the egress of the switch here. A trace calls it
     /// `LSP_TRACE_INGRESS_OUT`.
@@ -65,9 +65,11 @@ stages! {
 
     /// A packet enters a logical router.
     LRP_TRACE_INGRESS_IN = 50, next Some(51);
-    /// What the router answers itself: echo requests to its addresses.
+    /// What the router answers itself: echo requests to its addresses. Tagged frames and what comes from nobody's address
+    /// go no further.
     LRP_INGRESS_PKT_RESPONSE = 51, next Some(52);
-    /// What a router does not forward: packets to itself, multicast, link-local destinations.
+    /// What a router does not forward: packets to itself, multicast, loopback and link-local
+    /// destinations, packets that have no hop left.
     LRP_INGRESS_DROP_UNEXPECT = 52, next Some(53);
     /// NAT: answers to what was translated on the way out, first pass.
     LRP_INGRESS_UNSNAT_STAGE1 = 53, next Some(54);

@@ -249,7 +249,8 @@ impl Plain {
             let linked = links
                 .iter()
                 .any(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
-            let near = port.nets.iter().any(|n| n.contains(&route.next_hop) && n.addr() != route.next_hop);
+            let own = port.nets.iter().any(|n| n.addr() == route.next_hop);
+            let near = !own && port.nets.iter().any(|n| n.contains(&route.next_hop));
             if linked && near {
                 let said = format!("route {id} {}: {} via {}", route.prefix, port.port_id, route.next_hop);
                 let best = routes.entry((id, route.prefix)).or_insert_with(|| ((*made, name), said.clone()));

@@ -77,14 +77,16 @@ fn copies(ls: DatapathId) -> FlowRow {
     )
 }
 
-/// A copy for another chassis that came by a tunnel itself is one too many. No facts.
-pub fn fixed() -> FlowRow {
+/// A copy for another chassis that came by a tunnel itself is one too many. And what concerns one wire only (spanning tree, pause, LLDP: the
+/// reserved addresses of IEEE 802.1Q-2018 table 8-1) no switch passes on: a BPDU of a VM is not for another's port. No facts.
+pub fn fixed() -> Vec<FlowRow> {
+    let cookie = Cookie::of(Rule::Flood);
     let both = register::FLOOD_COPY | register::FROM_TUNNEL;
-    flow(
-        stage::LSP_INGRESS_OUTPUT_DST_PORT,
-        priority::EXCEPTION,
-        Cookie::of(Rule::Flood),
-        Match::new().with_masked(register::FLAGS, both, both),
-        vec![],
-    )
+    let again = Match::new().with_masked(register::FLAGS, both, both);
+    let (first, mask) = ([0x01_u8, 0x80, 0xc2, 0, 0, 0], [0xff_u8, 0xff, 0xff, 0xff, 0xff, 0xf0]);
+    let reserved = Match::new().with_masked(field::ETH_DST, first, mask);
+    vec![
+        flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, priority::EXCEPTION, cookie, again, vec![]),
+        flow(stage::LSP_INGRESS_LOOKUP_DST_PORT, priority::EXCEPTION, cookie, reserved, vec![]),
+    ]
 }

@@ -135,11 +135,14 @@ pub fn fixed() -> Vec<FlowRow> {
     let mut to_all = advertise(set(field::IPV6_DST, all_nodes));
     to_all.insert(0, set(field::ETH_DST, [0x33, 0x33, 0, 0, 0, 1]));
     to_all.insert(0, set(field::ND_RESERVED, TO_ALL));
-    let from_nobody = solicitation(Match::new()).with(field::IPV6_SRC, Ipv6Addr::UNSPECIFIED);
+    // A solicitation that a router forwarded comes from elsewhere and is nobody's to ask here: its hop limit shows it
+    // (RFC 4861 section 7.1.1). Matched in this stage, which no other packet sees.
+    let neighbour = solicitation(Match::new()).with(field::NW_TTL, 255_u8);
+    let from_nobody = neighbour.clone().with(field::IPV6_SRC, Ipv6Addr::UNSPECIFIED);
     let option = back(vec![copy(field::ETH_SRC, field::ND_TLL, 48)]);
     vec![
         flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::GENERAL, cookie, arp, arp_reply),
-        flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::GENERAL, cookie, solicitation(Match::new()), reply),
+        flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::GENERAL, cookie, neighbour, reply),
         flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::OBJECT, cookie, from_nobody, to_all),
         flow(stage::LSP_INGRESS_ND_OPTION, priority::GENERAL, cookie, advertisement(Match::new()), option),
     ]

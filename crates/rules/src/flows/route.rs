@@ -1,7 +1,7 @@
 //! Routes: the longest prefix wins, and among equal prefixes ECMP over static over connected.
 //!
 //! Cost of a route: one flow. A route leaves a packet with its next hop in `reg0` / `xxreg0`, its port in `reg5`, the router's
-//! MAC as source, and a TTL that is one lower; a TTL that runs out ends here.
+//! MAC as source, and a TTL that is one lower; one that runs out ended before ([`super::router`]).
 
 use crate::{
     cookie::{Cookie, Rule},
@@ -38,7 +38,8 @@ struct Route {
 
 /// ```text
 /// connected(LR, Net, Port)        <- link(_, LR, Port), router_port(Port, Net).
-/// static(LR, Prefix, Hop, Port)   <- lsr(LR, Prefix, Hop, Port), link(_, LR, Port), router_port(Port, Net), Hop in Net;
+/// static(LR, Prefix, Hop, Port)   <- lsr(LR, Prefix, Hop, Port), link(_, LR, Port), router_port(Port, Net), Hop in Net,
+///                                    Hop is no address of Port;
 ///                                    of several with one prefix the oldest.
 /// ```
 pub fn flows(
@@ -55,7 +56,8 @@ pub fn flows(
     let by_port = lsr.index(|lsr| (lsr.name.0.clone(), lsr.value.outport.clone()));
     let port_of = router.index(|r| r.lrp.name.clone());
     let reachable = |lsr: &Lsr, router: &RouterPort| {
-        router.lrp.value.nets.iter().any(|net| net.contains(&lsr.value.next_hop) && net.addr() != lsr.value.next_hop)
+        let (nets, hop) = (&router.lrp.value.nets, &lsr.value.next_hop);
+        nets.iter().any(|net| net.contains(hop)) && nets.iter().all(|net| net.addr() != *hop)
     };
     let with_port = by_port.join(&port_of, |_, lsr, router| (lsr.clone(), router.clone()));
     let stray = with_port.filter(move |(lsr, router)| !reachable(lsr, router)).map(|(lsr, router)| Reject {

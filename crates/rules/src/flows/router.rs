@@ -69,17 +69,41 @@ fn to_itself(port: &RouterPort, ip: IpAddr) -> FlowRow {
     flow(stage::LRP_INGRESS_DROP_UNEXPECT, priority::OBJECT, cookie, matching, vec![])
 }
 
-/// Destinations that no router forwards: multicast and class E (RFC 1812 sections 5.2.1.1 and 5.3.7), link-local and multicast (RFC 4291
-/// section 2.5.6). No facts.
+/// What no router takes from anybody, nor sends on. No facts.
+///
+/// Sources that are nobody's address, before the router answers them: an echo reply to a multicast or loopback address would go where the default
+/// route leads (RFC 1812 section 5.3.7, RFC 4291 sections 2.5.2, 2.5.3, 2.5.6 and 2.7). Destinations: multicast, loopback, "this network" and class E
+/// (RFC 1812 sections 5.2.1.1 and 5.3.7), multicast and link-local (RFC 4291). Frames with a VLAN tag: a link is a port of an untagged network, and a
+/// tag must not travel from one switch into another. And what has no hop left.
 pub fn fixed() -> Vec<FlowRow> {
     let cookie = Cookie::of(Rule::RouterDrop);
-    let drop = |matching| flow(stage::LRP_INGRESS_DROP_UNEXPECT, priority::GENERAL, cookie, matching, vec![]);
-    let ipv4 = Match::new().with(field::ETH_TYPE, proto::IPV4);
-    let ipv6 = Match::new().with(field::ETH_TYPE, proto::IPV6);
-    let net6 = |first: u16| Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0);
-    vec![
-        drop(ipv4.with_masked(field::IPV4_DST, Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::new(224, 0, 0, 0))),
-        drop(ipv6.clone().with_masked(field::IPV6_DST, net6(0xfe80), net6(0xffc0))),
-        drop(ipv6.with_masked(field::IPV6_DST, net6(0xff00), net6(0xff00))),
-    ]
+    let drop = |stage, priority, matching| flow(stage, priority, cookie, matching, vec![]);
+    let tagged = Match::new().with_masked(field::VLAN_TCI, 0x1000_u16, 0x1000_u16);
+    let (response, unexpect) = (stage::LRP_INGRESS_PKT_RESPONSE, stage::LRP_INGRESS_DROP_UNEXPECT);
+    let mut flows = vec![drop(response, priority::EXCEPTION, tagged)];
+    for (net, mask) in [([0, 0, 0, 0], 0xff), ([127, 0, 0, 0], 0xff), ([224, 0, 0, 0], 0xe0)] {
+        let (net, mask) = (Ipv4Addr::from(net), Ipv4Addr::new(mask, 0, 0, 0));
+        let ipv4 = Match::new().with(field::ETH_TYPE, proto::IPV4);
+        flows.push(drop(response, priority::EXCEPTION, ipv4.clone().with_masked(field::IPV4_SRC, net, mask)));
+        flows.push(drop(unexpect, priority::GENERAL, ipv4.with_masked(field::IPV4_DST, net, mask)));
+    }
+    // Without these `dec_ttl` would end them just as well, but through the switch's slow path, packet by packet. Matching
+    // the TTL costs nothing here: `dec_ttl` makes the switch's cache tell TTLs apart anyway.
+    for (ethertype, ttl) in [(proto::IPV4, 0_u8), (proto::IPV4, 1), (proto::IPV6, 0), (proto::IPV6, 1)] {
+        let spent = Match::new().with(field::ETH_TYPE, ethertype).with(field::NW_TTL, ttl);
+        flows.push(drop(unexpect, priority::GENERAL, spent));
+    }
+    // ::/16 holds the unspecified and the loopback address and what looks like IPv4. A longer prefix would be cut out of
+    // the switch's cache of every IPv6 packet.
+    for (net, mask) in [(0, 0xffff), (0xfe80, 0xffc0), (0xff00, 0xff00)] {
+        let first = |word: u16| Ipv6Addr::new(word, 0, 0, 0, 0, 0, 0, 0);
+        let ipv6 = Match::new().with(field::ETH_TYPE, proto::IPV6);
+        flows.push(drop(
+            response,
+            priority::EXCEPTION,
+            ipv6.clone().with_masked(field::IPV6_SRC, first(net), first(mask)),
+        ));
+        flows.push(drop(unexpect, priority::GENERAL, ipv6.with_masked(field::IPV6_DST, first(net), first(mask))));
+    }
+    flows
 }
