@@ -84,20 +84,23 @@ pub fn derive(
     binding: &Relation<BindingFact>,
 ) -> Claims {
     // named(Interface, LSP) <- interface(Interface, IfaceId), lsp(LSP), IfaceId = LSP or IfaceId = LS/LSP.
-    // The end of a link is no place for an Interface.
-    let by_name = interface.index(|i| {
-        let id = i.interface.iface_id.as_str();
-        id.rsplit_once('/').map_or(id, |(_, lsp)| lsp).to_owned()
-    });
+    // The end of a link is no place for an Interface. Two joins, so that an Interface that names the switch costs nothing for the ports of
+    // that name in all other switches.
     let ports = lsp.filter(|lsp| lsp.value.peer.is_none()).map(|lsp| lsp.name.clone());
-    let named = by_name.join_flat(&ports.index(|(_, lsp)| lsp.as_str().to_owned()), |_, interface, lsp| {
-        let ls = interface.interface.iface_id.rsplit_once('/').map(|(ls, _)| ls);
-        ls.is_none_or(|ls| ls == lsp.0.as_str()).then(|| Candidate {
-            lsp: lsp.clone(),
-            id: interface.id,
-            interface: interface.interface.clone(),
-        })
-    });
+    let candidate = |interface: &InterfaceFact, lsp: &Child| Candidate {
+        lsp: lsp.clone(),
+        id: interface.id,
+        interface: interface.interface.clone(),
+    };
+    let short = interface
+        .filter(|i| !i.interface.iface_id.contains('/'))
+        .index(|i| i.interface.iface_id.clone())
+        .join(&ports.index(|(_, lsp)| lsp.as_str().to_owned()), move |_, interface, lsp| candidate(interface, lsp));
+    let full = interface
+        .filter(|i| i.interface.iface_id.contains('/'))
+        .index(|i| i.interface.iface_id.clone())
+        .join(&ports.index(|(ls, lsp)| format!("{ls}/{lsp}")), move |_, interface, lsp| candidate(interface, lsp));
+    let named = short.concat(&full);
 
     // An Interface that names several ports is none of them.
     let ambiguous = named.reduce(

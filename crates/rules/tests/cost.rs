@@ -88,3 +88,22 @@ fn a_member_of_a_flood_group_is_one_bucket() {
     let output = engine.apply([lsp("A", 1, 8), binding("A", "A-8", "hv2", 1)]);
     assert_eq!(output.groups, [], "hv2 has ports of A already: its one copy serves this one too");
 }
+
+#[test]
+fn an_interface_that_names_the_switch_costs_nothing_for_equal_names_elsewhere() {
+    let port = |n: u32| {
+        let json = r#"{"port_id":1,"mac":"f2:01:0a:00:00:01","ips":["10.0.0.1"]}"#;
+        [ls(&format!("S{n}"), n), object(format!("ls/S{n}/lsp/eth0"), json)]
+    };
+    let mut costs = Vec::new();
+    for switches in [3, 300] {
+        let mut engine = engine();
+        engine.apply((1..=switches).flat_map(port));
+        let (bound, _) = cost(&mut engine, vec![interface(7, "S2/eth0", 11)]);
+        let (elsewhere, flows) = cost(&mut engine, port(1_000).into());
+        assert_eq!(flows, Vec::<String>::new());
+        let (gone, _) = cost(&mut engine, vec![Change::Interface { id: 7, interface: None }]);
+        costs.push((bound, elsewhere, gone));
+    }
+    assert_eq!(costs[0], costs[1], "rows touched among 3 and among 300 switches");
+}
