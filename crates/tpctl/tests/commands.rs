@@ -36,6 +36,7 @@ on_both_stores! {
     wrong_words_are_usage_errors
     bad_addresses_are_refused
     stale_claims_are_taken_over
+    what_another_tool_wrote_is_not_given_twice
     unknown_fields_survive
     equal_names_in_different_parents_are_different_objects
     chassis_are_shown_and_deleted
@@ -331,6 +332,58 @@ pub fn stale_claims_are_taken_over(b: &Bench) {
     b.ok("-y lsp del A vm5");
     assert_eq!(b.get("claim/ls/A/ip/10.0.0.3").unwrap(), "ls/A/lsp/vm1");
     b.refused_with("lsp add A vm4 10.0.0.3", &["taken by port vm1"]);
+}
+
+pub fn what_another_tool_wrote_is_not_given_twice(b: &Bench) {
+    b.put("ls/A", r#"{"id": 1}"#);
+    b.put("lr/R", r#"{"id": 2, "chassis": null}"#);
+    b.put("ls/A/lsp/vm1", r#"{"port_id": 1, "mac": "f2:01:0a:01:00:02", "ips": ["10.1.0.2", "fd00::2"]}"#);
+    b.put(
+        "ls/A/lsp/A_to_R",
+        r#"{"port_id": 2, "mac": "f2:01:0a:01:00:01", "ips": ["10.1.0.1"], "peer": {"lr": "R", "lrp": "R_to_A"}}"#,
+    );
+    b.put(
+        "lr/R/lrp/R_to_A",
+        r#"{"port_id": 1, "mac": "f2:01:0a:01:00:01", "nets": ["10.1.0.1/24"], "peer": {"ls": "A", "lsp": "A_to_R"}}"#,
+    );
+    b.put("lr/R/lsr/out", r#"{"prefix": "0.0.0.0/0", "next_hop": "10.1.0.2", "outport": "R_to_A"}"#);
+    // Ids and port ids that are had go to nobody else.
+    b.ok("ls add B");
+    b.ok("lr add S");
+    b.ok("lsp add A vm2 10.1.0.3");
+    b.ok("lr link R B 10.2.0.1/24");
+    let ids = ["ls show A", "lr show R", "ls show B", "lr show S"].map(|line| b.json(line)["id"].clone());
+    assert_eq!(ids, [1, 2, 3, 4]);
+    assert_eq!(b.json("lsp show A vm2")["port_id"], 3);
+    assert_eq!(b.json("lrp show R R_to_B")["port_id"], 2);
+    // Nor do addresses, MACs and networks, by no command.
+    b.refused_with("lsp add A vm3 10.1.0.2", &["taken by port vm1 of switch A"]);
+    b.refused_with("lsp add A vm3 fd00::2", &["the address fd00::2 in switch A", "taken by port vm1"]);
+    b.refused_with("lsp add A vm3 10.1.0.9 f2:01:0a:01:00:02", &["the MAC f2:01:0a:01:00:02", "taken by port vm1"]);
+    b.refused_with("lsp set A vm2 --ip 10.1.0.2", &["taken by port vm1"]);
+    b.ok("ls add C");
+    b.refused_with("lr link R C 10.1.0.7/24", &["the network 10.1.0.0/24 in router R", "taken by port R_to_A"]);
+    b.refused_with("lr link S A 10.1.0.2/24", &["taken by port vm1"]);
+    // What is its own it may keep, and claims.
+    b.ok("lsp set A vm1 --ip 10.1.0.2,10.1.0.4");
+    b.refused_with("lsp add A vm3 10.1.0.4", &["taken by port vm1"]);
+    assert_eq!(b.json("doctor"), json!([]));
+    // A claimed port replaced by hand leaves a stale claim on what now is another's.
+    b.ok("lsp add A old 10.1.0.8");
+    b.delete("ls/A/lsp/old");
+    b.put("ls/A/lsp/new", r#"{"port_id": 4, "mac": "f2:01:0a:01:00:08", "ips": ["10.1.0.8"]}"#);
+    b.refused_with("lsp add A vm3 10.1.0.8", &["taken by port new of switch A"]);
+    b.ok("-y lsp del A new");
+    // All other commands take it as it is.
+    b.ok("lsr show R out");
+    b.refused_with("-y lr unlink R A", &["route out of router R"]);
+    b.ok("-y lr unlink -r R A");
+    b.ok("-y lsp del A vm1");
+    b.ok("lsp add A vm3 10.1.0.2");
+    for line in ["-y ls del -r A", "-y lr del -r R", "-y ls del B", "-y ls del C", "-y lr del S"] {
+        b.ok(line);
+    }
+    assert_eq!(b.all(), []);
 }
 
 pub fn unknown_fields_survive(b: &Bench) {

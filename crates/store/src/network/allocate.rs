@@ -6,8 +6,10 @@
 use super::{
     NetworkError, NetworkStore, claims,
     io::{back_off, random},
+    unclaimed::Scope,
 };
 use crate::Op;
+use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::id::{DatapathId, PortId};
 
 /// How often a command begins anew when others change what it read. Each round of N who collide has at least one winner, so
@@ -64,7 +66,18 @@ impl NetworkStore {
     }
 
     async fn free_number(&self, path: &str, max: u32, attempt: u32) -> Result<Option<u32>, NetworkError> {
+        // Objects of other tools may have numbers that they did not claim; only who lost one to them needs to look.
+        let unclaimed = match Scope::of(&format!("{path}0")).filter(|_| attempt > 0) {
+            Some(scope) => self.unclaimed(&scope).await?,
+            None => BTreeMap::new(),
+        };
+        let unclaimed: BTreeSet<u32> = unclaimed
+            .keys()
+            .filter(|claim| claim.starts_with(path))
+            .filter_map(|claim| claims::number(claim))
+            .collect();
         let last = self.last_path(path).await?.as_deref().and_then(claims::number).unwrap_or(0);
+        let last = unclaimed.last().copied().unwrap_or(0).max(last);
         // Who has lost twice looks a little further, so that many who add at once do not all want the same number.
         let spread = random(u64::from(attempt.clamp(1, 16))) as u32;
         let next = last.saturating_add(1);
@@ -72,8 +85,10 @@ impl NetworkStore {
             return Ok(Some(next.saturating_add(spread).min(max)));
         }
         // Full at the top: the only case that reads more than one key.
-        let (taken, _) = self.list(path).await?;
-        Ok(gap(taken.iter().filter_map(|kv| claims::number(&kv.key)), max, spread))
+        let (claimed, _) = self.list(path).await?;
+        let mut taken = unclaimed;
+        taken.extend(claimed.iter().filter_map(|kv| claims::number(&kv.key)));
+        Ok(gap(taken.into_iter(), max, spread))
     }
 }
 

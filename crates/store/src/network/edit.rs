@@ -4,8 +4,9 @@ use super::{
     NetworkError, NetworkStore, claims,
     error::{path_words, words},
     io::{Claim, MAX_OPS, Stored},
+    unclaimed::Scope,
 };
-use crate::{Compare, Op, Txn};
+use crate::{Compare, Op, StoreError, Txn};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{key::Key, object::Object};
@@ -90,13 +91,35 @@ impl NetworkStore {
         txn.ok_or_else(|| NetworkError::Conflict(changes.first().map(|change| words(&change.key)).unwrap_or_default()))
     }
 
-    /// Who holds the claims that changes touch.
+    /// Who holds the claims that changes touch, those included who have the value and did not claim it.
     async fn held(&self, changes: &[Change]) -> Result<BTreeMap<String, Claim>, NetworkError> {
         let paths: BTreeSet<String> = changes.iter().flat_map(Change::claims).collect();
         let paths: Vec<String> = paths.into_iter().collect();
-        let found = self.get_paths(&paths).await?;
-        let held = paths.into_iter().zip(found).filter_map(|(path, kv)| Some((path, Claim::new(&kv?))));
-        Ok(held.collect())
+        let (found, unclaimed) = tokio::try_join!(self.get_paths(&paths), self.unclaimed_of_others(changes))?;
+        let mut held: BTreeMap<String, Claim> =
+            paths.iter().cloned().zip(found).filter_map(|(path, kv)| Some((path, Claim::new(&kv?)))).collect();
+        for path in paths {
+            if let Some(claim) = unclaimed.get(&path) {
+                held.entry(path).or_insert_with(|| claim.clone());
+            }
+        }
+        Ok(held)
+    }
+
+    /// What objects that do not change have without a claim, among those for which it matters.
+    async fn unclaimed_of_others(&self, changes: &[Change]) -> Result<BTreeMap<String, Claim>, StoreError> {
+        let gained = |change: &Change| {
+            let released = change.released();
+            change.wanted().into_iter().filter(move |claim| !released.contains(claim))
+        };
+        let scopes: BTreeSet<Scope> = changes.iter().flat_map(gained).filter_map(|claim| Scope::of(&claim)).collect();
+        let mut all = BTreeMap::new();
+        for scope in &scopes {
+            all.append(&mut self.unclaimed(scope).await?);
+        }
+        let changing: BTreeSet<String> = changes.iter().map(|change| change.key.to_string()).collect();
+        all.retain(|_, claim| !changing.contains(&claim.owner));
+        Ok(all)
     }
 
     /// Like [`NetworkStore::commit`], with the claims already read.
@@ -176,12 +199,20 @@ impl NetworkStore {
             }
             // One of ours that gives it up in this very transaction needs no asking.
             if !changing.contains(&holder.owner) {
-                match self.is_stale(claim, &holder.owner).await? {
-                    Some(proof) => txn = txn.when(proof),
-                    None if claims::is_allocated(claim) => return Ok(None),
-                    None => {
-                        let (value, holder) = (claims::words(claim), path_words(&holder.owner));
-                        return Err(NetworkError::Taken { value, holder });
+                let has = match self.is_stale(claim, &holder.owner).await? {
+                    Some(proof) => {
+                        txn = txn.when(proof);
+                        // Who took it from its claimant by hand may have given it to another.
+                        let unclaimed = self.unclaimed_anywhere(claim).await?;
+                        unclaimed.map(|claim| claim.owner).filter(|heir| *heir != owner && !changing.contains(heir))
+                    }
+                    None => Some(holder.owner.clone()),
+                };
+                match has {
+                    None => {}
+                    Some(_) if claims::is_allocated(claim) => return Ok(None),
+                    Some(path) => {
+                        return Err(NetworkError::Taken { value: claims::words(claim), holder: path_words(&path) });
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! Changes of the network, as transactions: each compares what it read and claims what must be unique, so that two people who
 //! want the same thing at once get one success and one clear error, and no half of anything is ever seen.
 //!
-//! A command reads the keys that it needs and no more: adding a port costs the same in a network of ten and of a million.
+//! A command reads the keys that it needs and no more: adding a port costs the same in a network of ten and of a million. Only
+//! where another tool wrote objects without claims (see `unclaimed`) does it read all ports of their switch.
 
 mod allocate;
 mod apply;
@@ -14,6 +15,7 @@ mod removal;
 mod routers;
 mod snapshot;
 mod switches;
+mod unclaimed;
 
 pub use edit::Change;
 pub use error::{NetworkError, path_words, words};
