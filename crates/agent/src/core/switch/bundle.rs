@@ -254,7 +254,8 @@ impl Switch {
 /// Takes up to `limit` entries out.
 fn take(queue: &mut FxHashMap<KeyHash, Queued>, limit: usize) -> Vec<(KeyHash, Queued)> {
     if limit >= queue.len() {
-        return queue.drain().collect();
+        // Not `drain`: that keeps the room for the most that ever waited, and walks all of it for each small change.
+        return std::mem::take(queue).into_iter().collect();
     }
     let keys: Vec<KeyHash> = queue.keys().copied().take(limit).collect();
     keys.into_iter().filter_map(|k| queue.remove_entry(&k)).collect()
