@@ -32,7 +32,7 @@ demo: ## Two hosts and one virtual network on this machine (root); KEEP=1 leaves
 
 .PHONY: demo-stop
 demo-stop: ## End what `make demo KEEP=1` left running (root)
-	@cargo build -q -p tuplenet-lab
+	@[ -x "$(TARGET)/debug/tuplenet-lab" ] || cargo build -q -p tuplenet-lab
 	@exec "$(TARGET)/debug/tuplenet-lab" stop demo
 
 .PHONY: setup
@@ -96,9 +96,11 @@ fmt: ## Format all code
 	cargo fmt --all
 
 .PHONY: bench
-bench: setup ## The benchmarks, with setup, command and peers in the same run (root)
+bench: setup ## The benchmarks, with setup, command and peers in the same run (root); docs/benchmarks.md explains them
 	cargo build --release $(PROGRAMS)
-	cargo bench --workspace --bench '*'
+	cargo bench -p tuplenet-datalog --bench flows
+	cargo bench -p tuplenet-rules --bench engine
+	cargo bench $(PROGRAMS) --bench agent
 
 .PHONY: clean
 clean: ## Remove what was built
