@@ -103,7 +103,10 @@ fn run(cli: Cli) -> Result<()> {
 fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    LocalSet::new().block_on(&runtime, work)
+    let result = LocalSet::new().block_on(&runtime, work);
+    // Nothing that is still under way may keep the process from ending.
+    runtime.shutdown_background();
+    result
 }
 
 fn start_log(logging: &Logging) -> Result<()> {

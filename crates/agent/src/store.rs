@@ -1,14 +1,18 @@
 //! The embedded store in this process: for `tuplenet store`, and for `tuplenet agent --with-store`.
 
 use anyhow::{Context, Result};
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{
     sync::oneshot,
     task::{JoinHandle, spawn_local},
+    time::timeout,
 };
 use tuplenet_store::embedded::{Options, Server};
 
 use crate::driver::signals::Signals;
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store that serves.
 pub struct Running {
@@ -21,7 +25,9 @@ impl Running {
     pub async fn stop(self) {
         // If it has ended already, all the better.
         let _ = self.stop.send(());
-        let _ = self.task.await;
+        if timeout(PATIENCE, self.task).await.is_err() {
+            tracing::warn!("the embedded store does not end in time: leaving it; what it answered is on the disk");
+        }
     }
 }
 

@@ -71,3 +71,18 @@ fn while_the_store_is_away_nothing_is_touched_and_then_all_arrives() {
     let away = agent.process.log().matches("the store is away").count();
     assert!((1..=2).contains(&away), "said once an outage, not {away} times");
 }
+
+#[test]
+fn store_and_agent_in_one_process_end_together() {
+    let host = Host::start("hv1", 1);
+    let file = host.dir.file("store.db").display().to_string();
+    // A free port, given back: nobody else is likely to take it at once.
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for _ in 0..2 {
+        let mut agent = host.agent("", &["--with-store", &file, "--store-listen", &listen]);
+        agent.settle();
+        agent.process.signal("TERM");
+        assert_eq!(agent.process.wait(), Some(0));
+        agent.says("the embedded store is closed");
+    }
+}
