@@ -11,7 +11,7 @@ use crate::{
     register::{self, option},
     stage,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tuplenet_datalog::Relation;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::{Match, field};
@@ -55,11 +55,17 @@ fn tunnel_out(endpoint: &Endpoint, tunnel: &TunnelFact) -> FlowRow {
     let (matching, dst) = match endpoint.ip {
         IpAddr::V4(ip) => {
             let matching = matching.with(register::REMOTE4, ip).with(register::REMOTE_LAST_WORD, 0_u32);
-            (matching, set(field::TUN_DST, ip))
+            (matching, [set(field::TUN_DST, ip), set(field::TUN_IPV6_DST, Ipv6Addr::UNSPECIFIED)])
         }
-        IpAddr::V6(ip) => (matching.with(register::REMOTE6, ip), set(field::TUN_IPV6_DST, ip)),
+        IpAddr::V6(ip) => (
+            matching.with(register::REMOTE6, ip),
+            [set(field::TUN_DST, Ipv4Addr::UNSPECIFIED), set(field::TUN_IPV6_DST, ip)],
+        ),
     };
-    let mut actions = vec![copy(register::DATAPATH, field::TUN_ID, VNI), dst];
+    // A packet that came by a tunnel and that a router here sends on still has that tunnel's address, perhaps of the other
+    // family, and of two Open vSwitch takes the IPv4 one.
+    let mut actions = vec![copy(register::DATAPATH, field::TUN_ID, VNI)];
+    actions.extend(dst);
     if tunnel.kind == EncapKind::Geneve {
         actions.extend([
             to_option(register::SRC_PORT, option::SRC_PORT),
