@@ -6,6 +6,7 @@ use crate::{
     fact::{Child, Lr, Lrp, Ls, Lsp},
     output::Reject,
 };
+use std::net::IpAddr;
 use tuplenet_datalog::{Relation, reach};
 use tuplenet_model::{id::DatapathId, key::Key, name::Name};
 
@@ -25,13 +26,29 @@ pub struct LinkName {
     pub lrp: Child,
 }
 
+/// What one end of a link says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LinkEnd {
+    link: LinkName,
+    mac: [u8; 6],
+    /// In order.
+    ips: Box<[IpAddr]>,
+}
+
+impl LinkEnd {
+    fn new(lsp: Child, lrp: Child, mac: [u8; 6], mut ips: Vec<IpAddr>) -> Self {
+        ips.sort_unstable();
+        Self { link: LinkName { lsp, lrp }, mac, ips: ips.into() }
+    }
+}
+
 /// What this module derives.
 pub struct Datapaths {
     /// Valid switches.
     pub ls: Relation<Ls>,
     /// Valid routers.
     pub lr: Relation<Lr>,
-    /// Links whose two ends name each other.
+    /// Links whose two ends name each other and have the same addresses.
     pub link: Relation<LinkName>,
     /// Valid switches that matter here.
     pub ls_present: Relation<Ls>,
@@ -70,22 +87,37 @@ pub fn derive(
         reason: format!("id: {} is the id of {} already: give it another id, or delete one", loser.id, winner.key),
     });
 
-    // link(LSP, LRP) <- lsp(LSP, peer: LRP), lrp(LRP, peer: LSP).
-    let from_lsp =
-        lsp.flat_map(|lsp| lsp.value.peer.as_ref().map(|peer| LinkName { lsp: lsp.name.clone(), lrp: peer.clone() }));
-    let from_lrp =
-        lrp.flat_map(|lrp| lrp.value.peer.as_ref().map(|peer| LinkName { lsp: peer.clone(), lrp: lrp.name.clone() }));
-    let by_lsp = from_lsp.index(LinkName::clone);
-    let by_lrp = from_lrp.index(LinkName::clone);
-    let link = by_lsp.semijoin(&by_lrp).named("link");
-    let lone_lsp = by_lsp.antijoin(&by_lrp).map(|LinkName { lsp, lrp }| Reject {
+    // link(LSP, LRP) <- lsp(LSP, peer: LRP, Mac, Ips), lrp(LRP, peer: LSP, Mac, Ips).
+    let from_lsp = lsp.flat_map(|lsp| {
+        let peer = lsp.value.peer.clone()?;
+        Some(LinkEnd::new(lsp.name.clone(), peer, lsp.value.mac, lsp.value.ips.to_vec()))
+    });
+    let from_lrp = lrp.flat_map(|lrp| {
+        let peer = lrp.value.peer.clone()?;
+        let ips = lrp.value.nets.iter().map(|net| net.addr()).collect();
+        Some(LinkEnd::new(peer, lrp.name.clone(), lrp.value.mac, ips))
+    });
+    let by_lsp = from_lsp.index(|end| end.link.clone());
+    let by_lrp = from_lrp.index(|end| end.link.clone());
+    let pair = by_lsp.join(&by_lrp, |link, a, b| (link.clone(), a.mac == b.mac, a.ips == b.ips));
+    let link = pair.flat_map(|(link, macs, ips)| (*macs && *ips).then(|| link.clone())).named("link");
+    let unequal = pair.filter(|(_, macs, ips)| !(*macs && *ips)).map(|(LinkName { lsp, lrp }, macs, _)| Reject {
+        key: Key::Lsp(lsp.0.clone(), lsp.1.clone()).to_string(),
+        reason: format!(
+            "{}: not those of the other end, lr/{}/lrp/{}: give both ends of a link the same",
+            if *macs { "ips" } else { "mac" },
+            lrp.0,
+            lrp.1
+        ),
+    });
+    let lone_lsp = by_lsp.antijoin(&by_lrp).map(|LinkEnd { link: LinkName { lsp, lrp }, .. }| Reject {
         key: Key::Lsp(lsp.0.clone(), lsp.1.clone()).to_string(),
         reason: format!(
             "peer: lr/{}/lrp/{} does not exist or does not name this port as its peer: link them again, or delete this port",
             lrp.0, lrp.1
         ),
     });
-    let lone_lrp = by_lrp.antijoin(&by_lsp).map(|LinkName { lsp, lrp }| Reject {
+    let lone_lrp = by_lrp.antijoin(&by_lsp).map(|LinkEnd { link: LinkName { lsp, lrp }, .. }| Reject {
         key: Key::Lrp(lrp.0.clone(), lrp.1.clone()).to_string(),
         reason: format!(
             "peer: ls/{}/lsp/{} does not exist or does not name this port as its peer: link them again, or delete this port",
@@ -115,6 +147,6 @@ pub fn derive(
     let ls_present = ls_ok.index(|ls| Node::Ls(ls.name.clone())).semijoin(&present).named("ls_present");
     let lr_present = lr_ok.index(|lr| Node::Lr(lr.name.clone())).semijoin(&present).named("lr_present");
 
-    let rejects = duplicate.concat(&lone_lsp).concat(&lone_lrp);
+    let rejects = duplicate.concat(&lone_lsp).concat(&lone_lrp).concat(&unequal);
     Datapaths { ls: ls_ok, lr: lr_ok, link, ls_present, lr_present, rejects }
 }

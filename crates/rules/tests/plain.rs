@@ -75,13 +75,16 @@ impl Plain {
         self.id_ok(&Key::Lr(name.clone()), lr.id.get(), *made).then_some(lr)
     }
 
-    /// (switch, switch port, router, router port) where each names the other.
+    /// (switch, switch port, router, router port) where each names the other and has the same addresses.
     fn links(&self) -> Vec<(&Name, &Name, &Name, &Name)> {
         let mut links = Vec::new();
         for (ls, lsp, port, _) in &self.lsp {
             for (lr, lrp, other, _) in &self.lrp {
                 if port.peer.as_ref().is_some_and(|p| p.lr == *lr && p.lrp == *lrp)
                     && other.peer.as_ref().is_some_and(|p| p.ls == *ls && p.lsp == *lsp)
+                    && port.mac == other.mac
+                    && port.ips.iter().collect::<BTreeSet<_>>()
+                        == other.nets.iter().map(|n| n.addr()).collect::<Vec<_>>().iter().collect()
                 {
                     links.push((ls, lsp, lr, lrp));
                 }

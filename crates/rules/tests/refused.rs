@@ -93,3 +93,28 @@ fn a_route_by_an_address_of_the_router_itself_is_set_aside() {
     assert_eq!(rejected.len(), 1, "{rejected:?}");
     assert!(!engine.flows().any(|flow| text(&flow).contains("198.51.100.0/24")));
 }
+
+#[test]
+fn a_link_whose_ends_differ_is_set_aside_until_they_agree() {
+    let mut engine = engine();
+    engine.apply(two_hosts());
+    let routed =
+        |engine: &tuplenet_rules::Engine| engine.flows().any(|flow| text(&flow).contains("nw_dst=10.2.0.0/16"));
+    let [_, end] = link("R", "B", 2, 2, 100);
+    for (field, wrong) in [("mac", end.clone()), ("ips", end.clone())].map(|(field, end)| {
+        let Change::Object { path, value: Some(value), create_revision } = end else { panic!("an object") };
+        let value = String::from_utf8(value).expect("JSON");
+        let (from, to) = if field == "mac" { ("00:fe", "00:fd") } else { (".0.254", ".0.253") };
+        let value = Some(value.replace(from, to).into_bytes());
+        (field, Change::Object { path, value, create_revision })
+    }) {
+        engine.apply([wrong]);
+        let rejected: Vec<_> = engine.rejected().collect();
+        assert_eq!(rejected.len(), 1, "{rejected:?}");
+        assert!(rejected[0].key == "ls/B/lsp/B_to_R" && rejected[0].reason.starts_with(field), "{rejected:?}");
+        assert!(!routed(&engine), "{field}");
+        engine.apply([end.clone()]);
+        assert_eq!(engine.rejected().count(), 0);
+        assert!(routed(&engine));
+    }
+}
