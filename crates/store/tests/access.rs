@@ -110,6 +110,19 @@ async fn tls_is_spoken_and_checked() {
     let mut watch = client.watch(Range::key("/a"), 2);
     assert_eq!(watch.next().await.unwrap().events.len(), 1);
 
+    // Certificates say that TLS is meant, unless http:// says otherwise.
+    let said = |scheme: &str| {
+        let bare = endpoints.iter().map(|endpoint| format!("{scheme}{}:{}", endpoint.host, endpoint.port));
+        Config {
+            tls: Some(tls.clone()),
+            timeout: Duration::from_secs(5),
+            ..Config::new(&bare.collect::<Vec<_>>().join(",")).unwrap()
+        }
+    };
+    Client::connect(said("")).await.unwrap();
+    let plain = Client::connect(said("http://")).await.unwrap_err().to_string();
+    assert!(plain.contains("write https://"), "{plain}");
+
     // What is wrong is said, and by whom.
     let refused = async |tls: Tls| Client::connect(config(tls)).await.unwrap_err().to_string();
     let no_ca = refused(Tls { ca: None, ..tls.clone() }).await;
@@ -117,7 +130,7 @@ async fn tls_is_spoken_and_checked() {
     let other_name = refused(Tls { domain: Some("example.org".to_owned()), ..tls.clone() }).await;
     assert!(other_name.contains("not valid for name"), "{other_name}");
     let other_ca = refused(Tls { ca: Some(data("client.pem")), ..tls.clone() }).await;
-    assert!(other_ca.contains("certificate"), "{other_ca}");
+    assert!(other_ca.contains("look at --cacert"), "{other_ca}");
     let no_key = refused(Tls { key: None, ..tls.clone() }).await;
     assert!(no_key.contains("together"), "{no_key}");
     let no_file = refused(Tls { ca: Some(data("none.pem")), ..tls }).await;

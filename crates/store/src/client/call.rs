@@ -47,6 +47,25 @@ pub(super) struct Inner {
     token: RwLock<Option<String>>,
 }
 
+/// What to look at when no connection came about, by what the libraries below say of it. Their words are no contract: what is not known
+/// gets the general advice.
+fn hint(reason: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&["refused"]) {
+        "is it running? start it, or name another with --endpoints"
+    } else if says(&["ertificate", "fatal alert", "UnknownIssuer"]) {
+        "look at --cacert, --cert and --key"
+    } else if says(&["corrupt message", "handshake eof"]) {
+        "does it speak TLS? if not, write http://"
+    } else if says(&["reset", "broken pipe", "frame with invalid size"]) {
+        "does it speak TLS? then write https://, and give --cacert"
+    } else if says(&["lookup"]) {
+        "is the name right?"
+    } else {
+        "is it running, and can it be reached from here?"
+    }
+}
+
 impl Inner {
     pub fn new(config: Config) -> Result<Inner, StoreError> {
         if config.endpoints.is_empty() {
@@ -72,9 +91,8 @@ impl Inner {
 
     pub fn unreachable(&self, reason: &str) -> StoreError {
         let endpoints = self.members.iter().map(|member| member.endpoint.to_string()).collect::<Vec<_>>().join(",");
-        let hint =
-            if reason.contains("refused") { "; is it running? start it, or name another with --endpoints" } else { "" };
-        StoreError::Unreachable { endpoints, reason: format!("{reason}{hint}") }
+        let hint = hint(reason);
+        StoreError::Unreachable { endpoints, reason: format!("{reason}; {hint}") }
     }
 
     /// One request to one member, with the token.

@@ -15,8 +15,8 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// `https://`.
-    pub tls: bool,
+    /// `https://` or `http://`; without either, TLS is spoken if certificates are given, as etcdctl does.
+    pub tls: Option<bool>,
 }
 
 impl Endpoint {
@@ -30,8 +30,10 @@ impl Endpoint {
         Ok(endpoints)
     }
 
-    pub(crate) fn uri(&self) -> String {
-        format!("{}://{}:{}", if self.tls { "https" } else { "http" }, self.host, self.port)
+    /// As a URI; `certificates`: whether any are given.
+    pub(crate) fn uri(&self, certificates: bool) -> String {
+        let tls = self.tls.unwrap_or(certificates);
+        format!("{}://{}:{}", if tls { "https" } else { "http" }, self.host, self.port)
     }
 }
 
@@ -45,10 +47,10 @@ impl FromStr for Endpoint {
             ))
         };
         let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
+            Some(("http", rest)) => (Some(false), rest),
+            Some(("https", rest)) => (Some(true), rest),
             Some(_) => return Err(bad("the scheme is neither http nor https")),
-            None => (false, text),
+            None => (None, text),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("there is no port"))?;
@@ -74,7 +76,7 @@ impl FromStr for Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}:{}", if self.tls { "https://" } else { "" }, self.host, self.port)
+        write!(f, "{}{}:{}", if self.tls == Some(true) { "https://" } else { "" }, self.host, self.port)
     }
 }
 
@@ -98,7 +100,7 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// User and password, where the store has them on.
     pub user: Option<(String, String)>,
-    /// Certificates for `https://` endpoints.
+    /// Certificates for `https://` endpoints, and for those without a scheme.
     pub tls: Option<Tls>,
     /// How long a call may take in all, fail-over included.
     pub timeout: Duration,
@@ -121,7 +123,9 @@ mod tests {
         let list = Endpoint::parse_list("127.0.0.1:2379, http://etcd-1.example:1/,https://[fd00::1]:65535,").unwrap();
         let shown: Vec<String> = list.iter().map(|endpoint| endpoint.to_string()).collect();
         assert_eq!(shown, ["127.0.0.1:2379", "etcd-1.example:1", "https://[fd00::1]:65535"]);
-        assert_eq!(list.iter().map(Endpoint::uri).next_back().unwrap(), "https://[fd00::1]:65535");
+        let uris = |certificates| list.iter().map(|endpoint| endpoint.uri(certificates)).collect::<Vec<_>>();
+        assert_eq!(uris(false), ["http://127.0.0.1:2379", "http://etcd-1.example:1", "https://[fd00::1]:65535"]);
+        assert_eq!(uris(true), ["https://127.0.0.1:2379", "http://etcd-1.example:1", "https://[fd00::1]:65535"]);
     }
 
     #[test]

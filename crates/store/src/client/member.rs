@@ -30,13 +30,13 @@ impl Member {
             let detail = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             StoreError::Config(format!("cannot use {endpoint} as the store's endpoint: {detail}"))
         };
-        let mut builder = tonic::transport::Endpoint::from_shared(endpoint.uri())
+        let mut builder = tonic::transport::Endpoint::from_shared(endpoint.uri(config.tls.is_some()))
             .map_err(bad)?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        if endpoint.tls {
+        if endpoint.tls.unwrap_or(config.tls.is_some()) {
             builder = builder.tls_config(tls_config(&endpoint, config)?).map_err(bad)?;
         }
         Ok(Member { channel: builder.connect_lazy(), endpoint })
@@ -51,7 +51,7 @@ fn tls_config(endpoint: &Endpoint, config: &Config) -> Result<ClientTlsConfig, S
     let tls = config.tls.clone().unwrap_or_default();
     let Some(ca) = &tls.ca else {
         return Err(StoreError::Config(format!(
-            "{endpoint} needs the certificate of the authority that signed the store's: give the CA file"
+            "{endpoint} needs the certificate of the authority that signed the store's: give the CA file, with --cacert"
         )));
     };
     let mut out = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, "CA certificate")?));
@@ -60,7 +60,11 @@ fn tls_config(endpoint: &Endpoint, config: &Config) -> Result<ClientTlsConfig, S
             out.identity(Identity::from_pem(read(cert, "client certificate")?, read(key, "client key")?))
         }
         (None, None) => out,
-        _ => return Err(StoreError::Config("a client certificate and its key must be given together".to_owned())),
+        _ => {
+            return Err(StoreError::Config(
+                "a client certificate and its key must be given together: --cert and --key".to_owned(),
+            ));
+        }
     };
     let domain = tls.domain.as_deref().unwrap_or(&endpoint.host);
     Ok(out.domain_name(domain.trim_start_matches('[').trim_end_matches(']')))
