@@ -199,6 +199,10 @@ async fn what_cannot_be_opened_is_explained() {
     std::fs::write(dir.join("text"), "this is no store\n".repeat(100)).unwrap();
     let error = open(&dir.join("text"), loopback).await;
     assert!(error.to_string().contains("it is no store file"), "{error}");
+    let whole = std::fs::read(dir.join("a.db")).unwrap();
+    std::fs::write(dir.join("cut"), &whole[..100_000]).unwrap();
+    let error = open(&dir.join("cut"), loopback).await;
+    assert!(error.to_string().contains("it is damaged") && error.to_string().contains("backup"), "{error}");
     let error = open(&dir.join("no/such/dir.db"), loopback).await;
     assert!(error.to_string().contains("No such file or directory"), "{error}");
     // A file of the time to come.

@@ -297,9 +297,10 @@ pub enum Lsr {
         lr: Name,
         name: Name,
         /// Which destinations it serves, such as 0.0.0.0/0
-        #[arg(id = "destinations", value_name = "PREFIX")]
+        #[arg(id = "destinations", value_name = "PREFIX", value_parser = prefix)]
         prefix: IpNet,
         /// The neighbour to send them to, in a network of OUTPORT
+        #[arg(value_parser = address)]
         next_hop: IpAddr,
         /// The router's port that leads there
         outport: Name,
@@ -335,14 +336,35 @@ pub struct Document {
 #[derive(Clone, Debug)]
 pub struct List<T>(pub Vec<T>);
 
-impl<T: FromStr> FromStr for List<T> {
+/// What can be written in a list, and how.
+pub trait Item: FromStr {
+    /// Two of them.
+    const EXAMPLE: &str;
+}
+
+impl Item for IpAddr {
+    const EXAMPLE: &str = "addresses like 10.20.1.2,fd00:20:1::2";
+}
+
+impl Item for IpNet {
+    const EXAMPLE: &str = "addresses with prefix lengths like 10.20.1.1/24,fd00:20:1::1/64";
+}
+
+impl<T: Item> FromStr for List<T> {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted =
-            if text.contains('/') { "like 10.20.1.1/24,fd00:20:1::1/64" } else { "like 10.20.1.2,fd00:20:1::2" };
-        let one = |part: &str| part.trim().parse().map_err(|_| format!("\"{part}\" cannot be read: write {wanted}"));
+        let one =
+            |part: &str| part.trim().parse().map_err(|_| format!("\"{part}\" cannot be read: write {}", T::EXAMPLE));
         text.split(',').map(one).collect::<Result<_, _>>().map(List)
     }
+}
+
+fn prefix(text: &str) -> Result<IpNet, String> {
+    text.parse().map_err(|_| "write an address and a prefix length, like 0.0.0.0/0 or fd00:20:1::/64".to_owned())
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write an address, like 10.20.1.2 or fd00:20:1::2".to_owned())
 }
 
 /// A label with its value.

@@ -284,6 +284,15 @@ pub fn wrong_words_are_usage_errors(b: &Bench) {
         let (out, err) = b.exits(2, line);
         assert!(out.is_empty() && !err.is_empty(), "{line}: {out}{err}");
     }
+    for (line, advice) in [
+        ("lr link R A 10.0.0.1", "write addresses with prefix lengths like 10.20.1.1/24"),
+        ("lsp add A vm1 10.0.0.1/24", "write addresses like 10.20.1.2,"),
+        ("lsr add R r 10.0.0.0 10.0.0.1 p", "write an address and a prefix length, like 0.0.0.0/0"),
+        ("lsr add R r 0.0.0.0/0 10.0.0.1/8 p", "write an address, like 10.20.1.2"),
+    ] {
+        let (_, err) = b.exits(2, line);
+        assert!(err.contains(advice), "{line}: {err}");
+    }
     assert_eq!(b.all(), []);
     assert!(b.ok("--help").contains("Usage: tpctl"));
     assert!(b.ok("--version").starts_with("tpctl "));

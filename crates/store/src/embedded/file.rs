@@ -156,6 +156,9 @@ impl File {
                 bad(format!("it is no store file ({error}); name another, or move it away"))
             }
             DatabaseError::Storage(redb::StorageError::Io(error)) => bad(error.to_string()),
+            DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+                bad(format!("it is damaged ({what}); move it away and put a backup in its place"))
+            }
             other => bad(other.to_string()),
         })?;
         let format = prepare(&db).map_err(failed)?;

@@ -15,7 +15,7 @@ pub enum NetworkError {
         remedy: String,
     },
     /// What the command would make exists.
-    #[error("{0} exists already: choose another name, or change it with \"set\" or \"apply\"")]
+    #[error("{0} exists already: choose another name, or change it (\"tpctl apply\" can change anything)")]
     Exists(String),
     /// An address or an id is another object's.
     #[error("{value} is taken by {holder}: choose another, or delete or change {holder} first")]
