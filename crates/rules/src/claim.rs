@@ -93,13 +93,16 @@ pub fn derive(
         interface: interface.interface.clone(),
     };
     let short = interface
-        .filter(|i| !i.interface.iface_id.contains('/'))
-        .index(|i| i.interface.iface_id.clone())
-        .join(&ports.index(|(_, lsp)| lsp.as_str().to_owned()), move |_, interface, lsp| candidate(interface, lsp));
+        .flat_map(|i| Some((i.interface.iface_id.parse().ok()?, i.clone())))
+        .index(|(lsp, _): &(Name, InterfaceFact)| lsp.clone())
+        .join(&ports.index(|(_, lsp)| lsp.clone()), move |_, (_, interface), lsp| candidate(interface, lsp));
     let full = interface
-        .filter(|i| i.interface.iface_id.contains('/'))
-        .index(|i| i.interface.iface_id.clone())
-        .join(&ports.index(|(ls, lsp)| format!("{ls}/{lsp}")), move |_, interface, lsp| candidate(interface, lsp));
+        .flat_map(|i| {
+            let (ls, lsp) = i.interface.iface_id.split_once('/')?;
+            Some(((ls.parse().ok()?, lsp.parse().ok()?), i.clone()))
+        })
+        .index(|(lsp, _): &(Child, InterfaceFact)| lsp.clone())
+        .join(&ports.index(Child::clone), move |_, (_, interface), lsp| candidate(interface, lsp));
     let named = short.concat(&full);
 
     // An Interface that names several ports is none of them.
