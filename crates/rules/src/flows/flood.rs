@@ -32,7 +32,7 @@ pub fn flows(ls_present: &Relation<Ls>) -> (Relation<u32>, Relation<FlowRow>) {
 
 /// ```text
 /// bucket(LS, Port)     <- local(LS, Port), LS floods.
-/// bucket(LS, Endpoint) <- remote(LS, _, Endpoint), LS floods.
+/// bucket(LS, Endpoint) <- remote(LS, Port, Endpoint), LS floods, Port is no end of a link: a router takes no broadcast.
 /// ```
 pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Relation<BucketRow> {
     let here = local.filter(|l| l.port.flood).map(|l| BucketRow {
@@ -42,16 +42,16 @@ pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Re
             resubmit(stage::LSP_TRACE_EGRESS_IN),
         ],
     });
-    let there =
-        remote.flat_map(|r| r.port.flood.then_some((r.port.ls, r.endpoint))).distinct().map(|(ls, endpoint)| {
-            BucketRow {
-                group: group_id(*ls),
-                actions: vec![
-                    set_remote(*endpoint),
-                    set_flags(register::FLOOD_COPY),
-                    resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
-                ],
-            }
+    let there = remote
+        .flat_map(|r| (r.port.flood && r.port.lsp.value.peer.is_none()).then_some((r.port.ls, r.endpoint)))
+        .distinct()
+        .map(|(ls, endpoint)| BucketRow {
+            group: group_id(*ls),
+            actions: vec![
+                set_remote(*endpoint),
+                set_flags(register::FLOOD_COPY),
+                resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
+            ],
         });
     here.concat(&there)
 }
