@@ -48,8 +48,13 @@ routers:
       LS-B: 10.20.2.1/24, fd00:20:2::1/64
 ";
 
+/// A document of a network without objects.
+fn nothing(b: &Bench) -> String {
+    b.file("nothing.yaml", "{}\n")
+}
+
 pub fn an_export_applied_changes_nothing(b: &Bench) {
-    assert_eq!(b.ok("apply -f /dev/null"), "the network is so already\n");
+    assert_eq!(b.ok(&format!("apply -f {}", nothing(b))), "the network is so already\n");
     b.tutorial();
     b.ok("ls set LS-A --flood --description text --label a=b");
     b.ok("lsp set LS-A LS-A_to_LR-central --description odd");
@@ -65,7 +70,7 @@ pub fn an_export_applied_changes_nothing(b: &Bench) {
     b.ok(&format!("diff -f {export}"));
     // On an empty store it makes the very same network, ids included.
     let all = b.all();
-    b.ok("-y apply -f /dev/null");
+    b.ok(&format!("-y apply -f {}", nothing(b)));
     assert_eq!(b.all(), []);
     b.ok(&format!("apply -f {export}"));
     assert_eq!(b.all(), all);
@@ -79,7 +84,7 @@ pub fn a_document_is_applied_and_compared(b: &Bench) {
     b.claims_are_consistent();
     // The same as by single commands.
     let by_document = b.json("export");
-    b.ok("-y apply -f /dev/null");
+    b.ok(&format!("-y apply -f {}", nothing(b)));
     b.tutorial();
     let by_commands = b.json("export");
     assert_eq!(
@@ -107,6 +112,8 @@ pub fn a_document_is_applied_and_compared(b: &Bench) {
 }
 
 pub fn a_bad_document_changes_nothing(b: &Bench) {
+    let nothing = b.file("nothing.yaml", &b.ok("export"));
+    assert_eq!(b.ok(&format!("apply -f {nothing}")), "the network is so already\n");
     b.tutorial();
     let before = b.revision();
     for (text, words) in [
@@ -115,10 +122,13 @@ pub fn a_bad_document_changes_nothing(b: &Bench) {
         ("switches: [", &["line 1"]),
         ("switches: {A: {ports: {a: 10.0.0.1, b: 10.0.0.1}}}", &["no valid network: 2 faults"]),
         ("routers: {R: {links: {X: 10.0.0.1/24}}}", &["no valid network"]),
+        // What comes out of a pipe whose other end failed.
+        ("", &["bad.yaml: it is empty", "write {}"]),
+        ("# nothing\n", &["bad.yaml: it is empty"]),
     ] {
         let file = b.file("bad.yaml", text);
         for command in ["apply", "diff"] {
-            b.refused_with(&format!("{command} -f {file}"), words);
+            b.refused_with(&format!("-y {command} -f {file}"), words);
         }
     }
     b.refused_with("apply -f /does/not/exist", &["/does/not/exist"]);
@@ -173,7 +183,7 @@ pub fn a_large_network_comes_and_goes(b: &Bench) {
     assert_eq!(b.revision(), before);
     b.ok("-y ls del -r B");
     b.claims_are_consistent();
-    b.ok("-y apply -f /dev/null");
+    b.ok(&format!("-y apply -f {}", nothing(b)));
     assert_eq!(b.all(), []);
 }
 

@@ -249,9 +249,9 @@ impl<'de, T: FromAddresses + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Why a text is no document. One line, with the place.
+/// Why a text is no document. One line, with the place if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {problem}")]
+#[error("{}{problem}", if *.line > 0 { format!("line {line}, column {column}: ") } else { String::new() })]
 pub struct DocumentError {
     /// From 1; 0 if not known.
     pub line: u64,
@@ -279,17 +279,20 @@ impl Document {
             max_documents: 1,
         };
         let options = serde_saphyr::options! { budget: budget, with_snippet: false };
-        serde_saphyr::from_str_with_options::<Option<Self>>(text, options).map(Option::unwrap_or_default).map_err(
-            |error| {
-                let (line, column) = error.location().map(|at| (at.line(), at.column())).unwrap_or_default();
-                let text = error.without_snippet().to_string();
-                // The library repeats the place at the end.
-                let text = text.split(" at line ").next().unwrap_or_default().lines().next().unwrap_or_default();
-                let text = text.split(": line ").next().unwrap_or_default();
-                let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
-                DocumentError { line, column, problem: text.to_owned() }
-            },
-        )
+        let document = serde_saphyr::from_str_with_options::<Option<Self>>(text, options).map_err(|error| {
+            let (line, column) = error.location().map(|at| (at.line(), at.column())).unwrap_or_default();
+            let text = error.without_snippet().to_string();
+            // The library repeats the place at the end.
+            let text = text.split(" at line ").next().unwrap_or_default().lines().next().unwrap_or_default();
+            let text = text.split(": line ").next().unwrap_or_default();
+            let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+            DocumentError { line, column, problem: text.to_owned() }
+        })?;
+        // More often a command that failed before a pipe than the wish to delete everything.
+        document.ok_or_else(|| {
+            let problem = "it is empty; if you mean a network without objects, write {}".to_owned();
+            DocumentError { line: 0, column: 0, problem }
+        })
     }
 
     /// Writes a document, in the form that [`Document::parse`] reads.

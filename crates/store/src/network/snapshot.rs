@@ -17,8 +17,6 @@ pub struct Snapshot {
     pub objects: BTreeMap<Key, Stored>,
     /// All claims, by path.
     pub claims: BTreeMap<String, Claim>,
-    /// Keys in the subtrees of objects that are no object's, with the reason.
-    pub strays: Vec<(String, String)>,
 }
 
 impl NetworkStore {
@@ -37,10 +35,9 @@ impl NetworkStore {
                 snapshot.claims.insert(path.to_owned(), Claim::new(kv));
                 continue;
             }
-            match Key::parse(path) {
-                Ok(Some(key)) => drop(snapshot.objects.insert(key.clone(), Stored::new(&key, kv))),
-                Ok(None) => {}
-                Err(reason) => snapshot.strays.push((path.to_owned(), reason)),
+            // Keys of no object are the doctor's affair.
+            if let Ok(Some(key)) = Key::parse(path) {
+                snapshot.objects.insert(key.clone(), Stored::new(&key, kv));
             }
         }
         snapshot
