@@ -88,6 +88,7 @@ impl Switch {
         let groups = self.groups.is_dirty();
         if self.queue.is_empty() && !groups {
             // What changed cancelled out, or is set aside: nobody waits for it any more.
+            self.succeeded();
             self.since.clear();
             self.limit = usize::MAX;
             self.refused_in_row = 0;
@@ -141,6 +142,7 @@ impl Switch {
         let Some(flight) = self.flight.take() else { return };
         match outcome {
             Outcome::Done => {
+                self.succeeded();
                 for item in &flight.items {
                     if let Item::Set(key) = item
                         && let Some(key) = self.aside.accepted(*key)

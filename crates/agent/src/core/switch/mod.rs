@@ -32,8 +32,9 @@ pub use bundle::{Mod, Outcome, Refusal};
 pub const HOOK_TABLE: u8 = tuplenet_rules::stage::HOOK.table;
 /// Tables that an OpenFlow client may use on Open vSwitch: 0 to 253; 254 is its own, 255 means all.
 pub const LAST_TABLE: u8 = 253;
-/// Pause after a failed exchange on a connection that is still up.
+/// Pause after a failed exchange on a connection that is still up; doubles while nothing succeeds, up to [`LONGEST_PAUSE`].
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How many events' latency is measured at once: of more that wait for one bundle the first tell enough.
 const MAX_WAITING: usize = 1024;
@@ -135,6 +136,11 @@ pub struct Switch {
     open: bool,
     /// Counts connections: answers of an earlier one mean nothing.
     session: u64,
+    /// Commands of this session that have no answer yet.
+    unanswered: usize,
+    /// Pauses since something succeeded, and what the last one was for: said once.
+    failures: u32,
+    complaint: String,
     phase: Phase,
     shadow: Shadow,
     groups: Groups,
@@ -183,6 +189,9 @@ impl Switch {
             audit_interval,
             open: false,
             session: 0,
+            unanswered: 0,
+            failures: 0,
+            complaint: String::new(),
             phase: Phase::Down,
             shadow: Shadow::default(),
             groups: Groups::default(),
@@ -259,6 +268,23 @@ impl Switch {
             Event::Up => self.up(session, cx),
             _ if session != self.session => return,
             Event::Down(why) => self.down(why, cx),
+            // With the connection all that was asked fails: that is no news.
+            _ if matches!(self.phase, Phase::Down) => return,
+            event => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                match self.phase {
+                    // About what was under way before the pause, and void.
+                    Phase::Pause(until) => self.begin_when_quiet(until, cx),
+                    _ => self.answered(event, cx),
+                }
+            }
+        }
+        self.report(cx);
+    }
+
+    fn answered(&mut self, event: Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Up | Event::Down(_) => {}
             Event::Tlv(result) => self.on_tlv(result, cx),
             Event::TlvWritten(Ok(())) => self.ask(Command::ReadGroups, cx),
             Event::TlvWritten(Err(why)) => {
@@ -273,13 +299,12 @@ impl Switch {
             }
             Event::Bundle(outcome) => self.on_bundle(outcome, cx),
         }
-        self.report(cx);
     }
 
     /// Time passed.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
         match self.phase {
-            Phase::Pause(until) if until <= cx.now => self.begin(cx),
+            Phase::Pause(until) => self.begin_when_quiet(until, cx),
             Phase::Ready => {
                 for flow in self.aside.due(cx.now) {
                     self.enqueue(hash_of(&flow), Queued::Set(flow));
@@ -302,7 +327,7 @@ impl Switch {
     /// When [`Switch::tick`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Pause(until) => Some(until),
+            Phase::Pause(until) if self.unanswered == 0 => Some(until),
             Phase::Ready => {
                 let audit = if self.sweep.is_none() && !self.auditing && self.backlog.is_empty() {
                     self.next_audit
@@ -324,7 +349,8 @@ impl Switch {
             && !self.groups.is_dirty()
     }
 
-    fn ask(&self, command: Command, cx: &mut Context<'_>) {
+    fn ask(&mut self, command: Command, cx: &mut Context<'_>) {
+        self.unanswered += 1;
         cx.effects.push(Effect::Switch(self.session, command));
     }
 
@@ -344,6 +370,7 @@ impl Switch {
 
     fn up(&mut self, session: u64, cx: &mut Context<'_>) {
         self.session = session;
+        self.unanswered = 0;
         cx.stats.switch_connects += 1;
         cx.say(Level::Info, "connected to the switch");
         self.phase = Phase::Waiting;
@@ -360,16 +387,34 @@ impl Switch {
             _ => cx.say(Level::Warn, format!("lost the switch: {why}; trying again")),
         }
         self.phase = Phase::Down;
+        self.succeeded();
         self.forget_plans();
     }
 
     fn pause(&mut self, why: &str, cx: &mut Context<'_>) {
-        cx.say(
-            Level::Error,
-            format!("the switch cannot be brought in step: {why}; beginning again in {} s", RETRY_PAUSE.as_secs()),
-        );
+        if self.complaint != why {
+            cx.say(
+                Level::Error,
+                format!("the switch cannot be brought in step: {why}; beginning again, and again, until it can"),
+            );
+            why.clone_into(&mut self.complaint);
+        }
         self.forget_plans();
-        self.phase = Phase::Pause(cx.now + RETRY_PAUSE);
+        let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Pause(cx.now + pause);
+    }
+
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        self.complaint.clear();
+    }
+
+    /// Answers to what was asked before must not be taken for answers to what is asked now: they are awaited, too.
+    fn begin_when_quiet(&mut self, until: Instant, cx: &mut Context<'_>) {
+        if until <= cx.now && self.unanswered == 0 {
+            self.begin(cx);
+        }
     }
 
     /// All that was under way is void: the next comparison finds out what is left to do.

@@ -107,6 +107,8 @@ impl Switch {
             sweep.ours += u64::from(wanted.is_some());
             match wanted {
                 Some(content) if content == content_hash(flow) => {}
+                // The switch refused the form that it should have: that is no drift, and is tried again in its time.
+                Some(_) if self.aside.waits(key) => {}
                 Some(_) => {
                     sweep.different += 1;
                     sweep.note("not as it should be", flow);
@@ -135,7 +137,9 @@ impl Switch {
 
     fn finish_sweep(&mut self, mut sweep: Sweep, cx: &mut Context<'_>) {
         let need = std::mem::take(&mut sweep.need);
-        if sweep.purpose == Purpose::Sync && sweep.ours == 0 && need.len() > super::bundle::PIECE {
+        // Flows of another version of the agent forward until ours replace them, all at once.
+        let empty = sweep.ours == 0 && sweep.extra == 0;
+        if sweep.purpose == Purpose::Sync && empty && need.len() > super::bundle::PIECE {
             // What was deleted or changed meanwhile waits in the queue already.
             self.backlog = need.iter().copied().filter(|key| !self.queue.contains_key(key)).collect();
         } else {

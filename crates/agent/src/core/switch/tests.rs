@@ -379,9 +379,104 @@ fn a_lost_bundle_or_a_failed_reading_begins_again() {
     bench.wait(RETRY_PAUSE);
     let (session, _) = bench.line.pop_front().expect("a question");
     bench.with(|s, cx| s.handle(session, Event::Tlv(Err("nonsense".into())), cx));
-    bench.wait(RETRY_PAUSE);
+    bench.wait(2 * RETRY_PAUSE);
     bench.run();
     bench.check();
+}
+
+/// The connection breaks while a question is under way: its failure is told after the end of the connection, and is no news.
+#[test]
+fn a_question_that_fails_with_its_connection_changes_nothing() {
+    let mut bench = Bench::started(5);
+    bench.wait(AUDIT);
+    let (session, _) = bench.line.pop_front().expect("a question");
+    bench.down();
+    bench.with(|s, cx| s.handle(session, Event::Groups(Err("disconnected".into())), cx));
+    assert!(!bench.stats.switch_connected);
+    assert!(bench.switch.wakeup().is_none(), "there is nobody to ask");
+    assert!(!bench.said.iter().any(|s| s.contains("cannot be brought in step")), "{:?}", bench.said);
+}
+
+/// Beginning again, an answer to what was asked before must not be taken for one to what is asked now.
+#[test]
+fn it_begins_again_when_all_answers_to_what_was_asked_before_are_in() {
+    let mut bench = Bench::started(5);
+    bench.set(flow(1, 50, 1));
+    let (session, bundle) = bench.line.pop_front().expect("a bundle");
+    bench.with(|s, cx| s.handle(session, Event::Bundle(Outcome::Done), cx));
+    bench.wait(AUDIT);
+    let (_, groups) = bench.line.pop_front().expect("a question");
+    assert_eq!(groups, Command::ReadGroups);
+    bench.toy.answer(bundle);
+    let event = bench.toy.answer(groups);
+    bench.with(|s, cx| s.handle(session, event, cx));
+    // The tables are asked for; meanwhile a bundle goes.
+    bench.set(flow(1, 51, 1));
+    let (_, tables) = bench.line.pop_front().expect("a question");
+    assert_eq!(tables, Command::ReadTables);
+    bench.with(|s, cx| s.handle(session, Event::Tables(Err("nonsense".into())), cx));
+    let (_, bundle) = bench.line.pop_front().expect("the bundle");
+    bench.wait(RETRY_PAUSE);
+    assert!(bench.line.is_empty(), "the bundle may yet be done or refused");
+    let event = bench.toy.answer(bundle);
+    bench.with(|s, cx| s.handle(session, event, cx));
+    bench.run();
+    bench.check();
+}
+
+#[test]
+fn a_switch_that_cannot_be_brought_in_step_is_asked_ever_more_rarely_and_said_once() {
+    let mut bench = Bench::started(5);
+    bench.down();
+    bench.up();
+    let (mut asked, start) = (0, bench.now);
+    while bench.now < start + Duration::from_secs(3600) {
+        if let Some((session, _)) = bench.line.pop_front() {
+            asked += 1;
+            bench.with(|s, cx| s.handle(session, Event::Tlv(Err("nonsense".into())), cx));
+        }
+        bench.wait(RETRY_PAUSE);
+    }
+    assert!((60..300).contains(&asked), "asked {asked} times in an hour");
+    assert_eq!(bench.said.iter().filter(|s| s.contains("nonsense")).count(), 1);
+    bench.wait(LONGEST_PAUSE);
+    bench.run();
+    bench.check();
+}
+
+#[test]
+fn an_older_form_of_a_refused_flow_is_no_drift() {
+    let mut bench = Bench::started(5);
+    bench.toy.refuses = vec![3];
+    bench.set(flow(0, 3, 7));
+    bench.run();
+    assert_eq!(bench.stats.flows_set_aside, 1);
+    // Its own tries are at 10, 31 and 71 s.
+    for seconds in [11, 20] {
+        bench.wait(Duration::from_secs(seconds));
+        bench.run();
+    }
+    let (bundles, said) = (bench.toy.bundles, bench.said.len());
+    bench.wait(Duration::from_secs(29));
+    bench.run();
+    assert_eq!((bench.stats.audits, bench.stats.drift_different), (1, 0), "{:?}", bench.said);
+    assert_eq!((bench.toy.bundles, bench.said.len()), (bundles, said), "{:?}", bench.said);
+}
+
+/// An agent of another version left flows of which none is ours any more: they must carry traffic until ours are there.
+#[test]
+fn flows_that_none_of_ours_replaces_go_in_the_bundle_that_brings_ours() {
+    let mut bench = Bench::new();
+    for n in 0..300 {
+        bench.wanted.flows.insert((1, n), flow(1, n, 1));
+        let old = flow(2, n, 1);
+        bench.toy.flows.insert(FlowKey::of(&old), old);
+    }
+    bench.open();
+    bench.up();
+    bench.run();
+    bench.check();
+    assert_eq!((bench.toy.bundles, bench.toy.mods), (1, 600));
 }
 
 #[test]
