@@ -80,6 +80,13 @@ impl Client {
         Ok(RangeReply::from_wire(reply))
     }
 
+    /// The id of the cluster that answers, and its revision. Asks by counting `range`, which needs no permission beyond that to read it.
+    pub(crate) async fn identity(&self, range: Range) -> Result<(u64, i64), StoreError> {
+        let range = range.count_only();
+        let (reply, _) = self.inner.call::<_, wire::RangeResponse>(wire::path::RANGE, &range.0, Again::Read).await?;
+        Ok((reply.header.as_ref().map_or(0, |header| header.cluster_id), revision(&reply.header)))
+    }
+
     /// Writes a key, whatever it was; the revision of the write.
     pub async fn put(&self, key: &str, value: impl Into<Bytes>) -> Result<i64, StoreError> {
         self.put_with_lease(key, value, 0).await

@@ -30,43 +30,48 @@ impl Subtree {
         self.keys.len()
     }
 
+    /// The revision that a key was last changed by, as far as is known here.
+    pub fn known(&self, path: &str) -> Option<i64> {
+        self.keys.get(path).copied()
+    }
+
     /// What an event of the watch changes, if it is news.
     pub fn event(&mut self, root: &str, event: WatchEvent) -> Option<MirrorChange> {
         // A store that repeats itself after a resumption must not be heard twice, nor may it bring back what it deleted since.
         if event.kv.mod_revision < self.next {
             return None;
         }
-        self.apply(root, event.kind, event.kv)
-    }
-
-    /// What one key's state changes, if it is newer than what is known of the key.
-    pub fn apply(&mut self, root: &str, kind: EventKind, kv: Kv) -> Option<MirrorChange> {
-        let path = kv.key.strip_prefix(root)?;
-        match kind {
-            EventKind::Put => {
-                match self.keys.get_mut(path) {
-                    Some(known) if *known >= kv.mod_revision => return None,
-                    Some(known) => *known = kv.mod_revision,
-                    None => {
-                        self.keys.insert(path.into(), kv.mod_revision);
-                    }
-                }
-                let path = path.to_owned();
-                Some(MirrorChange {
-                    path,
-                    value: Some(kv.value),
-                    create_revision: kv.create_revision,
-                    mod_revision: kv.mod_revision,
-                })
-            }
+        let path = event.kv.key.strip_prefix(root)?;
+        let known = self.known(path);
+        if known.is_some_and(|known| known >= event.kv.mod_revision) {
+            return None;
+        }
+        match event.kind {
+            EventKind::Put => self.read(root, event.kv),
             EventKind::Delete => {
-                if *self.keys.get(path)? >= kv.mod_revision {
-                    return None;
-                }
-                self.keys.remove(path);
-                Some(gone(path, kv.mod_revision))
+                self.keys.remove(path)?;
+                Some(gone(path, event.kv.mod_revision))
             }
         }
+    }
+
+    /// What one key as the store has it now changes. A revision lower than the known one counts as well: what is read after all that is known was
+    /// told can only be older in a store with another past.
+    fn read(&mut self, root: &str, kv: Kv) -> Option<MirrorChange> {
+        let path = kv.key.strip_prefix(root)?;
+        match self.keys.get_mut(path) {
+            Some(known) if *known == kv.mod_revision => return None,
+            Some(known) => *known = kv.mod_revision,
+            None => {
+                self.keys.insert(path.into(), kv.mod_revision);
+            }
+        }
+        Some(MirrorChange {
+            path: path.to_owned(),
+            value: Some(kv.value),
+            create_revision: kv.create_revision,
+            mod_revision: kv.mod_revision,
+        })
     }
 
     /// All changes up to and including `revision` have been given to [`Subtree::event`].
@@ -80,7 +85,7 @@ impl Subtree {
         for kv in kvs {
             if let Some(path) = kv.key.strip_prefix(root) {
                 listing.seen.insert(path.into(), kv.mod_revision);
-                changes.extend(self.apply(root, EventKind::Put, kv));
+                changes.extend(self.read(root, kv));
             }
         }
         changes
@@ -104,10 +109,8 @@ impl Subtree {
     /// Compares with a listing taken at `revision`, after which nothing was applied: the paths that differ. Each is either wrong, or an event
     /// about it is on its way.
     pub fn differences(&self, listing: &HashMap<Box<str>, i64>) -> Vec<Box<str>> {
-        let stale = listing
-            .iter()
-            .filter(|(path, revision)| self.keys.get(*path).is_none_or(|known| known < *revision))
-            .map(|(path, _)| path);
+        let stale =
+            listing.iter().filter(|(path, revision)| self.known(path) != Some(**revision)).map(|(path, _)| path);
         let dead = self.keys.keys().filter(|path| !listing.contains_key(*path));
         stale.chain(dead).cloned().collect()
     }
@@ -115,7 +118,7 @@ impl Subtree {
     /// Puts one path right from a reading of it at `revision`; `None` if it was right.
     pub fn repair(&mut self, root: &str, path: &str, found: Option<Kv>, revision: i64) -> Option<MirrorChange> {
         match found {
-            Some(kv) => self.apply(root, EventKind::Put, kv),
+            Some(kv) => self.read(root, kv),
             None => {
                 let known = *self.keys.get(path)?;
                 if known > revision {
@@ -195,6 +198,18 @@ mod tests {
         tree.distrust();
         assert_eq!(listed(&mut tree, &[("ls/a", 3)], 4), [("ls/a".to_owned(), true), ("ls/b".to_owned(), false)]);
         assert_eq!(tree.next, 5);
+    }
+
+    #[test]
+    fn an_older_revision_counts_when_it_is_read_but_not_when_it_is_repeated() {
+        let mut tree = Subtree::new("ls/");
+        listed(&mut tree, &[("ls/a", 4), ("ls/b", 6)], 7);
+        let store = [("ls/a", 4), ("ls/b", 5)].map(|(path, at)| (Box::from(path), at)).into();
+        assert_eq!(tree.differences(&store), [Box::from("ls/b")]);
+        assert!(tree.event(ROOT, put("ls/b", 5)).is_none());
+        assert_eq!(tree.repair(ROOT, "ls/b", Some(kv("ls/b", 5)), 9).unwrap().mod_revision, 5);
+        assert!(tree.differences(&store).is_empty());
+        assert_eq!(listed(&mut tree, &[("ls/a", 3), ("ls/b", 5)], 9), [("ls/a".to_owned(), true)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
     time::Duration,
 };
 use tokio::{
@@ -24,6 +25,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 const BATCH: usize = 4096;
 /// A stream that has not confirmed its watches within this time is given up.
 const CREATED_WITHIN: Duration = Duration::from_secs(5);
+
+/// After a reconnection the mirror is audited within this time, and one second more for every so many keys.
+const AUDIT_SPREAD: Duration = Duration::from_secs(1);
+const AUDIT_KEYS_PER_SECOND: u64 = 250;
 
 type Audits = mpsc::Receiver<oneshot::Sender<usize>>;
 
@@ -44,8 +49,15 @@ impl From<StoreError> for Stop {
 /// Keys that an audit found different, to be looked at again when events under way had time to arrive.
 struct Suspects {
     at: Instant,
-    keys: Vec<(usize, Box<str>)>,
+    keys: Vec<Suspect>,
     answer: Option<oneshot::Sender<usize>>,
+}
+
+struct Suspect {
+    tree: usize,
+    path: Box<str>,
+    /// What was known when it was found different. An event that has arrived since clears it.
+    known: Option<i64>,
 }
 
 struct Mirror {
@@ -60,6 +72,10 @@ struct Mirror {
     events: mpsc::Sender<MirrorEvent>,
     next_audit: Instant,
     suspects: Option<Suspects>,
+    /// The id of the cluster that is followed, once it is known.
+    cluster: Option<u64>,
+    /// The connection was lost since the last audit: nothing shows yet that the store has the past that we know.
+    doubt: bool,
 }
 
 pub(super) async fn run(client: Client, config: MirrorConfig, events: mpsc::Sender<MirrorEvent>, mut audits: Audits) {
@@ -71,6 +87,8 @@ pub(super) async fn run(client: Client, config: MirrorConfig, events: mpsc::Send
         events,
         next_audit: Instant::now() + config.audit_interval,
         suspects: None,
+        cluster: None,
+        doubt: false,
         client,
         config,
     };
@@ -131,6 +149,10 @@ impl Mirror {
         // After the watches stand: a store that is replaced later than this breaks the stream.
         if self.went_back().await? {
             return Ok(());
+        }
+        if self.up.is_some() {
+            self.doubt = true;
+            self.next_audit = self.next_audit.min(Instant::now() + self.audit_soon());
         }
         self.tell_up().await?;
         loop {
@@ -243,18 +265,32 @@ impl Mirror {
         }
     }
 
-    /// A store whose revision is lower than what we have seen of it is another one, or was restored from a backup. Revisions say nothing then:
-    /// all is listed again, and what is not there is gone.
+    /// Whether the store has plainly another past than the one that we know: it is another cluster (a restored one is), or its revision is lower
+    /// than what we have seen. Revisions say nothing then: all is listed again, and what is not there is gone. A cluster that was restored under
+    /// its old name, or a file put back, and that was written to since, looks like the old one: the audit after the reconnection finds it.
     async fn went_back(&mut self) -> Result<bool, Stop> {
         let seen = self.trees.iter().map(|tree| tree.next - 1).max().unwrap_or(0);
         let Some(first) = self.trees.first() else { return Ok(false) };
-        let now = self.client.range(self.range(first).count_only()).await?.revision;
-        if now >= seen {
+        let (cluster, now) = self.client.identity(self.range(first)).await?;
+        let known = self.cluster.replace(cluster);
+        if now >= seen && known.is_none_or(|known| known == cluster) {
             return Ok(false);
         }
-        tracing::warn!(now, seen, "the store went back in time (restored or replaced): listing all of it afresh");
+        tracing::warn!(
+            now,
+            seen,
+            "the store is another one or went back in time (restored or replaced): listing all of it afresh"
+        );
         self.trees.iter_mut().for_each(Subtree::distrust);
         Ok(true)
+    }
+
+    /// When to audit after a reconnection: at once in a small network, but all hosts reconnect together, and must not all list a large one together.
+    fn audit_soon(&self) -> Duration {
+        let keys: usize = self.trees.iter().map(Subtree::len).sum();
+        let spread = AUDIT_SPREAD + Duration::from_millis(keys as u64 * 1000 / AUDIT_KEYS_PER_SECOND);
+        let random = RandomState::new().hash_one(0) % 1024;
+        spread.min(self.config.audit_interval / 2) * random as u32 / 1024
     }
 
     /// The store has forgotten the revision that some subtree would go on from. Lists those that cannot go on; the others resume.
@@ -287,9 +323,15 @@ impl Mirror {
                         .filter_map(|kv| Some((Box::from(kv.key.strip_prefix(&self.root)?), kv.mod_revision))),
                 );
             }
-            keys.extend(self.tree(index).differences(&listing).into_iter().map(|path| (index, path)));
+            let tree = self.tree(index);
+            keys.extend(tree.differences(&listing).into_iter().map(|path| Suspect {
+                tree: index,
+                known: tree.known(&path),
+                path,
+            }));
         }
         if keys.is_empty() {
+            self.doubt = false;
             if let Some(answer) = answer {
                 let _ = answer.send(0);
             }
@@ -305,11 +347,14 @@ impl Mirror {
         let mut changes = Vec::new();
         let mut revision = 0;
         let at = Instant::now();
-        for (index, path) in suspects.keys {
+        for Suspect { tree, path, known } in suspects.keys {
+            if self.tree(tree).known(&path) != known {
+                continue;
+            }
             let (found, at) = self.client.get(&format!("{}{path}", self.root)).await?;
             revision = revision.max(at);
             let root = self.root.clone();
-            changes.extend(self.tree_mut(index).repair(&root, &path, found, at));
+            changes.extend(self.tree_mut(tree).repair(&root, &path, found, at));
         }
         let keys = changes.len();
         if keys > 0 {
@@ -317,6 +362,13 @@ impl Mirror {
             tracing::warn!(keys, ?sample, "the audit found that the mirror differed from the store and repaired it");
             self.deliver(revision, at, changes).await?;
             self.tell(MirrorEvent::Repaired { keys }).await?;
+        }
+        if std::mem::take(&mut self.doubt) && keys > 0 {
+            tracing::warn!("the store may have been restored or replaced: listing all of it afresh");
+            self.trees.iter_mut().for_each(Subtree::distrust);
+            for index in 0..self.trees.len() {
+                self.list(index).await?;
+            }
         }
         if let Some(answer) = suspects.answer {
             let _ = answer.send(keys);
@@ -394,6 +446,8 @@ mod tests {
             events,
             next_audit: Instant::now(),
             suspects: None,
+            cluster: None,
+            doubt: false,
             client: client.clone(),
             config,
         };

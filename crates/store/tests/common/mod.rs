@@ -159,11 +159,50 @@ impl Etcd {
         None
     }
 
+    /// Saves what the first member has.
+    pub fn snapshot(&self) -> PathBuf {
+        let path = self.dir.join("snapshot.db");
+        etcdctl(["--endpoints", &self.members[0].endpoint, "snapshot", "save"].map(AsRef::as_ref), &path);
+        path
+    }
+
+    /// Kills all members and gives each the snapshot, as docs/store.md says; starts none.
+    pub fn restore(&mut self, snapshot: &Path, token: &str) {
+        self.members.iter_mut().for_each(|member| member.process.kill());
+        for member in &self.members {
+            let arg = |name: &str| member.args.iter().find(|arg| arg.starts_with(name)).cloned().unwrap();
+            std::fs::remove_dir_all(&arg("--data-dir=")["--data-dir=".len()..]).unwrap();
+            let mut args = vec!["snapshot".to_owned(), "restore".to_owned()];
+            args.extend(["--name=", "--data-dir=", "--initial-cluster=", "--initial-advertise-peer-urls="].map(arg));
+            args.push(format!("--initial-cluster-token={token}"));
+            etcdctl(args.iter().map(AsRef::as_ref), snapshot);
+        }
+    }
+
+    /// Starts all members where no client of before finds them; their endpoints. They are at their old places again after
+    /// [`Etcd::restart`].
+    pub fn start_aside(&mut self) -> String {
+        let mut endpoints = Vec::new();
+        for member in &mut self.members {
+            let aside = free_address().to_string();
+            let args: Vec<String> = member.args.iter().map(|arg| arg.replace(&member.endpoint, &aside)).collect();
+            member.process = spawn_etcd(&args);
+            endpoints.push(aside);
+        }
+        endpoints.join(",")
+    }
+
     pub fn restart(&mut self, index: usize) {
         let member = &mut self.members[index];
         member.process.kill();
         member.process = spawn_etcd(&member.args);
     }
+}
+
+fn etcdctl<'a>(args: impl IntoIterator<Item = &'a std::ffi::OsStr>, last: &Path) {
+    let output = Command::new("etcdctl").env("ETCDCTL_API", "3").args(args).arg(last).output();
+    let output = output.expect("these tests need etcdctl: install the package etcd-client");
+    assert!(output.status.success(), "etcdctl: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn spawn_etcd(args: &[String]) -> Process {
