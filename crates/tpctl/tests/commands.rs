@@ -383,6 +383,14 @@ pub fn what_another_tool_wrote_is_not_given_twice(b: &Bench) {
     b.put("ls/A/lsp/new", r#"{"port_id": 4, "mac": "f2:01:0a:01:00:08", "ips": ["10.1.0.8"]}"#);
     b.refused_with("lsp add A vm3 10.1.0.8", &["taken by port new of switch A"]);
     b.ok("-y lsp del A new");
+    // Half a link can be taken away.
+    b.put(
+        "lr/S/lrp/half",
+        r#"{"port_id": 1, "mac": "02:00:00:00:00:09", "nets": ["10.9.0.1/24"], "peer": {"ls": "A", "lsp": "vm1"}}"#,
+    );
+    b.ok("-y lr unlink S A");
+    assert_eq!(b.get("lr/S/lrp/half"), None);
+    assert!(b.get("ls/A/lsp/vm1").is_some());
     // All other commands take it as it is.
     b.ok("lsr show R out");
     b.refused_with("-y lr unlink R A", &["route out of router R"]);

@@ -135,15 +135,19 @@ impl NetworkStore {
         Ok(removal)
     }
 
-    /// The links between a router and a switch whatever their ports are called: a document may name them.
+    /// The links between a router and a switch whatever their ports are called: a document may name them. Also of what is no whole link the
+    /// router's end, which no other command could delete by itself.
     async fn oddly_named_links(&self, lr: &Name, ls: &Name) -> Result<Vec<Link>, NetworkError> {
         let (ports, _) = self.objects(&format!("lr/{lr}/lrp/")).await?;
         let mut links = Vec::new();
         for (key, stored) in ports {
-            if let Some(end @ (Key::Lsp(of, _), _)) = &self.other_end(&key, &stored).await?
-                && of == ls
-            {
-                links.push(Link { lrp: Some((key, stored)), lsp: Some(end.clone()) });
+            let leads_there = match &stored.object {
+                Ok(Object::Lrp(port)) => port.peer.as_ref().is_some_and(|peer| peer.ls == *ls),
+                _ => false,
+            };
+            if leads_there {
+                let lsp = self.other_end(&key, &stored).await?;
+                links.push(Link { lrp: Some((key, stored)), lsp });
             }
         }
         Ok(links)
