@@ -136,7 +136,8 @@ fn measure(all_reachable: bool) {
     let chassis = "hv-0".parse().expect("a valid name");
     let mut engine = Engine::new(Config { chassis, scope: Scope::Reachable });
     let (start, cpu) = (Instant::now(), cpu_time());
-    engine.load(changes);
+    engine.preload(changes);
+    engine.open();
     let (cold, cpu) = (start.elapsed(), cpu_time() - cpu);
     let memory = resident_mb() - before;
     let reach = if all_reachable { "all" } else { "200" };

@@ -29,6 +29,8 @@ pub struct Engine {
     flows: FlowTable,
     groups: GroupTable,
     rejects: BTreeMap<Reject, i64>,
+    /// Rejects that [`Engine::preload`] met.
+    untold: Vec<(Reject, i64)>,
     /// Whether the flows that need no fact were given out.
     started: bool,
 }
@@ -47,6 +49,7 @@ impl Engine {
             flows: FlowTable::default(),
             groups: GroupTable::default(),
             rejects: BTreeMap::new(),
+            untold: Vec::new(),
             started: false,
         }
     }
@@ -62,11 +65,11 @@ impl Engine {
         Output { flows, groups, ..self.collect_rest(rejects) }
     }
 
-    /// The same for the first and full state, which may be large: in pieces, so that never all its flows are in hand beside the table of
-    /// them. Their changes are not told: ask [`Engine::flows`] and [`Engine::groups`] then.
-    pub fn load(&mut self, changes: impl IntoIterator<Item = Change>) -> Output {
-        let mut rejects = Vec::new();
+    /// Takes a part of the first and full state, which may be large: nothing is told before [`Engine::open`]. In pieces, so that never all
+    /// flows are in hand beside the table of them, and as the parts arrive, so that nobody has to keep them.
+    pub fn preload(&mut self, changes: impl IntoIterator<Item = Change>) {
         let mut changes = changes.into_iter().peekable();
+        let mut rejects = std::mem::take(&mut self.untold);
         while changes.peek().is_some() {
             for change in changes.by_ref().take(LOAD_PIECE) {
                 self.take(change, &mut rejects);
@@ -74,7 +77,13 @@ impl Engine {
             self.program.step();
             self.collect_switch();
         }
+        self.untold = rejects;
+    }
+
+    /// The state is complete. Of flows and groups no changes are told: ask [`Engine::flows`] and [`Engine::groups`].
+    pub fn open(&mut self) -> Output {
         self.collect_switch();
+        let rejects = std::mem::take(&mut self.untold);
         self.collect_rest(rejects)
     }
 

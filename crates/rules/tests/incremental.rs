@@ -31,7 +31,8 @@ proptest! {
             prop_assert_eq!(&switch, &Switch::of(&lived));
 
             let mut told = engine();
-            told.load(facts.values().cloned());
+            told.preload(facts.values().cloned());
+            told.open();
             prop_assert_eq!(Switch::of(&told), Switch::of(&lived));
             prop_assert_eq!(rejects(&told), rejects(&lived));
         }
@@ -56,7 +57,11 @@ fn a_large_state_loaded_in_pieces_is_the_state() {
     facts.extend(ports.flat_map(|p| [binding("A", &format!("A-{p}"), "hv2", 1), lsp("A", 1, p)]));
     facts.reverse();
     let (mut loaded, mut applied) = (engine(), engine());
-    let (first, second) = (loaded.load(facts.clone()), applied.apply(facts));
+    let late = facts.split_off(4_500);
+    loaded.preload(facts.clone());
+    loaded.preload(late.clone());
+    facts.extend(late);
+    let (first, second) = (loaded.open(), applied.apply(facts));
     assert_eq!(Switch::of(&loaded), Switch::of(&applied));
     assert!(first.flows.is_empty() && second.flows.len() > 10_000);
     assert_eq!((first.claims, first.rejects, first.notices), (second.claims, second.rejects, second.notices));

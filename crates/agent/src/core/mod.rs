@@ -106,8 +106,8 @@ pub struct Core {
     switch: Switch,
     records: Records,
     stats: Stats,
-    /// Changes that wait for the network to be known in full; `None` from then on.
-    waiting: Option<Vec<Change>>,
+    /// How many facts the rules were told while the network is not known in full; `None` from then on.
+    waiting: Option<usize>,
     synced: bool,
 }
 
@@ -121,7 +121,7 @@ impl Core {
             switch: Switch::new(audit_interval),
             records: Records::new(chassis, encaps),
             stats: Stats::default(),
-            waiting: Some(Vec::new()),
+            waiting: Some(0),
             synced: false,
         }
     }
@@ -220,26 +220,26 @@ impl Core {
         self.act(now, effects);
     }
 
-    /// Facts changed: the rules are asked, or, while the network is not known in full, the facts are kept.
-    fn change(&mut self, mut facts: Vec<Change>, since: Option<Instant>, now: Instant, effects: &mut Vec<Effect>) {
-        let mut opening = false;
-        if let Some(mut waiting) = self.waiting.take() {
-            waiting.append(&mut facts);
+    /// Facts changed: the rules are asked, or, while the network is not known in full, only told.
+    fn change(&mut self, facts: Vec<Change>, since: Option<Instant>, now: Instant, effects: &mut Vec<Effect>) {
+        let rules = &mut self.rules.0;
+        let mut count = facts.len();
+        let opening = self.waiting.is_some();
+        let Output { flows, groups, claims, rejects, notices } = if let Some(before) = &mut self.waiting {
+            *before += count;
+            count = *before;
+            rules.preload(facts);
             if !self.synced || !self.ovs.known() {
-                self.waiting = Some(waiting);
                 return;
             }
-            facts = waiting;
-            opening = true;
+            self.waiting = None;
             self.stats.synced = true;
-        }
-        if facts.is_empty() && !opening {
+            rules.open()
+        } else if facts.is_empty() {
             return;
-        }
-        let count = facts.len();
-        let rules = &mut self.rules.0;
-        let Output { flows, groups, claims, rejects, notices } =
-            if opening { rules.load(facts) } else { rules.apply(facts) };
+        } else {
+            rules.apply(facts)
+        };
         if opening {
             effects.push(Effect::Say(
                 Level::Info,
