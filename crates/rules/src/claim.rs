@@ -99,10 +99,11 @@ pub fn derive(
     let full = interface
         .flat_map(|i| {
             let (ls, lsp) = i.interface.iface_id.split_once('/')?;
-            Some(((ls.parse().ok()?, lsp.parse().ok()?), i.clone()))
+            let child: Child = (ls.parse().ok()?, lsp.parse().ok()?);
+            Some((child, i.clone()))
         })
-        .index(|(lsp, _): &(Child, InterfaceFact)| lsp.clone())
-        .join(&ports.index(Child::clone), move |_, (_, interface), lsp| candidate(interface, lsp));
+        .index(|(lsp, _)| lsp.clone())
+        .join(&ports.index(Child::clone), move |lsp, (_, interface), _| candidate(interface, lsp));
     let named = short.concat(&full);
 
     // An Interface that names several ports is none of them.
@@ -145,6 +146,13 @@ pub fn derive(
     let me = me.clone();
     let release = binding.filter(move |b| b.chassis == me).index(|b| b.lsp.clone()).antijoin(&candidate_of);
 
+    // stray(Interface) <- interface(Interface, IfaceId), not named(Interface, _).
+    let stray = interface.index(|i| i.id).antijoin(&named.index(|c| c.id)).map(|i| {
+        format!(
+            "interface {}: iface-id \"{}\" names no port (yet): add it with tpctl lsp add, or set the iface-id to LSP or LS/LSP of one that exists",
+            i.interface.name, i.interface.iface_id
+        )
+    });
     let lost = verdict.flat_map(|(c, verdict)| match verdict {
         Verdict::Lost { chassis, generation, ours } => Some(format!(
             "interface {}: port {}/{} was claimed later by chassis {chassis} (generation {generation}, ours was {ours}): \
@@ -167,5 +175,5 @@ pub fn derive(
             loser.interface.name, loser.lsp.0, loser.lsp.1, winner.interface.name
         )
     });
-    Claims { hosted, want, release, notices: lost.concat(&ambiguous).concat(&second) }
+    Claims { hosted, want, release, notices: lost.concat_all([&ambiguous, &second, &stray]) }
 }

@@ -148,3 +148,21 @@ fn two_hosts_with_one_iface_id_settle_on_the_newer_claim() {
         assert_eq!(flows_say(engine, "in_port=11"), host == winner, "host {host}, winner {winner}");
     }
 }
+
+#[test]
+fn an_iface_id_that_names_no_port_is_told() {
+    let mut engine = host();
+    for (id, wrong) in [(7, "A-11"), (8, "B/A-1"), (9, "A/"), (10, "a/b/c")] {
+        let output = engine.apply([interface(id, wrong, 11)]);
+        assert_eq!(output.claims, []);
+        assert_eq!(output.notices.len(), 1, "{wrong}: {:?}", output.notices);
+        assert!(
+            output.notices[0].contains(wrong) && output.notices[0].contains("tpctl lsp add"),
+            "{:?}",
+            output.notices
+        );
+    }
+    // It is bound as soon as the port exists, without another word.
+    let output = engine.apply([lsp("A", 1, 11)]);
+    assert_eq!((output.claims.len(), output.notices.len()), (1, 0), "{output:?}");
+}
