@@ -46,6 +46,8 @@ pub struct Ovs {
     tunnels: BTreeMap<EncapKind, u32>,
     /// Complaints that were logged, by interface.
     complaints: HashMap<Uuid, String>,
+    /// Tunnel ports that were found on other bridges, and said to be.
+    elsewhere: Vec<(EncapKind, String)>,
     repairing: bool,
     marking: bool,
     /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
@@ -74,6 +76,7 @@ impl Ovs {
             told: HashMap::new(),
             tunnels: BTreeMap::new(),
             complaints: HashMap::new(),
+            elsewhere: Vec::new(),
             repairing: false,
             marking: false,
             marks: BTreeMap::new(),
@@ -145,6 +148,7 @@ impl Ovs {
         }
         if tunnels_touched {
             self.unchecked = true;
+            self.complain_of_tunnels(effects);
             changes.extend(self.tunnel_changes());
         }
         self.act(now, effects);
@@ -199,6 +203,24 @@ impl Ovs {
                 }
             }
         }
+    }
+
+    /// Says, once for each change, which tunnel ports another bridge has: without them nothing reaches other hosts.
+    fn complain_of_tunnels(&mut self, effects: &mut Vec<Effect>) {
+        let elsewhere = plan::tunnels_elsewhere(&self.tables, &self.wanted);
+        if elsewhere == self.elsewhere {
+            return;
+        }
+        let ours = &self.wanted.bridge;
+        for (kind, other) in elsewhere.iter().filter(|tunnel| !self.elsewhere.contains(tunnel)) {
+            let text = format!(
+                "{ours} gets no tunnel port {}: the bridge {other} has it. One agent a host and Open vSwitch is supported: end the one of {other} \
+                 and take away what it made (tuplenet agent --cleanup --bridge {other}), or end this one",
+                tunnel_name(*kind)
+            );
+            effects.push(Effect::Say(Level::Error, text));
+        }
+        self.elsewhere = elsewhere;
     }
 
     fn tunnel_changes(&mut self) -> Vec<Change> {

@@ -51,6 +51,17 @@ pub fn is_flow_tunnel(row: &Row, kind: EncapKind) -> bool {
         && Tables::pair(row, "options", "key") == Some("flow")
 }
 
+/// The tunnel ports that stand on another bridge, with that bridge's name: we cannot have them. Open vSwitch takes one flow-based port of a kind
+/// for each datapath, and interfaces' names are unique in it.
+pub fn tunnels_elsewhere(tables: &Tables, wanted: &Wanted) -> Vec<(EncapKind, String)> {
+    let elsewhere = |kind: &EncapKind| {
+        let (uuid, _) = tables.interface_named(&tunnel_name(*kind))?;
+        let bridge = tables.bridge_of(uuid).filter(|bridge| *bridge != wanted.bridge)?;
+        Some((*kind, bridge.to_owned()))
+    };
+    wanted.encaps.iter().filter_map(elsewhere).collect()
+}
+
 /// What is to be done; `None`: all is well.
 pub fn plan(tables: &Tables, wanted: &Wanted) -> Option<Plan> {
     let (root, root_row) = tables.root()?;
@@ -124,7 +135,8 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
                 plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
                 plan.words.push(format!("adding the tunnel port {tunnel}"));
             }
-            Some((uuid, row)) if !is_flow_tunnel(row, *kind) => {
+            // One on another bridge is not ours to put right.
+            Some((uuid, row)) if tables.member(uuid).is_some() && !is_flow_tunnel(row, *kind) => {
                 plan.operations.push(
                     Operation::update("Interface")
                         .row(uuid)

@@ -122,6 +122,11 @@ impl Tables {
     pub fn interface_named(&self, name: &str) -> Option<(Uuid, &Row)> {
         self.interfaces.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
     }
+    /// The name of the bridge that an interface is on.
+    pub fn bridge_of(&self, interface: Uuid) -> Option<&str> {
+        let (port, _) = self.ports.iter().find(|(_, row)| row.uuids("interfaces").contains(&interface))?;
+        self.bridges.values().find(|row| row.uuids("ports").contains(port))?.string("name")
+    }
     /// A value of a map column.
     pub fn pair<'a>(row: &'a Row, column: &str, key: &str) -> Option<&'a str> {
         let tuplenet_ovsdb::Datum::Map(map) = row.get(column)? else { return None };

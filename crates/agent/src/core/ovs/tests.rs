@@ -161,6 +161,30 @@ fn a_tunnel_port_that_was_altered_is_put_right() {
 }
 
 #[test]
+fn a_tunnel_port_of_another_bridge_is_said_once_and_left_alone() {
+    let mut bench = Bench::new();
+    bench.up();
+    let other = |ports: &[u128]| row("Bridge", 3, &[("name", text("br-other")), ("ports", uuids(ports))]);
+    let mut rows = vec![root(&[2, 3]), bridge(&[]), other(&[20])];
+    rows.extend(tunnel());
+    // Not as ours would be.
+    rows.push(row("Interface", 21, &[("name", text("tn-geneve")), ("type", text("vxlan"))]));
+    bench.update(true, rows);
+    let errors =
+        bench.said().into_iter().filter(|s| s.contains("br-int gets no tunnel port tn-geneve: the bridge br-other"));
+    assert_eq!(errors.count(), 1, "{:?}", bench.said());
+    let said = bench.said().len();
+    bench.update(false, vec![other(&[20])]);
+    assert_eq!(bench.said().len(), said, "said once");
+    assert!(bench.transactions().is_empty());
+    let gone =
+        |table: &str, uuid| RowUpdate { table: table.into(), uuid: Uuid(uuid), change: tuplenet_ovsdb::Change::Delete };
+    bench.update(false, vec![other(&[]), gone("Port", 20), gone("Interface", 21)]);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("tn-geneve"), "{sent:?}");
+}
+
+#[test]
 fn only_interfaces_of_our_bridge_with_a_port_count() {
     let mut bench = Bench::new();
     bench.up();
