@@ -9,21 +9,22 @@ use crate::{
     },
     driver::{openflow, ovsdb, signals::Signals, store},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{net::UnixStream, time::timeout};
 use tuplenet_model::entity::Binding;
 use tuplenet_openflow::{
     Flow,
-    connection::{Event, Switch},
+    connection::{Event, Switch, Target},
     message::{FlowMod, FlowModCommand, GroupCommand, GroupKind, GroupMod, Message},
 };
+use tuplenet_ovsdb::Client;
 use tuplenet_store::{Compare, Op, Range, Txn};
 
 /// How long each part may take: a store that is away must not keep a host from being cleaned.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Cleans up; what could not be done is in the error.
+/// Cleans up; what could not be done is in the error. A signal ends it where it is: done again, it goes on.
 pub async fn run(settings: Settings) -> Result<()> {
     let mut signals = Signals::new()?;
     let (client, mut events) = ovsdb::connect(&settings.ovsdb)?;
@@ -31,15 +32,22 @@ pub async fn run(settings: Settings) -> Result<()> {
     let Some(first) =
         waiting.await.map_err(|_| anyhow!("the database of Open vSwitch at {} does not answer", settings.ovsdb))??
     else {
-        return Ok(());
+        bail!("ended by a signal before anything was removed");
     };
-    let chassis = boot::chassis(settings.chassis.clone(), &first.tables)?;
+    tokio::select! {
+        done = remove(&settings, &client, &first.tables) => done,
+        signal = signals.next() => bail!("ended by {signal} before all was removed; run it again for the rest"),
+    }
+}
+
+async fn remove(settings: &Settings, client: &Client, tables: &ovs::Tables) -> Result<()> {
+    let chassis = boot::chassis(settings.chassis.clone(), tables)?;
     // The store first: while a binding stands, others send to this host.
-    let store = timeout(PATIENCE, forget(&settings, &chassis))
+    let store = timeout(PATIENCE, forget(settings, &chassis))
         .await
         .unwrap_or_else(|_| Err(anyhow!("the store does not answer")));
-    if first.tables.bridge(&settings.bridge).is_some() {
-        match timeout(PATIENCE, empty_switch(&settings)).await {
+    if tables.bridge(&settings.bridge).is_some() {
+        match timeout(PATIENCE, empty_switch(settings)).await {
             Ok(Ok(())) => tracing::info!("removed the flows and groups of {}", settings.bridge),
             Ok(Err(error)) => tracing::warn!("the flows of {} are not removed: {error:#}", settings.bridge),
             Err(_) => tracing::warn!(
@@ -49,7 +57,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             ),
         }
     }
-    if let Some(ovs::Plan { operations, words }) = ovs::cleanup(&first.tables, &settings.bridge) {
+    if let Some(ovs::Plan { operations, words }) = ovs::cleanup(tables, &settings.bridge) {
         timeout(PATIENCE, client.transact(operations))
             .await
             .context("the database of Open vSwitch does not answer")??;
@@ -80,6 +88,13 @@ async fn forget(settings: &Settings, chassis: &str) -> Result<()> {
 }
 
 async fn empty_switch(settings: &Settings) -> Result<()> {
+    // The bridge is in the database, so its socket is there if ovs-vswitchd runs: nothing is gained by waiting for it.
+    if let Ok(Target::Unix(path)) = settings.of.parse() {
+        let refused = UnixStream::connect(&path).await.err();
+        if let Some(error) = refused {
+            bail!("cannot connect to {}: {error} (without ovs-vswitchd there are none)", path.display());
+        }
+    }
     let (driver, mut events) = openflow::connect(&settings.of)?;
     loop {
         match events.recv().await.context("the connection to the switch has ended")? {

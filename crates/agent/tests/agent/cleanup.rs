@@ -3,8 +3,9 @@
 use super::{
     host::{Host, tuplenet},
     network::Store,
-    process::wait_for,
+    process::{PATIENCE, Process, wait_for},
 };
+use std::{net::TcpListener, time::Instant};
 
 #[test]
 fn cleanup_leaves_nothing_of_ours() {
@@ -36,4 +37,41 @@ fn cleanup_leaves_nothing_of_ours() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(host.vsctl(&["list-br"]).trim(), "");
     assert_eq!(clean().0, Some(0), "once more does no harm");
+}
+
+/// A store that takes connections and says nothing: whoever waits for it can end it.
+#[test]
+fn cleanup_ends_by_a_signal() {
+    let host = Host::start("hv1", 1);
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = deaf.local_addr().unwrap().to_string();
+    let (tuplenet, target, log) = (env!("CARGO_BIN_EXE_tuplenet"), host.target(), host.dir.file("cleanup.log"));
+    for signal in ["TERM", "INT"] {
+        let argv = [tuplenet, "agent", "--cleanup", "--store", &store, "--ovsdb", &target, "--encap-ip", "192.0.2.1"];
+        let mut cleanup = Process::start(&argv, &[], &log);
+        let _asked = deaf.accept().unwrap();
+        let begun = Instant::now();
+        cleanup.signal(signal);
+        assert_eq!(cleanup.wait(), Some(1));
+        assert!(begun.elapsed() < PATIENCE / 15, "it took {:?}", begun.elapsed());
+        assert!(cleanup.log().contains(&format!("ended by SIG{signal} before all was removed")), "{}", cleanup.log());
+    }
+}
+
+#[test]
+fn cleanup_does_not_wait_for_a_switch_that_is_not_there() {
+    let store = Store::start();
+    let mut host = Host::start("hv1", 1);
+    host.agent(&store.url, &[]).settle();
+    host.kill_vswitchd();
+    let begun = Instant::now();
+    let (code, said) =
+        tuplenet(&["agent", "--cleanup", "--store", &store.url, "--ovsdb", &host.target(), "--encap-ip", "192.0.2.1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(begun.elapsed() < PATIENCE / 3, "it took {:?}: {said}", begun.elapsed());
+    assert!(
+        said.contains("without ovs-vswitchd there are none") && said.contains("removed the bridge br-int"),
+        "{said}"
+    );
+    assert!(store.get("chassis/hv1").is_none());
 }

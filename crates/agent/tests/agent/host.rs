@@ -88,6 +88,10 @@ impl Host {
         self.vswitchd = start_vswitchd(&self.dir);
     }
 
+    pub fn kill_vswitchd(&mut self) {
+        self.vswitchd.kill();
+    }
+
     pub fn restart_ovsdb(&mut self) {
         self.ovsdb.kill();
         self.ovsdb = start_ovsdb(&self.dir);
