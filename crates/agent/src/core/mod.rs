@@ -210,8 +210,8 @@ impl Core {
         }
         let changes = self.ovs.handle(event, now, effects);
         for change in &changes {
-            if let Change::Interface { id, interface: None } = change {
-                self.records.forget_interface(*id);
+            if let Change::Interface { id, interface } = change {
+                self.records.asks(*id, interface.as_ref().map(|i| i.iface_id.as_str()));
             }
         }
         self.stats.ovsdb_connected = self.ovs.is_up();

@@ -1,7 +1,7 @@
 //! What we write to the store: our chassis, and the bindings of the ports that we host. Each write compares the revision that the mirror knows of its
 //! key, so that a lost race is nothing but another event; each is tried again until the store shows it or the rules want something else.
 
-use super::{Effect, Level, stats::Stats};
+use super::{Effect, Level, ovs::fits, stats::Stats};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use std::{
@@ -52,6 +52,8 @@ struct Pending {
     lsp: Name,
     generation: u64,
     in_flight: bool,
+    /// Nobody asks for it any more; only the answer to the write that is on its way is awaited.
+    dropped: bool,
     retry_at: Option<Instant>,
 }
 
@@ -84,6 +86,8 @@ pub struct Records {
     registered: bool,
     /// Then somebody else wrote other encaps: most likely another host with our name.
     contested: bool,
+    /// Until the chassis in the store is ours again, bindings in our name are not ours to write or to delete.
+    yields: bool,
     /// The store is known in full, so that what we do not see is not there.
     open: bool,
     /// Whether the last write failed: said once.
@@ -104,6 +108,7 @@ impl Records {
             chassis_retry_at: None,
             registered: false,
             contested: false,
+            yields: false,
             open: false,
             failing: false,
         }
@@ -118,7 +123,8 @@ impl Records {
                 let foreign = object
                     .as_ref()
                     .is_some_and(|o| o.get("encaps") != serde_json::to_value(&self.encaps).ok().as_ref());
-                self.contested |= self.registered && foreign;
+                self.yields = self.registered && foreign;
+                self.contested |= self.yields;
                 self.chassis = (object, if value.is_some() { mod_revision } else { 0 });
                 self.chassis_retry_at = None;
             }
@@ -167,13 +173,19 @@ impl Records {
             let path = Key::Binding(ls.clone(), lsp.clone()).to_string();
             // An answer that is on its way is about the earlier wish: whatever it says, this one is tried then.
             let in_flight = self.pending.get(&path).is_some_and(|p| p.in_flight);
-            self.pending.insert(path, Pending { want, ls, lsp, generation, in_flight, retry_at: None });
+            self.pending.insert(path, Pending { want, ls, lsp, generation, in_flight, dropped: false, retry_at: None });
         }
     }
 
-    /// An Interface is gone: it claims nothing any more.
-    pub fn forget_interface(&mut self, interface: u128) {
-        self.pending.retain(|_, p| p.want != Some(interface) || p.in_flight);
+    /// What an Interface asks for now, if anything: it claims nothing else any more.
+    pub fn asks(&mut self, interface: u128, iface_id: Option<&str>) {
+        self.pending.retain(|_, p| {
+            let wish = p.want == Some(interface);
+            if wish && !iface_id.is_some_and(|id| fits(&format!("{}/{}", p.ls, p.lsp), id)) {
+                p.dropped = true;
+            }
+            !p.dropped || p.in_flight
+        });
     }
 
     /// Sends what is to be sent; gives the Interfaces that can be marked, since the store has their claims.
@@ -186,6 +198,9 @@ impl Records {
         for (path, pending) in &mut self.pending {
             let hash = hash(path);
             let has = self.ours.get(&hash) == Some(&pending.generation);
+            if pending.dropped {
+                continue;
+            }
             // What the store shows counts, also before the answer to our write came.
             if has == pending.want.is_some() {
                 if let Some(interface) = pending.want {
@@ -195,7 +210,7 @@ impl Records {
                 done.push(path.clone());
                 continue;
             }
-            if pending.in_flight || pending.retry_at.is_some_and(|at| at > now) {
+            if self.yields || pending.in_flight || pending.retry_at.is_some_and(|at| at > now) {
                 continue;
             }
             let binding = Binding { chassis: self.me.clone(), generation: pending.generation };
@@ -233,7 +248,7 @@ impl Records {
         }
         if std::mem::take(&mut self.contested) {
             let text = format!(
-                "somebody else wrote the chassis {} with other encaps ({}): if another host has this name, give one of them another",
+                "somebody else wrote the chassis {} with other encaps ({}): if another host has this name, give one of them another; no port is claimed or released here until this chassis is as it should be",
                 self.me,
                 self.chassis.0.as_ref().and_then(|o| o.get("encaps")).map(Value::to_string).unwrap_or_default()
             );
@@ -275,6 +290,9 @@ impl Records {
         } else if let Some(pending) = self.pending.get_mut(path) {
             pending.in_flight = false;
             pending.retry_at = retry_at;
+            if pending.dropped {
+                self.pending.remove(path);
+            }
         }
     }
 
@@ -284,6 +302,9 @@ impl Records {
             return None;
         }
         let chassis = self.chassis_retry_at.filter(|_| !self.chassis_in_flight);
+        if self.yields {
+            return chassis;
+        }
         self.pending.values().filter(|p| !p.in_flight).filter_map(|p| p.retry_at).chain(chassis).min()
     }
 }

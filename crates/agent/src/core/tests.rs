@@ -223,6 +223,54 @@ fn a_write_that_fails_is_tried_again_and_one_that_lost_is_thought_over() {
     assert!(text.contains(r#""generation":2"#) && bench.writes[0].expected == bench.revision, "{:?}", bench.writes);
 }
 
+/// What an interface asked for while the store was away is not claimed when it does not ask for it any more.
+#[test]
+fn a_claim_that_was_not_written_yet_goes_with_its_wish() {
+    for in_flight in [false, true] {
+        for ids in [&[][..], &[("iface-id", "vm2")][..]] {
+            let mut bench = Bench::new();
+            bench.store(true, &[SWITCH, PORT]);
+            bench.ovsdb(&[("iface-id", "vm1")]);
+            let failed = || Event::Written("binding/LS-A/vm1".into(), records::Outcome::Failed("away".into()));
+            bench.writes.clear();
+            if in_flight {
+                bench.ovsdb(ids);
+                bench.event(failed());
+            } else {
+                bench.event(failed());
+                bench.ovsdb(ids);
+            }
+            bench.now += Duration::from_secs(2);
+            bench.event(Event::Tick);
+            assert!(bench.writes.is_empty(), "{in_flight} {ids:?} {:?}", bench.writes);
+            // Asked for again, it is claimed.
+            bench.ovsdb(&[("iface-id", "vm1")]);
+            assert_eq!(bench.writes.len(), 1);
+        }
+    }
+}
+
+/// Two agents of one name would take each other's bindings for leftovers of their own, and delete and write them for ever.
+#[test]
+fn another_host_of_our_name_is_left_its_bindings() {
+    let mut bench = Bench::new();
+    bench.store(true, &[SWITCH, PORT]);
+    bench.ovsdb(&[]);
+    bench.commit("chassis/hv1");
+    let other = r#"{"encaps": [{"type": "geneve", "ip": "192.0.2.77"}], "roles": []}"#;
+    bench.store(true, &[("chassis/hv1", Some(other))]);
+    bench.store(true, &[("binding/LS-A/vm1", Some(r#"{"chassis": "hv1", "generation": 1}"#))]);
+    bench.now += Duration::from_secs(30);
+    bench.event(Event::Tick);
+    assert!(bench.writes.is_empty(), "{:?}", bench.writes);
+    assert!(bench.core.wakeup().is_none_or(|at| at > bench.now), "nothing to do now");
+    // When the chassis is ours again, what stands in our name is.
+    bench.now += Duration::from_secs(30);
+    bench.event(Event::Tick);
+    bench.commit("chassis/hv1");
+    assert!(bench.writes.len() == 1 && bench.writes[0].path == "binding/LS-A/vm1", "{:?}", bench.writes);
+}
+
 #[test]
 fn our_chassis_keeps_what_others_wrote_into_it() {
     let mut bench = Bench::new();

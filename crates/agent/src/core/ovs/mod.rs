@@ -57,6 +57,9 @@ pub struct Ovs {
     retry_at: Option<Instant>,
     /// Something changed that the plan depends on.
     unchecked: bool,
+    /// What was last said of a plan, and of a transaction that failed: what is tried again is not said again.
+    words: Vec<String>,
+    failure: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +86,8 @@ impl Ovs {
             sent: BTreeMap::new(),
             retry_at: None,
             unchecked: false,
+            words: Vec::new(),
+            failure: None,
         }
     }
 
@@ -250,9 +255,11 @@ impl Ovs {
         };
         let Some(text) = Tables::pair(row, "external_ids", CLAIM) else { return };
         let iface_id = Tables::pair(row, "external_ids", IFACE_ID).unwrap_or_default();
-        if !parse_mark(text).is_some_and(|mark| fits(&mark, iface_id)) {
-            let erase = Mark::Erase(text.to_owned());
-            self.marks.entry(uuid).or_insert(erase);
+        // A mark that is to be written in its place is as good; if it fits, that is: one on its way may be too late, too.
+        let replaced =
+            matches!(self.marks.get(&uuid), Some(Mark::Write(new)) if new != text && text_fits(new, iface_id));
+        if !text_fits(text, iface_id) && !replaced {
+            self.marks.insert(uuid, Mark::Erase(text.to_owned()));
         }
     }
 
@@ -275,6 +282,9 @@ impl Ovs {
             Purpose::Repair => self.repairing = false,
             Purpose::Mark => self.marking = false,
         }
+        if result.is_ok() {
+            self.failure = None;
+        }
         match (result, purpose) {
             // The update that shows what we did comes before this; should it not, then soon.
             (Ok(()), Purpose::Repair) if self.unchecked => self.retry_at = Some(now + SETTLE),
@@ -288,7 +298,11 @@ impl Ovs {
                     Purpose::Repair => "the bridge cannot be put right",
                     Purpose::Mark => "interfaces cannot be marked with what they claimed",
                 };
-                effects.push(Effect::Say(Level::Error, format!("{what}: {why}; trying again")));
+                let text = format!("{what}: {why}; trying again");
+                if self.failure.as_ref() != Some(&text) {
+                    effects.push(Effect::Say(Level::Error, text.clone()));
+                    self.failure = Some(text);
+                }
                 self.retry_at = Some(now + RETRY_PAUSE);
             }
         }
@@ -317,18 +331,27 @@ impl Ovs {
             match plan::plan(&self.tables, &self.wanted) {
                 Some(Plan { operations, words }) => {
                     self.repairing = true;
-                    effects.extend(words.into_iter().map(|w| Effect::Say(Level::Info, w)));
+                    if self.words != words {
+                        effects.extend(words.iter().map(|w| Effect::Say(Level::Info, w.clone())));
+                        self.words = words;
+                    }
                     effects.push(Effect::Ovs(Purpose::Repair, operations));
                 }
-                None => self.unchecked = false,
+                None => {
+                    self.unchecked = false;
+                    self.words.clear();
+                }
             }
         }
         if !self.marking {
-            // What reads as it should needs no write; and a row that is gone takes none.
+            // What reads as it should needs no write; a row that is gone takes none, nor one that asks for another port now.
             let tables = &self.tables;
             self.marks.retain(|uuid, mark| {
                 tables.member(*uuid).is_some_and(|row| match (mark, Tables::pair(row, "external_ids", CLAIM)) {
-                    (Mark::Write(text), have) => have != Some(text),
+                    (Mark::Write(text), have) => {
+                        have != Some(text)
+                            && text_fits(text, Tables::pair(row, "external_ids", IFACE_ID).unwrap_or_default())
+                    }
                     (Mark::Erase(text), have) => have == Some(text),
                 })
             });
@@ -364,7 +387,12 @@ fn parse_mark(text: &str) -> Option<ClaimMark> {
     Some(ClaimMark { lsp: lsp.to_owned(), generation: generation.parse().ok()? })
 }
 
-/// Whether an `iface-id` asks for the marked port: by its name, or by `switch/port`.
-fn fits(mark: &ClaimMark, iface_id: &str) -> bool {
-    mark.lsp == iface_id || mark.lsp.split_once('/').is_some_and(|(_, lsp)| lsp == iface_id)
+/// Whether a mark is for the port that an `iface-id` asks for.
+fn text_fits(mark: &str, iface_id: &str) -> bool {
+    parse_mark(mark).is_some_and(|mark| fits(&mark.lsp, iface_id))
+}
+
+/// Whether an `iface-id` asks for the port `switch/port`: by its name, or by both.
+pub fn fits(port: &str, iface_id: &str) -> bool {
+    port == iface_id || port.split_once('/').is_some_and(|(_, lsp)| lsp == iface_id)
 }

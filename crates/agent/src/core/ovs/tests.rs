@@ -239,6 +239,48 @@ fn marks_are_written_and_stale_ones_erased() {
     assert!(sent.len() == 1 && sent[0].1.contains("delete") && !sent[0].1.contains("insert"), "{sent:?}");
 }
 
+/// The iface-id goes while the mark is on its way: the mark arrives all the same, and must not outlive the claim.
+#[test]
+fn a_mark_that_comes_too_late_is_erased() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, complete(&[("iface-id", "vm1")]));
+    bench.ovs.mark(31, "LS/vm1", 4, bench.now, &mut bench.effects);
+    assert_eq!(bench.transactions().len(), 1);
+    bench.update(false, vec![interface(31, "eth1", &[], Some(5))]);
+    bench.update(false, vec![interface(31, "eth1", &[(CLAIM, "LS/vm1:4")], Some(5))]);
+    bench.ovs.done(&Purpose::Mark, Ok(()), bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("delete") && !sent[0].1.contains("insert"), "{sent:?}");
+}
+
+#[test]
+fn a_mark_that_waits_is_dropped_when_its_iface_id_goes() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, complete(&[("iface-id", "vm1")]));
+    bench.ovs.handle(Event::Down("gone".into()), bench.now, &mut bench.effects);
+    bench.ovs.mark(31, "LS/vm1", 4, bench.now, &mut bench.effects);
+    bench.up();
+    bench.update(false, vec![interface(31, "eth1", &[("iface-id", "vm2")], Some(5))]);
+    assert!(bench.transactions().is_empty());
+}
+
+#[test]
+fn what_the_database_refuses_again_and_again_is_said_once() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, vec![root(&[])]);
+    for _ in 0..5 {
+        bench.ovs.done(&Purpose::Repair, Err("no permission".into()), bench.now, &mut bench.effects);
+        bench.now += RETRY_PAUSE;
+        bench.ovs.tick(bench.now, &mut bench.effects);
+    }
+    for part in ["making the bridge", "no permission"] {
+        assert_eq!(bench.said().iter().filter(|s| s.contains(part)).count(), 1, "{:?}", bench.said());
+    }
+}
+
 #[test]
 fn marks_read_as_they_are_written() {
     assert_eq!(parse_mark("LS-A/vm1:12"), Some(ClaimMark { lsp: "LS-A/vm1".into(), generation: 12 }));
