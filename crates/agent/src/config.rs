@@ -20,6 +20,9 @@ pub const STORE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALH
 /// Where metrics are served when nothing else was said.
 pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
 
+/// The longest time between two audits, in seconds.
+const MAX_AUDIT_INTERVAL: u64 = 86_400;
+
 /// Options of `tuplenet agent`, as given; every one of them also in the environment and in the file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -312,7 +315,10 @@ impl Options {
         };
         let audit_interval = match self.audit_interval.unwrap_or(60) {
             0 => None,
-            seconds => Some(Duration::from_secs(seconds)),
+            seconds @ 1..=MAX_AUDIT_INTERVAL => Some(Duration::from_secs(seconds)),
+            seconds => {
+                bail!("--audit-interval {seconds}: use up to {MAX_AUDIT_INTERVAL} seconds (a day), or 0 for no audits")
+            }
         };
         let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some((cert, key)),
@@ -454,6 +460,8 @@ mod tests {
             ("cert = \"c.pem\"", "--cert and --key go together"),
             ("user = \"root\"", "no password for the user root"),
             ("prefix = \"tuplenet\"", "must begin with /"),
+            // A time that far away is no time.
+            ("audit-interval = 9223372036854775807", "use up to 86400 seconds"),
         ] {
             let toml = format!("{LEAST}{line}");
             assert!(complaint(&toml).contains(part), "{}", complaint(&toml));

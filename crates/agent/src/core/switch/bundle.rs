@@ -199,12 +199,13 @@ impl Switch {
                 Item::Group(id) => {
                     // What of the groups is in the switch is to be asked, not guessed.
                     self.groups_unknown = true;
-                    if let Some(why) = blame {
+                    if let Some(why) = blame
+                        && self.groups.set_aside(id)
+                    {
                         cx.say(
                             Level::Error,
                             format!("the switch refused the group {id}: {why}; it is set aside, the rest goes on"),
                         );
-                        self.groups.set_aside(id);
                     }
                 }
                 Item::Set(key) => match blame {

@@ -60,6 +60,8 @@ struct Group {
     wrong_kind: bool,
     /// Why the switch refused it; then it waits for a change or for another try.
     refused: bool,
+    /// That it did so was said already.
+    told: bool,
     buckets: HashMap<Vec<Action>, State>,
     /// Ids in the switch of buckets that repeat another's content.
     strays: BTreeSet<u32>,
@@ -133,6 +135,7 @@ impl Groups {
         };
         let group = self.groups.entry(id).or_default();
         group.refused = false;
+        group.told = false;
         match change {
             None => group.wanted = true,
             Some((actions, true)) => group.want(actions),
@@ -241,11 +244,11 @@ impl Groups {
         (before, after)
     }
 
-    /// The switch refused a step about this group: it is left as it is until the rules change it or [`Groups::retry`].
-    pub fn set_aside(&mut self, id: u32) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.refused = true;
-        }
+    /// The switch refused a step about this group: it is left as it is until the rules change it or [`Groups::retry`]. Gives true if this is news.
+    pub fn set_aside(&mut self, id: u32) -> bool {
+        let Some(group) = self.groups.get_mut(&id) else { return true };
+        group.refused = true;
+        !std::mem::replace(&mut group.told, true)
     }
 
     /// Tries again what was refused.
@@ -384,11 +387,14 @@ mod tests {
         toy.take(groups.flush());
         assert_eq!(toy.content(), [(5, vec![format!("{:?}", to(1)), format!("{:?}", to(2))])].into());
         groups.change(GroupChange::InsertBucket(5, to(3)));
-        groups.set_aside(5);
+        assert!(groups.set_aside(5), "news");
         assert!(!groups.is_dirty());
         assert_eq!(groups.refused(), 1);
         groups.retry();
         assert!(groups.is_dirty());
+        assert!(!groups.set_aside(5), "said before");
+        groups.change(GroupChange::InsertBucket(5, to(4)));
+        assert!(groups.set_aside(5), "the rules changed it since");
     }
 
     #[test]
