@@ -69,8 +69,9 @@ pub struct SwitchPort {
 /// `lr/<lr>/lrp/<lrp>`: a port of a logical router.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterPort {
-    /// Unique in the router.
-    pub port_id: PortId,
+    /// Unique in the router. It never leaves a host, so a port without one (made by another tool) works as well; `tpctl` gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_id: Option<PortId>,
     /// Equal to that of the switch port at the other end.
     pub mac: Mac,
     /// The router's own address in each network that it is connected to, with that network's prefix length.

@@ -280,7 +280,7 @@ fn unique_values(key: &Key, object: &Object) -> Vec<(&'static str, Unique)> {
         }
         (Key::Lrp(lr, _), Object::Lrp(port)) => {
             let of = |value| Unique::Of(Datapath::Lr(lr.clone()), value);
-            let mut all = vec![("port_id", of(Value::Port(port.port_id.get())))];
+            let mut all = Vec::from_iter(port.port_id.map(|id| ("port_id", of(Value::Port(id.get())))));
             all.extend(port.nets.iter().map(|net| ("nets", of(Value::Net(net.trunc())))));
             all
         }

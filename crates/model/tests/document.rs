@@ -247,7 +247,7 @@ fn networks() -> impl Strategy<Value = Network> {
                     meta: route_meta.clone(),
                 };
                 let router_port =
-                    RouterPort { port_id: port_id(format!("lr/{lr}")), mac, nets, peer: Some(lsp.clone()), meta };
+                    RouterPort { port_id: Some(port_id(format!("lr/{lr}"))), mac, nets, peer: Some(lsp.clone()), meta };
                 n.insert(Key::Lsr(lr.clone(), name(NAMES[i])), Object::Lsr(route));
                 n.insert(Key::Lsp(lsp.ls, lsp.lsp), Object::Lsp(switch_port));
                 n.insert(Key::Lrp(lrp.lr, lrp.lrp), Object::Lrp(router_port));

@@ -103,6 +103,10 @@ impl Cookie {
     pub fn port(rule: Rule, datapath: DatapathId, port: PortId) -> Self {
         Self { rule, datapath: datapath.get(), object: port.get().into() }
     }
+    /// For a flow about a router's port, by its number in registers.
+    pub fn router_port(rule: Rule, datapath: DatapathId, number: u32) -> Self {
+        Self { rule, datapath: datapath.get(), object: number & 0xff_ffff }
+    }
     /// For a flow about a named object (a route of a datapath, or with no datapath a chassis).
     pub fn named(rule: Rule, datapath: Option<DatapathId>, name: &str) -> Self {
         Self { rule, datapath: datapath.map_or(0, DatapathId::get), object: name_hash(name) }

@@ -3,7 +3,7 @@
 //! Objects of the store come under their names. Once judged, they are referred to by the ids that travel on the wire,
 //! which are small and are what flows need.
 
-use crate::change::LocalInterface;
+use crate::{change::LocalInterface, cookie::name_hash};
 use rustc_hash::FxHasher;
 use std::{
     hash::{Hash, Hasher},
@@ -108,7 +108,8 @@ pub struct LspFact {
 /// What the rules need of a router port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LrpFact {
-    pub port: PortId,
+    /// What stands for the port in registers; see [`lrp_number`].
+    pub number: u32,
     pub mac: [u8; 6],
     pub nets: Box<[ipnet::IpNet]>,
     pub peer: Option<Child>,
@@ -183,7 +184,8 @@ impl Fact {
             }
             (Key::Lrp(lr, lrp), Object::Lrp(RouterPort { port_id, mac, nets, peer, .. })) => {
                 let peer = peer.map(|p| (p.ls, p.lsp));
-                Fact::Lrp(stored((lr, lrp), LrpFact { port: port_id, mac: mac.0, nets: nets.into(), peer }, created))
+                let number = lrp_number(&lrp, port_id);
+                Fact::Lrp(stored((lr, lrp), LrpFact { number, mac: mac.0, nets: nets.into(), peer }, created))
             }
             (Key::Lsr(lr, lsr), Object::Lsr(StaticRoute { prefix, next_hop, outport, .. })) => {
                 Fact::Lsr(stored((lr, lsr), LsrFact { prefix, next_hop, outport }, created))
@@ -197,4 +199,10 @@ impl Fact {
             _ => return None,
         })
     }
+}
+
+/// A router port's id, or for one that has none (the store lets it) a number above all ids, made from its name. It stays within the
+/// host, where registers have 32 bits; two ports of a router that come to the same number contend for it as for an id.
+fn lrp_number(name: &Name, id: Option<PortId>) -> u32 {
+    id.map_or_else(|| 0x0100_0000 | name_hash(name), |id| id.get().into())
 }

@@ -9,12 +9,7 @@ use crate::{
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
-use tuplenet_model::{
-    entity::EncapKind,
-    id::{DatapathId, PortId},
-    key::Key,
-    name::Name,
-};
+use tuplenet_model::{entity::EncapKind, id::DatapathId, key::Key, name::Name};
 
 /// A valid port of a switch that matters here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +82,7 @@ pub struct Sources<'a> {
 /// Something that one port alone may have in its datapath.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Claim {
-    Port(PortId),
+    Port(u32),
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(ipnet::IpNet),
@@ -116,7 +111,8 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
     let claims = here.flat_map(|port| {
         let value = &port.lsp.value;
         let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
-        let claims: Vec<_> = [Claim::Port(value.port), Claim::Mac(value.mac)].into_iter().chain(ips).collect();
+        let claims: Vec<_> =
+            [Claim::Port(value.port.get().into()), Claim::Mac(value.mac)].into_iter().chain(ips).collect();
         let (ls, lsp) = (port.ls, port.lsp.clone());
         claims.into_iter().map(move |claim| (ls, claim, lsp.clone()))
     });
@@ -150,7 +146,7 @@ fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Route
     let claims = here.flat_map(|port| {
         let value = &port.lrp.value;
         let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));
-        let claims: Vec<_> = std::iter::once(Claim::Port(value.port)).chain(nets).collect();
+        let claims: Vec<_> = std::iter::once(Claim::Port(value.number)).chain(nets).collect();
         let (lr, lrp) = (port.lr, port.lrp.clone());
         claims.into_iter().map(move |claim| (lr, claim, lrp.clone()))
     });

@@ -32,8 +32,6 @@ pub const FLAGS: &Field = field::REG6;
 pub const COMMAND: &Field = field::REG7;
 /// Tunnel end point of the remote chassis, IPv4.
 pub const REMOTE4: &Field = field::REG8;
-/// Last word of the tunnel end point, IPv6: never 0 in a unicast address of a host, always 0 where it is IPv4.
-pub const REMOTE_LAST_WORD: &Field = field::REG11;
 /// Tunnel end point of the remote chassis, IPv6.
 pub const REMOTE6: &Field = field::XXREG2;
 

@@ -13,7 +13,7 @@ use tuplenet_model::{entity::*, key::Key, name::Name, object::Object};
 use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
 use tuplenet_rules::{
     Change, Engine, LocalInterface,
-    cookie::{Cookie, Rule},
+    cookie::{Cookie, Rule, name_hash},
     register,
 };
 
@@ -171,7 +171,7 @@ impl Plain {
         let (_, _, port, made) = self.lrp.iter().find(|(l, p, ..)| l == lr && p == lrp)?;
         let rival = |(l, p, other, m): &&(Name, Name, RouterPort, i64)| {
             let same_net = other.nets.iter().any(|a| port.nets.iter().any(|b| a.trunc() == b.trunc()));
-            l == lr && p != lrp && (other.port_id == port.port_id || same_net) && (*m, p) < (*made, lrp)
+            l == lr && p != lrp && (number_of(p, other) == number_of(lrp, port) || same_net) && (*m, p) < (*made, lrp)
         };
         self.lrp.iter().find(rival).is_none().then_some((id, port))
     }
@@ -203,7 +203,7 @@ impl Plain {
             if let Some((_, _, lr, lrp)) = link
                 && let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
             {
-                all.insert(format!("link {id} {number}: {lr_id} {}", router.port_id));
+                all.insert(format!("link {id} {number}: {lr_id} {}", number_of(lrp, router)));
                 all.insert(format!("l2 {id} {}: {number} here", port.mac));
                 located = true;
             }
@@ -226,7 +226,7 @@ impl Plain {
                     if let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
                         && router.nets.iter().any(|net| net.contains(ip))
                     {
-                        all.insert(format!("hop {lr_id} {} {ip}: {}", router.port_id, port.mac));
+                        all.insert(format!("hop {lr_id} {} {ip}: {}", number_of(lrp, router), port.mac));
                     }
                 }
             }
@@ -242,7 +242,7 @@ impl Plain {
                 continue;
             }
             for net in &port.nets {
-                all.insert(format!("route {id} {}: {} connected", net.trunc(), port.port_id));
+                all.insert(format!("route {id} {}: {} connected", net.trunc(), number_of(lrp, port)));
             }
         }
         // Of several routes to one prefix the oldest that works.
@@ -255,7 +255,8 @@ impl Plain {
             let own = port.nets.iter().any(|n| n.addr() == route.next_hop);
             let near = !own && port.nets.iter().any(|n| n.contains(&route.next_hop));
             if linked && near {
-                let said = format!("route {id} {}: {} via {}", route.prefix, port.port_id, route.next_hop);
+                let said =
+                    format!("route {id} {}: {} via {}", route.prefix, number_of(&route.outport, port), route.next_hop);
                 let best = routes.entry((id, route.prefix)).or_insert_with(|| ((*made, name), said.clone()));
                 if (*made, name) < best.0 {
                     *best = ((*made, name), said);
@@ -265,6 +266,11 @@ impl Plain {
         all.extend(routes.into_values().map(|(_, said)| said));
         all
     }
+}
+
+/// A router port's id, or what stands for one that has none.
+fn number_of(name: &Name, port: &RouterPort) -> u32 {
+    port.port_id.map_or_else(|| 0x0100_0000 + name_hash(name), |id| id.get().into())
 }
 
 fn number(matching: &Match, f: &'static Field) -> u64 {

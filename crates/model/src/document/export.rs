@@ -93,7 +93,7 @@ fn plain_link(network: &Network, lrp: &RouterPortRef, lsp: &SwitchPortRef) -> Op
     plain.then(|| Link {
         nets: router_port.nets.clone(),
         mac: Some(router_port.mac),
-        router_port_id: Some(router_port.port_id),
+        router_port_id: router_port.port_id,
         switch_port_id: Some(switch_port.port_id),
         description: router_port.meta.description.clone(),
         labels: router_port.meta.labels.clone(),
@@ -113,7 +113,7 @@ fn switch_port(port: &SwitchPort) -> Port {
 
 fn plain_port(port: &RouterPort) -> PlainPort {
     PlainPort {
-        port_id: Some(port.port_id),
+        port_id: port.port_id,
         mac: Some(port.mac),
         nets: port.nets.clone(),
         peer: port.peer.clone(),

@@ -65,7 +65,7 @@ impl Document {
                     ids.switch_ports.entry(ls.clone()).or_default().insert(port.port_id.get());
                 }
                 (Key::Lrp(lr, _), Object::Lrp(port)) => {
-                    ids.router_ports.entry(lr.clone()).or_default().insert(port.port_id.get());
+                    ids.router_ports.entry(lr.clone()).or_default().extend(port.port_id.map(PortId::get));
                 }
                 _ => {}
             }
@@ -122,7 +122,7 @@ impl Resolution<'_> {
     fn port_id(&mut self, key: &Key, asked: Option<PortId>) -> Option<PortId> {
         let own = match self.present.get(key) {
             Some(Object::Lsp(port)) => Some(port.port_id),
-            Some(Object::Lrp(port)) => Some(port.port_id),
+            Some(Object::Lrp(port)) => port.port_id,
             _ => None,
         };
         let id = asked.or(own).or_else(|| {
@@ -198,7 +198,7 @@ impl Resolution<'_> {
             return;
         };
         let (nets, peer, meta) = (of.nets.clone(), of.peer.clone(), meta(&of.description, &of.labels));
-        self.put(key, Object::Lrp(RouterPort { port_id, mac, nets, peer, meta }));
+        self.put(key, Object::Lrp(RouterPort { port_id: Some(port_id), mac, nets, peer, meta }));
     }
 
     fn link(&mut self, lr: &Name, ls: &Name, of: &Link) {

@@ -44,6 +44,6 @@ fn echo(port: &RouterPort, ip: IpAddr) -> FlowRow {
     };
     let mut actions = Vec::from(swap);
     actions.extend([set(field::NW_TTL, 255_u8), resubmit(stage::LRP_INGRESS_IP_ROUTE)]);
-    let cookie = Cookie::port(Rule::Echo, port.lr, port.lrp.value.port);
+    let cookie = Cookie::router_port(Rule::Echo, port.lr, port.lrp.value.number);
     flow(stage::LRP_INGRESS_PKT_RESPONSE, priority::OBJECT, cookie, matching, actions)
 }

@@ -25,7 +25,7 @@ pub fn flows(link: &Relation<Link>, located: &Relation<SwitchPort>) -> Relation<
 }
 
 fn next_hop(router: &RouterPort, port: &SwitchPort, ip: IpAddr) -> FlowRow {
-    let matching = within(router.lr).with(register::DST_PORT, u32::from(router.lrp.value.port.get()));
+    let matching = within(router.lr).with(register::DST_PORT, router.lrp.value.number);
     let matching = match ip {
         IpAddr::V4(ip) => matching.with(field::ETH_TYPE, proto::IPV4).with(register::NEXT_HOP4, ip),
         IpAddr::V6(ip) => matching.with(field::ETH_TYPE, proto::IPV6).with(register::NEXT_HOP6, ip),

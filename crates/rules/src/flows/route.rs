@@ -14,10 +14,7 @@ use crate::{
 use ipnet::IpNet;
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
-use tuplenet_model::{
-    id::{DatapathId, PortId},
-    key::Key,
-};
+use tuplenet_model::{id::DatapathId, key::Key};
 use tuplenet_openflow::{Action, Match, field};
 
 /// Rank of a connected network among routes of equal prefix. 2 is for ECMP.
@@ -32,7 +29,7 @@ const RANKS: u16 = 4;
 struct Route {
     lsr: Lsr,
     lr: DatapathId,
-    port: PortId,
+    port: u32,
     mac: [u8; 6],
 }
 
@@ -73,7 +70,7 @@ pub fn flows(
         .join(&link.index(|link| link.router.lrp.name.clone()), |_: &Child, (lsr, router), _| Route {
             lsr: lsr.clone(),
             lr: router.lr,
-            port: router.lrp.value.port,
+            port: router.lrp.value.number,
             mac: router.lrp.value.mac,
         })
         .min_by(|r| (r.lr, r.lsr.value.prefix), |r| (r.lsr.created, r.lsr.name.clone()));
@@ -114,11 +111,11 @@ fn destination(lr: DatapathId, net: IpNet) -> Match {
     }
 }
 
-fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, port: PortId, mac: [u8; 6]) -> FlowRow {
+fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, port: u32, mac: [u8; 6]) -> FlowRow {
     let actions = vec![
         Action::DecTtl,
         hop,
-        set(register::DST_PORT, u32::from(port.get())),
+        set(register::DST_PORT, port),
         set(field::ETH_SRC, mac),
         resubmit(stage::LRP_INGRESS_ECMP),
     ];
@@ -132,7 +129,15 @@ fn connected(router: &RouterPort, net: IpNet) -> FlowRow {
         IpNet::V6(_) => copy(field::IPV6_DST, register::NEXT_HOP6, 128),
     };
     let lrp = &router.lrp.value;
-    route(Cookie::port(Rule::Connected, router.lr, lrp.port), router.lr, net, CONNECTED, hop, lrp.port, lrp.mac)
+    route(
+        Cookie::router_port(Rule::Connected, router.lr, lrp.number),
+        router.lr,
+        net,
+        CONNECTED,
+        hop,
+        lrp.number,
+        lrp.mac,
+    )
 }
 
 fn static_route(r: &Route) -> FlowRow {

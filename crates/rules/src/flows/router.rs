@@ -37,7 +37,7 @@ fn to_router(link: &Link) -> FlowRow {
         within(ls).with(register::DST_PORT, u32::from(lsp.port.get())),
         vec![
             set(register::DATAPATH, u64::from(lr.get())),
-            set(register::SRC_PORT, u32::from(lrp.port.get())),
+            set(register::SRC_PORT, lrp.number),
             set(register::FLAGS, 0_u32),
             resubmit(stage::LRP_TRACE_INGRESS_IN),
         ],
@@ -50,8 +50,8 @@ fn to_switch(link: &Link) -> FlowRow {
     flow(
         stage::LRP_TRACE_EGRESS_OUT,
         priority::OBJECT,
-        Cookie::port(Rule::ToSwitch, lr, lrp.port),
-        within(lr).with(register::DST_PORT, u32::from(lrp.port.get())),
+        Cookie::router_port(Rule::ToSwitch, lr, lrp.number),
+        within(lr).with(register::DST_PORT, lrp.number),
         vec![
             set(register::DATAPATH, u64::from(ls.get())),
             set(register::SRC_PORT, u32::from(lsp.port.get())),
@@ -65,7 +65,7 @@ fn to_itself(port: &RouterPort, ip: IpAddr) -> FlowRow {
         IpAddr::V4(ip) => within(port.lr).with(field::ETH_TYPE, proto::IPV4).with(field::IPV4_DST, ip),
         IpAddr::V6(ip) => within(port.lr).with(field::ETH_TYPE, proto::IPV6).with(field::IPV6_DST, ip),
     };
-    let cookie = Cookie::port(Rule::RouterDrop, port.lr, port.lrp.value.port);
+    let cookie = Cookie::router_port(Rule::RouterDrop, port.lr, port.lrp.value.number);
     flow(stage::LRP_INGRESS_DROP_UNEXPECT, priority::OBJECT, cookie, matching, vec![])
 }
 

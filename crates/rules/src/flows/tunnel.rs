@@ -54,7 +54,8 @@ fn tunnel_out(endpoint: &Endpoint, tunnel: &TunnelFact) -> FlowRow {
     let matching = Match::new().with_masked(register::FLAGS, 0_u32, register::FROM_TUNNEL);
     let (matching, dst) = match endpoint.ip {
         IpAddr::V4(ip) => {
-            let matching = matching.with(register::REMOTE4, ip).with(register::REMOTE_LAST_WORD, 0_u32);
+            // All four words, so that no IPv6 end point that begins with this address is taken for it.
+            let matching = matching.with(register::REMOTE6, u128::from(u32::from(ip)) << 96);
             (matching, [set(field::TUN_DST, ip), set(field::TUN_IPV6_DST, Ipv6Addr::UNSPECIFIED)])
         }
         IpAddr::V6(ip) => (

@@ -52,13 +52,15 @@ pub fn lsp(ls: &str, net: u8, port: u16) -> Change {
     )
 }
 
+/// `lrp_id` 0: the router's port has none.
 pub fn link(lr: &str, ls: &str, net: u8, lrp_id: u16, lsp_id: u16) -> [Change; 2] {
+    let lrp_id = if lrp_id == 0 { String::new() } else { format!(r#""port_id":{lrp_id},"#) };
     let mac = format!("f2:01:0a:{net:02x}:00:fe");
     [
         object(
             format!("lr/{lr}/lrp/{lr}_to_{ls}"),
             format!(
-                r#"{{"port_id":{lrp_id},"mac":"{mac}","nets":["10.{net}.0.254/16","fd00:{net:x}::fffe/64"],"peer":{{"ls":"{ls}","lsp":"{ls}_to_{lr}"}}}}"#
+                r#"{{{lrp_id}"mac":"{mac}","nets":["10.{net}.0.254/16","fd00:{net:x}::fffe/64"],"peer":{{"ls":"{ls}","lsp":"{ls}_to_{lr}"}}}}"#
             ),
         ),
         object(
@@ -198,7 +200,7 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
         2 => (lr_name.clone(), 3..6_u32).prop_map(|(n, id)| vec![lr(n, id)]),
         1 => (lr_name.clone(), 3..6_u32, host.clone()).prop_map(|(n, id, c)| vec![pinned_lr(n, id, c)]),
         6 => lsp_object,
-        3 => (lr_name.clone(), ls_name.clone(), 1..4_u8, 1..3_u16, 3..5_u16).prop_map(|(r, s, net, a, b)| link(r, s, net, a, b).into()),
+        3 => (lr_name.clone(), ls_name.clone(), 1..4_u8, 0..3_u16, 3..5_u16).prop_map(|(r, s, net, a, b)| link(r, s, net, a, b).into()),
         1 => (lr_name.clone(), ls_name.clone(), 1..4_u8, any::<bool>()).prop_map(|(r, s, net, half)| {
             let [lrp, lsp] = link(r, s, net, 1, 4);
             vec![if half { lrp } else { lsp }]

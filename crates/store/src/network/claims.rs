@@ -78,7 +78,7 @@ pub fn of(key: &Key, object: &Object) -> Vec<String> {
         }
         (Key::Lrp(lr, _), Object::Lrp(p)) => {
             let of = of_router(lr);
-            let mut claims = vec![port(&of, p.port_id)];
+            let mut claims = Vec::from_iter(p.port_id.map(|id| port(&of, id)));
             // Two addresses of one port may be in one network.
             let nets: BTreeSet<IpNet> = p.nets.iter().map(IpNet::trunc).collect();
             claims.extend(nets.iter().map(|net| format!("{of}net/{net}")));

@@ -74,7 +74,7 @@ impl NetworkStore {
             let (of_router, router_note) = self.free_port(&claims::of_router(lr), attempt).await?;
             let (of_switch, switch_note) = self.free_port(&claims::of_switch(ls), attempt).await?;
             let router_port = RouterPort {
-                port_id: of_router,
+                port_id: Some(of_router),
                 mac,
                 nets: new.nets.clone(),
                 peer: Some(lsp.clone()),

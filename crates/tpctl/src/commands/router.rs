@@ -128,7 +128,12 @@ pub async fn lrp(context: &Context, command: Lrp) -> Result<()> {
     let row = |key: &Key, object: &Object, value: Value| match (key, object) {
         (Key::Lrp(_, lrp), Object::Lrp(port)) => {
             let peer = port.peer.as_ref().map(|peer| format!("{}/{}", peer.ls, peer.lsp));
-            let cells = [lrp.to_string(), port.port_id.to_string(), port.mac.to_string(), commas(&port.nets)];
+            let cells = [
+                lrp.to_string(),
+                port.port_id.map_or_else(String::new, |id| id.to_string()),
+                port.mac.to_string(),
+                commas(&port.nets),
+            ];
             Some(finish(cells.into(), peer.unwrap_or_default(), &port.meta, named(key, value)))
         }
         _ => None,

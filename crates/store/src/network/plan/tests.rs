@@ -79,7 +79,8 @@ fn network(recipe: &Recipe) -> Network {
         let net = format!("10.{s}.0.{host}/24").parse().unwrap();
         let mac = Mac([2, 0, 0, 0, 1, *host]);
         let port_id = PortId::new(u16::from(*host)).unwrap();
-        let router_port = RouterPort { port_id, mac, nets: vec![net], peer: Some(lsp.clone()), meta: Meta::default() };
+        let router_port =
+            RouterPort { port_id: Some(port_id), mac, nets: vec![net], peer: Some(lsp.clone()), meta: Meta::default() };
         let switch_port =
             SwitchPort { port_id, mac, ips: vec![net.addr()], peer: Some(lrp.clone()), meta: Meta::default() };
         add(vec![
