@@ -195,9 +195,21 @@ fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Invalid> {
             Err(traced) if traced.path().iter().next().is_some() => traced.path().to_string(),
             _ => String::new(),
         };
-        let field = if path == "." { String::new() } else { path };
-        let remedy = if error.is_data() { "correct that field" } else { "write valid JSON, or delete the key" };
-        Invalid::new(key, field, error.to_string(), remedy)
+        // "." is the whole object, "?" a place that cannot be named.
+        let field = if path == "." || path == "?" { String::new() } else { path };
+        let text = error.to_string();
+        let (line, column) = (error.line(), error.column());
+        let text = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        // Where it stands matters if there is no field to name; and our own words say already what to write.
+        let (problem, remedy) = match text.rsplit_once(": write ") {
+            _ if !error.is_data() => {
+                (format!("line {line}, column {column}: {text}"), "write valid JSON, or delete the key".to_owned())
+            }
+            Some((problem, advice)) => (problem.to_owned(), format!("write {advice}")),
+            None if field.is_empty() => (text.to_owned(), "correct the object".to_owned()),
+            None => (text.to_owned(), "correct that field".to_owned()),
+        };
+        Invalid::new(key, field, problem, remedy)
     })
 }
 

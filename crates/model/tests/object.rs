@@ -90,6 +90,24 @@ fn a_bad_object_is_named_with_its_field_and_the_remedy() {
 }
 
 #[test]
+fn a_reason_reads_as_one_sentence() {
+    for (value, wanted) in [
+        (
+            r#"{"port_id":1,"mac":"nonsense","ips":["10.1.0.2"]}"#,
+            r#"mac: "nonsense" is not a MAC address: write six bytes in hex, like f2:01:0a:14:01:02"#,
+        ),
+        (r#"{"port_id":1,"mac":"f2:01:0a:01:00:02"}"#, "missing field `ips`: correct the object"),
+        (
+            r#"{"port_id":"1","mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#,
+            r#"port_id: invalid type: string "1", expected u16: correct that field"#,
+        ),
+        ("{", "line 1, column 1: EOF while parsing an object: write valid JSON, or delete the key"),
+    ] {
+        assert_eq!(reason("ls/a/lsp/b", value), format!("ls/a/lsp/b: {wanted}"));
+    }
+}
+
+#[test]
 fn two_address_networks_use_both_addresses() {
     for net in ["10.0.0.0/31", "10.0.0.1/31", "10.0.0.1/32", "fd00::/127", "fd00::1/128"] {
         let value = format!(r#"{{"port_id":1,"mac":"f2:01:0a:01:00:01","nets":["{net}"]}}"#);
