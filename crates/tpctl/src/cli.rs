@@ -167,6 +167,7 @@ pub struct MetaEdit {
 pub enum Ls {
     /// Add a switch
     Add {
+        /// Name of the new switch
         ls: Name,
         /// Deliver broadcast and multicast to every port (ARP and ND are answered without)
         #[arg(long)]
@@ -176,15 +177,20 @@ pub enum Ls {
     },
     /// Delete a switch
     Del {
+        /// The switch
         ls: Name,
         /// Also its ports, and its links with the routes through them
         #[arg(short, long)]
         recursive: bool,
     },
     /// Show one switch or all
-    Show { ls: Option<Name> },
+    Show {
+        /// The switch; all if left out
+        ls: Option<Name>,
+    },
     /// Change a switch
     Set {
+        /// The switch
         ls: Name,
         /// Deliver broadcast and multicast to every port, or (--flood=false) not
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
@@ -199,6 +205,7 @@ pub enum Ls {
 pub enum Lr {
     /// Add a router
     Add {
+        /// Name of the new router
         lr: Name,
         /// Pin it to this chassis; otherwise it is on every host that needs it
         chassis: Option<Name>,
@@ -207,15 +214,20 @@ pub enum Lr {
     },
     /// Delete a router
     Del {
+        /// The router
         lr: Name,
         /// Also its ports, links and routes
         #[arg(short, long)]
         recursive: bool,
     },
     /// Show one router or all
-    Show { lr: Option<Name> },
+    Show {
+        /// The router; all if left out
+        lr: Option<Name>,
+    },
     /// Change a router
     Set {
+        /// The router
         lr: Name,
         /// Pin it to this chassis
         #[arg(long, conflicts_with = "distributed")]
@@ -228,7 +240,9 @@ pub enum Lr {
     },
     /// Join a router and a switch: makes the ports LR_to_LS and LS_to_LR
     Link {
+        /// The router
         lr: Name,
+        /// The switch
         ls: Name,
         /// The router's address in the switch's network, with its prefix length; one a family
         #[arg(value_name = "CIDR[,CIDR6]")]
@@ -240,7 +254,9 @@ pub enum Lr {
     },
     /// Take a router and a switch apart
     Unlink {
+        /// The router
         lr: Name,
+        /// The switch
         ls: Name,
         /// Also the routes through the link
         #[arg(short, long)]
@@ -253,7 +269,9 @@ pub enum Lr {
 pub enum Lsp {
     /// Add a port to a switch
     Add {
+        /// The switch
         ls: Name,
+        /// Name of the new port
         lsp: Name,
         /// Its addresses
         #[arg(value_name = "IP[,IP6]")]
@@ -264,12 +282,24 @@ pub enum Lsp {
         meta: Meta,
     },
     /// Delete a port
-    Del { ls: Name, lsp: Name },
+    Del {
+        /// The switch
+        ls: Name,
+        /// The port
+        lsp: Name,
+    },
     /// Show one port or all of a switch
-    Show { ls: Name, lsp: Option<Name> },
+    Show {
+        /// The switch
+        ls: Name,
+        /// The port; all of the switch if left out
+        lsp: Option<Name>,
+    },
     /// Change a port
     Set {
+        /// The switch
         ls: Name,
+        /// The port
         lsp: Name,
         /// Its addresses. A MAC that was made from the old ones is made from the new ones
         #[arg(long = "ip", value_name = "IP[,IP6]")]
@@ -286,7 +316,12 @@ pub enum Lsp {
 #[derive(Subcommand, Debug)]
 pub enum Lrp {
     /// Show one port or all of a router
-    Show { lr: Name, lrp: Option<Name> },
+    Show {
+        /// The router
+        lr: Name,
+        /// The port; all of the router if left out
+        lrp: Option<Name>,
+    },
 }
 
 /// `lsr ...`
@@ -294,7 +329,9 @@ pub enum Lrp {
 pub enum Lsr {
     /// Add a static route to a router
     Add {
+        /// The router
         lr: Name,
+        /// Name of the new route
         name: Name,
         /// Which destinations it serves, such as 0.0.0.0/0
         #[arg(id = "destinations", value_name = "PREFIX", value_parser = prefix)]
@@ -308,20 +345,36 @@ pub enum Lsr {
         meta: Meta,
     },
     /// Delete a static route
-    Del { lr: Name, name: Name },
+    Del {
+        /// The router
+        lr: Name,
+        /// The route
+        name: Name,
+    },
     /// Show one static route or all of a router
-    Show { lr: Name, name: Option<Name> },
+    Show {
+        /// The router
+        lr: Name,
+        /// The route; all of the router if left out
+        name: Option<Name>,
+    },
 }
 
 /// `ch ...`
 #[derive(Subcommand, Debug)]
 pub enum Ch {
     /// Show one chassis or all
-    Show { chassis: Option<Name> },
+    Show {
+        /// The chassis; all if left out
+        chassis: Option<Name>,
+    },
     /// Delete a chassis that is gone, with what is left of it
     ///
     /// The bindings of the ports that it hosted go as well. An agent that still runs there registers it again.
-    Del { chassis: Name },
+    Del {
+        /// The chassis
+        chassis: Name,
+    },
 }
 
 /// Where the document is.

@@ -6,6 +6,9 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
 
+/// Columns that not all rows fill. The first column, whatever its name, is always filled.
+const OPTIONAL: [&str; 8] = ["CHASSIS", "ROUTERS", "SWITCHES", "FLOOD", "LINK TO", "ROLES", "LABELS", "DESCRIPTION"];
+
 /// Something to show: rows for a table, and the whole of it as data.
 pub struct View {
     columns: Vec<&'static str>,
@@ -30,12 +33,14 @@ impl View {
             last => Self::list(columns, things.into_iter().chain(last)),
         }
     }
-    /// Prints it. Columns that are empty in all rows are left out of tables.
+    /// Prints it. Columns that are empty in all rows are left out of tables; of a table without rows, those that may be.
     pub fn print(self, format: Format) -> Result<()> {
         match format {
             Format::Table => {
-                let used = |i: &usize| {
-                    self.rows.is_empty() || self.rows.iter().any(|row| row.get(*i).is_some_and(|c| !c.is_empty()))
+                let optional = |i: usize| i > 0 && self.columns.get(i).is_some_and(|name| OPTIONAL.contains(name));
+                let used = |i: &usize| match self.rows.is_empty() {
+                    true => !optional(*i),
+                    false => self.rows.iter().any(|row| row.get(*i).is_some_and(|c| !c.is_empty())),
                 };
                 let used: Vec<usize> = (0..self.columns.len()).filter(used).collect();
                 let mut table = Table::new();
@@ -78,6 +83,11 @@ pub fn out(text: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
+}
+
+/// How many of something, in words for one and for many.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Text from the store on a terminal: one line, no control characters.

@@ -429,6 +429,7 @@ pub fn equal_names_in_different_parents_are_different_objects(b: &Bench) {
 }
 
 pub fn chassis_are_shown_and_deleted(b: &Bench) {
+    assert_eq!(b.ok("ch show"), "CHASSIS  ENCAPS  AGENT  PORTS\n");
     b.tutorial();
     b.put("chassis/hv1", r#"{"encaps":[{"type":"geneve","ip":"192.0.2.1"}],"roles":["edge"]}"#);
     b.put("chassis/hv2", r#"{"encaps":[{"type":"geneve","ip":"192.0.2.2"}]}"#);
@@ -484,7 +485,7 @@ pub fn the_doctor_lists_what_is_set_aside(b: &Bench) {
     b.put("ls/LS-A/lsp/vm7", r#"{"port_id":77,"mac":"f2:01:0a:14:01:07","ips":["10.20.1.7"]}"#);
     let (out, note) = b.exits(0, "doctor");
     assert_eq!(out, "every object is valid\n");
-    assert!(note.contains("1 objects (first: ls/LS-A/lsp/vm7) are not claimed"), "{note}");
+    assert!(note.contains("the ids and addresses of ls/LS-A/lsp/vm7 are not claimed"), "{note}");
     let file = b.file("x.yaml", &b.ok("export"));
     b.ok(&format!("diff -f {file}"));
     b.ok(&format!("apply -f {file}"));
@@ -505,7 +506,8 @@ pub fn the_status_counts(b: &Bench) {
     let table = b.ok("status");
     assert!(
         table.contains(&b.endpoint)
-            && table.contains("3 switches with 4 ports (1 hosted)")
+            && table.contains("3 switches with 4 ports (1 hosted), 1 router with 2 ports")
+            && table.contains("1 object is set aside")
             && table.contains("hv1      alive  1"),
         "{table}"
     );

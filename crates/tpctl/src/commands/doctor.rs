@@ -57,9 +57,12 @@ fn unclaimed(snapshot: &Snapshot, aside: &BTreeSet<&str>) -> Option<String> {
     };
     let lacking: Vec<String> = network.iter().filter_map(|(key, _)| lacks(key)).collect();
     let first = lacking.first()?;
-    let count = lacking.len();
+    let (what, it) = match lacking.len() {
+        1 => (first.clone(), "it"),
+        count => (format!("{count} objects (first: {first})"), "them"),
+    };
     Some(format!(
-        "the ids and addresses of {count} objects (first: {first}) are not claimed, since another tool wrote them: \
+        "the ids and addresses of {what} are not claimed, since another tool wrote {it}: \
          \"tpctl export | tpctl apply -f -\" claims them"
     ))
 }

@@ -66,8 +66,8 @@ pub async fn diff(context: &Context, file: &Path) -> Result<ExitCode> {
     let (mended, changes): (Vec<&Change>, Vec<&Change>) = plan.changes.iter().partition(|change| is_mending(change));
     if !mended.is_empty() {
         eprintln!(
-            "tpctl: note: \"apply\" would also claim the ids and addresses of {} objects that another tool wrote",
-            mended.len()
+            "tpctl: note: \"apply\" would also claim the ids and addresses of {} that another tool wrote",
+            print::count(mended.len(), "object", "objects")
         );
     }
     if context.format == Format::Table {
@@ -99,7 +99,10 @@ async fn read(context: &Context, file: &Path) -> Result<(Snapshot, Network)> {
             for fault in faults.iter().take(FAULTS) {
                 eprintln!("tpctl: {name}: {}", printable(&fault.to_string()));
             }
-            bail!("{name} describes no valid network: {} faults; nothing was changed", faults.len())
+            bail!(
+                "{name} describes no valid network: {}; nothing was changed",
+                print::count(faults.len(), "fault", "faults")
+            )
         }
     }
 }

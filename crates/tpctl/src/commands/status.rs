@@ -64,20 +64,24 @@ pub async fn status(context: &Context) -> Result<()> {
         store.version,
         store.db_size / 1024
     ))?;
-    let count = |kind| counts.get(kind).copied().unwrap_or(0);
+    let number = |kind| counts.get(kind).copied().unwrap_or(0);
+    let count = |kind, one, many| print::count(number(kind), one, many);
     print::out(&format!(
-        "network {}: {} switches with {} ports ({} hosted), {} routers with {} ports and {} static routes, {} chassis\n",
+        "network {}: {} with {} ({} hosted), {} with {} and {}, {} chassis\n",
         context.store.root(),
-        count("switches"),
-        count("switch_ports"),
-        count("bindings"),
-        count("routers"),
-        count("router_ports"),
-        count("static_routes"),
-        count("chassis"),
+        count("switches", "switch", "switches"),
+        count("switch_ports", "port", "ports"),
+        number("bindings"),
+        count("routers", "router", "routers"),
+        count("router_ports", "port", "ports"),
+        count("static_routes", "static route", "static routes"),
+        number("chassis"),
     ))?;
     if rejected > 0 {
-        print::out(&format!("{rejected} objects are set aside: see \"tpctl doctor\"\n"))?;
+        print::out(&format!(
+            "{} set aside: see \"tpctl doctor\"\n",
+            print::count(rejected, "object is", "objects are")
+        ))?;
     }
     if chassis.is_empty() {
         return Ok(());
