@@ -1,6 +1,6 @@
 //! Ping, by the `ping` of iputils, with what it reports read back.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -54,7 +54,8 @@ impl PingSpec {
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct PingReport {
-    /// Requests sent.
+    /// Requests sent, without those at the end that were more than asked for and have no answer: with a bound on all of it `ping` goes
+    /// on until so many answers have come, so that a slow answer makes it send another request, and end before that one's answer.
     pub sent: u32,
     /// Answers received, without duplicates.
     pub received: u32,
@@ -101,7 +102,7 @@ impl Vm {
         argv.push(address.to_owned());
         let output = self.netns().output(&argv)?;
         let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
-        read(&text).with_context(|| format!("ping of {address} from {}", self.name()))
+        read(&text, spec.count).with_context(|| format!("ping of {address} from {}", self.name()))
     }
 
     /// Pings three times.
@@ -148,20 +149,23 @@ impl Vm {
     }
 }
 
-/// Reads the output of iputils' ping.
-fn read(text: &str) -> Result<PingReport> {
+/// Reads the output of iputils' ping, of which `count` requests were asked.
+fn read(text: &str, count: u32) -> Result<PingReport> {
     let summary = text.lines().find(|line| line.contains(" packets transmitted"));
     let summary = summary.with_context(|| format!("ping did not run: {}", text.trim()))?;
     let number = |end: &str| {
         let part = summary.split(", ").find(|part| part.contains(end));
         part.and_then(|part| part.trim_start_matches('+').split(' ').next()?.parse().ok())
     };
-    let ttls = text.lines().filter(|line| line.contains("bytes from")).filter_map(|line| {
-        let ttl = line.split(' ').find_map(|word| word.strip_prefix("ttl="))?;
-        ttl.parse().ok()
-    });
+    fn field<T: FromStr>(answer: &str, name: &str) -> Option<T> {
+        answer.split(' ').find_map(|word| word.strip_prefix(name))?.parse().ok()
+    }
+    let answers = || text.lines().filter(|line| line.contains("bytes from"));
+    let ttls = answers().filter_map(|answer| field(answer, "ttl="));
+    let last_answered: u32 = answers().filter_map(|answer| field(answer, "icmp_seq=")).max().unwrap_or(0);
+    let transmitted: u32 = number("packets transmitted").context("ping's summary has no count")?;
     Ok(PingReport {
-        sent: number("packets transmitted").context("ping's summary has no count")?,
+        sent: transmitted.min(count.max(last_answered)),
         received: number("received").context("ping's summary has no count")?,
         duplicates: number("duplicates").unwrap_or(0),
         ttls: ttls.collect(),
@@ -181,15 +185,33 @@ mod tests {
                     64 bytes from 10.0.0.2: icmp_seq=1 ttl=63 time=0.6 ms (DUP!)\n\n\
                     --- 10.0.0.2 ping statistics ---\n\
                     3 packets transmitted, 1 received, +1 duplicates, 66.6667% packet loss, time 40ms\n";
-        let report = read(text).unwrap();
+        let report = read(text, 3).unwrap();
         assert_eq!((report.sent, report.received, report.duplicates), (3, 1, 1));
         assert_eq!(report.ttls, [63, 63]);
         assert!(!report.all());
     }
 
     #[test]
+    fn a_request_that_only_a_slow_answer_caused_is_not_lost() {
+        let answer = |sequence: u32| format!("64 bytes from 10.0.0.2: icmp_seq={sequence} ttl=64 time=21.5 ms\n");
+        let summary = |sent: u32, received: u32| {
+            format!("{sent} packets transmitted, {received} received, 0% packet loss, time 60ms\n")
+        };
+        let report = |answered: &[u32], sent: u32| {
+            let answers: String = answered.iter().map(|sequence| answer(*sequence)).collect();
+            read(&(answers + &summary(sent, answered.len() as u32)), 3).unwrap()
+        };
+        let slow = report(&[1, 2, 3], 4);
+        assert!(slow.all() && slow.sent == 3, "{slow:?}");
+        assert!(report(&[1, 2, 3, 4], 4).all());
+        assert!(!report(&[1, 3, 4], 4).all(), "the second is lost");
+        assert!(!report(&[1, 2], 5).all(), "the third is lost");
+        assert_eq!(report(&[5], 6).received, 1, "late, but an answer");
+    }
+
+    #[test]
     fn a_ping_that_did_not_run_says_why() {
-        let error = read("ping: connect: Network is unreachable\n").unwrap_err().to_string();
+        let error = read("ping: connect: Network is unreachable\n", 3).unwrap_err().to_string();
         assert!(error.contains("Network is unreachable"), "{error}");
     }
 }

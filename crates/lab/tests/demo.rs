@@ -23,7 +23,10 @@ fn run(keep: bool) -> Result<(Output, String)> {
 fn it_pings_everyone_and_ends_clean() -> Result<()> {
     for _ in 0..2 {
         let (_, text) = run(false)?;
-        assert_eq!(text.matches("3 of 3 answered").count(), 10, "five targets in two families:\n{text}");
+        // Three answers each, or more: `ping` asks again when one is slow.
+        let good =
+            text.lines().filter(|line| line.trim_start().starts_with("ok ") && line.contains(" answered")).count();
+        assert_eq!(good, 10, "five targets in two families:\n{text}");
         assert!(!text.contains("FAIL"), "{text}");
         for word in [
             "$ tpctl ls add LS-A",

@@ -53,7 +53,7 @@ fn guests_talk_through_a_geneve_tunnel_with_an_option() -> Result<()> {
     let (lab, a, b) = pair("geneve")?;
     for address in [b.ipv4()?, b.ipv6()?] {
         let report = a.must_ping(&address)?;
-        assert_eq!(report.ttls, [64, 64, 64], "{}", report.text);
+        assert!(report.ttls.len() >= 3 && report.ttls.iter().all(|ttl| *ttl == 64), "{}", report.text);
         a.send_tcp(&b, &address, 10_000_000)?;
     }
     // A full-sized packet needs no fragment: the underlay has room for the tunnel's headers.
