@@ -57,8 +57,8 @@ fn hint(reason: &str) -> &'static str {
         "look at --cacert, --cert and --key"
     } else if says(&["corrupt message", "handshake eof"]) {
         "does it speak TLS? if not, write http://"
-    } else if says(&["reset", "broken pipe", "frame with invalid size"]) {
-        "does it speak TLS? then write https://, and give --cacert"
+    } else if says(&["reset", "broken pipe", "connection closed", "frame with invalid size"]) {
+        "is it running? if it speaks TLS, write https://, and give --cacert"
     } else if says(&["lookup"]) {
         "is the name right?"
     } else {

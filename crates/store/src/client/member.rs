@@ -51,7 +51,7 @@ fn tls_config(endpoint: &Endpoint, config: &Config) -> Result<ClientTlsConfig, S
     let tls = config.tls.clone().unwrap_or_default();
     let Some(ca) = &tls.ca else {
         return Err(StoreError::Config(format!(
-            "{endpoint} needs the certificate of the authority that signed the store's: give the CA file, with --cacert"
+            "{endpoint} needs the certificate of the authority that signed the store's: give the CA file by --cacert or TUPLENET_CACERT"
         )));
     };
     let mut out = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, "CA certificate")?));
@@ -62,7 +62,7 @@ fn tls_config(endpoint: &Endpoint, config: &Config) -> Result<ClientTlsConfig, S
         (None, None) => out,
         _ => {
             return Err(StoreError::Config(
-                "a client certificate and its key must be given together: --cert and --key".to_owned(),
+                "a client certificate and its key must be given together: --cert and --key, or TUPLENET_CERT and TUPLENET_KEY".to_owned(),
             ));
         }
     };
