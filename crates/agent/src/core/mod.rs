@@ -184,7 +184,7 @@ impl Core {
                 self.stats.mirror_repaired += keys as u64;
                 effects.push(Effect::Say(
                     Level::Warn,
-                    format!("audit: {keys} objects were not as the store has them: repaired"),
+                    format!("audit: objects that were not as the store has them: {keys}, repaired"),
                 ));
             }
             MirrorEvent::Changes { revision, at, synced, changes } => {

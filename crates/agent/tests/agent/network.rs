@@ -33,6 +33,28 @@ impl Store {
         self.process = launch(&self.dir, &self.url).0;
     }
 
+    /// A copy of the file, made while the store is down for a moment.
+    pub fn backup(&mut self) {
+        self.stop();
+        std::fs::copy(self.dir.file("store.db"), self.dir.file("backup.db")).unwrap();
+        self.restart();
+    }
+
+    /// Puts the backup back, lets others write where no agent sees it, and starts the store where it was.
+    pub fn restore(&mut self, others: &[(String, Value)]) {
+        self.stop();
+        std::fs::copy(self.dir.file("backup.db"), self.dir.file("store.db")).unwrap();
+        let (mut aside, url) = launch(&self.dir, "127.0.0.1:0");
+        self.runtime.block_on(async {
+            let client = Client::new(Config::new(&url).unwrap()).unwrap();
+            for (path, value) in others {
+                client.put(&format!("/tuplenet/v1/{path}"), value.to_string()).await.unwrap();
+            }
+        });
+        aside.kill();
+        self.restart();
+    }
+
     pub fn put(&self, path: &str, value: Value) {
         self.put_text(path, &value.to_string());
     }
@@ -75,9 +97,13 @@ impl Store {
     }
 
     pub fn port(&self, ls: &str, lsp: &str, n: u8) {
-        let port = json!({"port_id": n, "mac": format!("f2:01:0a:01:00:{n:02x}"), "ips": [format!("10.1.0.{n}"), format!("fd00::{n:x}")]});
-        self.put(&format!("ls/{ls}/lsp/{lsp}"), port);
+        self.put(&format!("ls/{ls}/lsp/{lsp}"), port(n));
     }
+}
+
+/// A switch port with addresses made from its number.
+pub fn port(n: u8) -> Value {
+    json!({"port_id": n, "mac": format!("f2:01:0a:01:00:{n:02x}"), "ips": [format!("10.1.0.{n}"), format!("fd00::{n:x}")]})
 }
 
 fn launch(dir: &Dir, listen: &str) -> (Process, String) {

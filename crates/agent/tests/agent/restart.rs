@@ -1,6 +1,11 @@
 //! Restarting changes nothing: not one flow mod.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{
+    host::Host,
+    network::{Store, port},
+    process::wait_for,
+};
+use serde_json::json;
 
 fn with_three_ports(store: &Store, host: &Host) -> super::host::Agent {
     store.switch_with_ports(4);
@@ -70,6 +75,35 @@ fn while_the_store_is_away_nothing_is_touched_and_then_all_arrives() {
     });
     let away = agent.process.log().matches("the store is away").count();
     assert!((1..=2).contains(&away), "said once an outage, not {away} times");
+}
+
+/// The store is restored from a backup, and others have written more to it than was lost before the agent is back.
+#[test]
+fn a_restored_store_is_followed() {
+    let mut store = Store::start();
+    let host = Host::start("hv1", 1);
+    let agent = with_three_ports(&store, &host);
+    store.delete("ls/LS-A/lsp/vm4");
+    store.backup();
+    assert!(store.get("ls/LS-A").is_some(), "the store is back");
+    for n in 5..=6 {
+        host.plug(&format!("eth{n}"), &format!("vm{n}"));
+    }
+    store.port("LS-A", "vm5", 5);
+    store.wait_binding("LS-A/vm5", "hv1", 1);
+    let mut others = vec![("ls/LS-A/lsp/vm6".to_owned(), port(6))];
+    others.extend((0..30).map(|n| (format!("status/other{n}/alive"), json!({}))));
+    store.restore(&others);
+    store.wait_binding("LS-A/vm6", "hv1", 1);
+    wait_for("vm5 to go", || {
+        let flows = host.flows();
+        let has = |ip: &str| flows.iter().any(|f| f.contains(ip));
+        (has("10.1.0.6") && !has("10.1.0.5")).then_some(())
+    });
+    agent.says("the store may have been restored or replaced");
+    store.port("LS-A", "vm5", 5);
+    wait_for("vm5 to come back", || store.get("binding/LS-A/vm5"));
+    agent.settle();
 }
 
 #[test]

@@ -30,6 +30,9 @@ const CREATED_WITHIN: Duration = Duration::from_secs(5);
 const AUDIT_SPREAD: Duration = Duration::from_secs(1);
 const AUDIT_KEYS_PER_SECOND: u64 = 250;
 
+/// What no [`MirrorEvent`] tells is logged under this target, which agents do not silence.
+const RESTORED: &str = "tuplenet_store::restored";
+
 type Audits = mpsc::Receiver<oneshot::Sender<usize>>;
 
 /// Why the mirror leaves what it does.
@@ -276,9 +279,7 @@ impl Mirror {
         if now >= seen && known.is_none_or(|known| known == cluster) {
             return Ok(false);
         }
-        tracing::warn!(
-            now,
-            seen,
+        tracing::warn!(target: RESTORED, now, seen,
             "the store is another one or went back in time (restored or replaced): listing all of it afresh"
         );
         self.trees.iter_mut().for_each(Subtree::distrust);
@@ -364,7 +365,7 @@ impl Mirror {
             self.tell(MirrorEvent::Repaired { keys }).await?;
         }
         if std::mem::take(&mut self.doubt) && keys > 0 {
-            tracing::warn!("the store may have been restored or replaced: listing all of it afresh");
+            tracing::warn!(target: RESTORED, "the store may have been restored or replaced: listing all of it afresh");
             self.trees.iter_mut().for_each(Subtree::distrust);
             for index in 0..self.trees.len() {
                 self.list(index).await?;
