@@ -102,7 +102,13 @@ fn guests_reach_whom_the_network_says() -> Result<()> {
     let spent6 = a1.ping(&b2.ipv6()?, &PingSpec::ttl(1))?;
     ensure!(spent.received == 0 && spent6.received == 0, "TTL 1 crossed a router: {spent:?} {spent6:?}");
     ensure!(a1.ping(&b2.ipv4()?, &PingSpec::ttl(2))?.all() && a1.ping(&b2.ipv6()?, &PingSpec::ttl(2))?.all());
-    let (echo4, echo6) = (echo_requests(&seen.frames(), false), echo_requests(&seen.frames(), true));
+    // What a capture reads may lag behind what the guest has answered.
+    let requests = || (echo_requests(&seen.frames(), false), echo_requests(&seen.frames(), true));
+    lab.wait_until("the capture to show both requests", PATIENCE, || {
+        ensure!(requests().0 > 0 && requests().1 > 0, "{:?}", requests());
+        Ok(())
+    })?;
+    let (echo4, echo6) = requests();
     ensure!(
         echo4 == 1 && echo6 == 1,
         "b2 saw {echo4} and {echo6} requests, not only the one and one that had a TTL of 2"
@@ -160,8 +166,14 @@ fn a_flooding_switch_copies_broadcast_once_to_each_port() -> Result<()> {
     for to in [&f2, &f3, &f4] {
         f1.must_ping(&to.ipv4()?)?; // after the broadcast, so it has been dealt with
     }
-    let copies: Vec<usize> =
-        captures.iter().map(|c| c.frames().iter().filter(|f| f.get(..6) == Some(&[0xff; 6])).count()).collect();
+    let copies = || -> Vec<usize> {
+        captures.iter().map(|c| c.frames().iter().filter(|f| f.get(..6) == Some(&[0xff; 6])).count()).collect()
+    };
+    lab.wait_until("the captures to show the broadcast", PATIENCE, || {
+        ensure!(copies()[1..4].iter().all(|n| *n > 0), "{:?}", copies());
+        Ok(())
+    })?;
+    let copies = copies();
     // It does not come back to f1, nobody gets it twice, and Q does not flood.
     ensure!(copies == [0, 1, 1, 1, 0], "copies at f1, f2, f3, f4, q2: {copies:?}");
     Ok(())

@@ -8,7 +8,7 @@
 use crate::{
     change::LocalInterface,
     contest::contest,
-    fact::{BindingFact, Child, InterfaceFact, Lsp},
+    fact::{Binding, Child, InterfaceFact, Lsp},
 };
 use std::rc::Rc;
 use tuplenet_datalog::Relation;
@@ -37,7 +37,7 @@ pub struct Claims {
     /// Bindings to write.
     pub want: Relation<Want>,
     /// Bindings of ours that nothing stands behind any more.
-    pub release: Relation<BindingFact>,
+    pub release: Relation<Binding>,
     /// What people should know, with the Interface's name.
     pub notices: Relation<String>,
 }
@@ -61,7 +61,7 @@ enum Verdict {
     Lost { chassis: Name, generation: u64, ours: u64 },
 }
 
-fn judge(me: &Name, candidate: &Candidate, binding: Option<&BindingFact>) -> Verdict {
+fn judge(me: &Name, candidate: &Candidate, binding: Option<&Binding>) -> Verdict {
     let (ls, lsp) = &candidate.lsp;
     let mark =
         candidate.interface.claim.as_ref().filter(|mark| mark.lsp == format!("{ls}/{lsp}")).map(|m| m.generation);
@@ -81,7 +81,7 @@ pub fn derive(
     me: &Name,
     interface: &Relation<InterfaceFact>,
     lsp: &Relation<Lsp>,
-    binding: &Relation<BindingFact>,
+    binding: &Relation<Binding>,
 ) -> Claims {
     // named(Interface, LSP) <- interface(Interface, IfaceId), lsp(LSP), IfaceId = LSP or IfaceId = LS/LSP.
     // The end of a link is no place for an Interface. Two joins, so that an Interface that names the switch costs nothing for the ports of

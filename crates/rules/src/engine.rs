@@ -112,6 +112,11 @@ impl Engine {
         self.program.counters()
     }
 
+    /// What each store of the rules holds: rows, groups, bytes.
+    pub fn statistics(&self) -> Vec<tuplenet_datalog::Statistics> {
+        self.program.statistics()
+    }
+
     /// Puts a change into the program's inputs.
     fn take(&mut self, change: Change, rejects: &mut Vec<(Reject, i64)>) {
         match change {
@@ -172,7 +177,7 @@ impl Engine {
         }
         for (binding, weight) in self.program.drain(self.outputs.release) {
             if weight > 0 {
-                let ((ls, lsp), generation) = (binding.lsp, binding.generation);
+                let ((ls, lsp), generation) = (binding.lsp.clone(), binding.generation);
                 output.claims.push(ClaimChange::Release { ls, lsp, generation });
             }
         }

@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
 };
 use tuplenet_model::{
-    entity::{Binding, Chassis, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
+    entity::{Chassis, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
     id::{DatapathId, PortId},
     key::Key,
     name::Name,
@@ -131,7 +131,10 @@ pub struct ChassisFact {
 }
 
 /// `binding/<ls>/<lsp>`
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub type Binding = Shared<BindingFact>;
+
+/// Which chassis claims a port.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct BindingFact {
     pub lsp: Child,
     pub chassis: Name,
@@ -161,7 +164,7 @@ pub enum Fact {
     Lrp(Lrp),
     Lsr(Lsr),
     Chassis(ChassisFact),
-    Binding(BindingFact),
+    Binding(Binding),
 }
 
 impl Fact {
@@ -193,11 +196,46 @@ impl Fact {
             (Key::Chassis(name), Object::Chassis(Chassis { encaps, .. })) => {
                 Fact::Chassis(ChassisFact { name, encaps: encaps.into() })
             }
-            (Key::Binding(ls, lsp), Object::Binding(Binding { chassis, generation })) => {
-                Fact::Binding(BindingFact { lsp: (ls, lsp), chassis, generation })
+            (Key::Binding(ls, lsp), Object::Binding(binding)) => {
+                let (chassis, generation) = (binding.chassis, binding.generation);
+                Fact::Binding(Shared::new(BindingFact { lsp: (ls, lsp), chassis, generation }))
             }
             _ => return None,
         })
+    }
+}
+
+/// What tells a fact from all others: its kind, its name, its parent's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity<'a>(u8, &'a str, &'a str);
+
+impl<'a> Identity<'a> {
+    /// Of the fact that an object under this key tells.
+    pub fn of_key(key: &'a Key) -> Self {
+        match key {
+            Key::Ls(name) => Self(0, name, ""),
+            Key::Lr(name) => Self(1, name, ""),
+            Key::Lsp(parent, name) => Self(2, name, parent),
+            Key::Lrp(parent, name) => Self(3, name, parent),
+            Key::Lsr(parent, name) => Self(4, name, parent),
+            Key::Chassis(name) => Self(5, name, ""),
+            Key::Binding(parent, name) => Self(6, name, parent),
+        }
+    }
+}
+
+impl Fact {
+    /// Equal to that of the key that it came under.
+    pub fn identity(&self) -> Identity<'_> {
+        match self {
+            Fact::Ls(f) => Identity(0, &f.name, ""),
+            Fact::Lr(f) => Identity(1, &f.name, ""),
+            Fact::Lsp(f) => Identity(2, &f.name.1, &f.name.0),
+            Fact::Lrp(f) => Identity(3, &f.name.1, &f.name.0),
+            Fact::Lsr(f) => Identity(4, &f.name.1, &f.name.0),
+            Fact::Chassis(f) => Identity(5, &f.name, ""),
+            Fact::Binding(f) => Identity(6, &f.lsp.1, &f.lsp.0),
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! From what the store says to facts: reads each object once, and remembers what it said, so that a change takes the old fact
 //! out and puts the new one in. What cannot be read is rejected and tells no fact.
 
-use crate::{fact::Fact, output::Reject};
-use rustc_hash::{FxHashMap, FxHashSet};
+use crate::{
+    fact::{Fact, Identity},
+    output::Reject,
+};
+use hashbrown::HashTable;
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use std::hash::{Hash, Hasher};
 use tuplenet_model::{key::Key, name::Name, object::Object};
-
-/// What is known under one path.
-enum Known {
-    Fact(Fact),
-    Rejected(String),
-}
 
 /// What one object's change means.
 #[derive(Default)]
@@ -24,73 +23,91 @@ pub struct Effect {
     pub rejected: Option<Reject>,
 }
 
-/// The objects that the store has, as facts.
+/// The objects that the store has, as facts. A fact names the object that tells it, so that no path is kept for it.
 #[derive(Default)]
 pub struct Intake {
-    known: FxHashMap<Box<str>, Known>,
+    facts: HashTable<Fact>,
+    rejected: FxHashMap<Box<str>, String>,
     names: FxHashSet<Name>,
 }
 
 impl Intake {
     /// Takes what the store says about a path.
     pub fn object(&mut self, path: &str, value: Option<&[u8]>, created: i64) -> Effect {
-        let next = value.and_then(|value| self.read(path, value, created));
-        if let (Some(Known::Fact(old)), Some(Known::Fact(new))) = (self.known.get(path), &next)
-            && old == new
-        {
-            return Effect::default();
-        }
-        let mut effect = Effect::default();
-        let reject = |reason: &String| Reject { key: path.into(), reason: reason.clone() };
-        match &next {
-            Some(Known::Fact(fact)) => effect.added = Some(fact.clone()),
-            Some(Known::Rejected(reason)) => effect.rejected = Some(reject(reason)),
-            None => {}
-        }
-        let old = match next {
-            Some(next) => self.known.insert(path.into(), next),
-            None => self.known.remove(path),
+        let (key, said) = match Key::parse(path) {
+            Ok(None) => return Effect::default(),
+            Ok(Some(key)) => {
+                let said = value.map(|value| self.read(&key, value, created));
+                (Some(key), said)
+            }
+            Err(reason) => (None, value.map(|_| Err(reason))),
         };
-        match old {
-            Some(Known::Fact(fact)) => effect.removed = Some(fact),
-            Some(Known::Rejected(reason)) => effect.mended = Some(reject(&reason)),
-            None => {}
+        let (fact, reason) = match said {
+            Some(Ok(fact)) => (Some(fact), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
+        let mut effect = Effect::default();
+        if let Some(key) = key {
+            (effect.removed, effect.added) = self.replace(Identity::of_key(&key), fact);
+        }
+        let reject = |reason| Reject { key: path.into(), reason };
+        let before = match &reason {
+            Some(reason) => self.rejected.insert(path.into(), reason.clone()),
+            None => self.rejected.remove(path),
+        };
+        if before != reason {
+            effect.mended = before.map(reject);
+            effect.rejected = reason.map(reject);
         }
         effect
     }
 
-    fn read(&mut self, path: &str, value: &[u8], created: i64) -> Option<Known> {
-        let key = match Key::parse(path) {
-            Ok(Some(key)) => key,
-            Ok(None) => return None,
-            Err(reason) => return Some(Known::Rejected(reason)),
-        };
-        let object = match Object::parse(&key, value) {
-            Ok(object) => object,
-            Err(invalid) => return Some(Known::Rejected(invalid.reason())),
-        };
-        let fact = Fact::new(self.share(key), object, created)?;
-        Some(Known::Fact(fact))
+    /// Puts the fact, if there is one, in the place of the one that was there. Both are given back if they differ.
+    fn replace(&mut self, identity: Identity<'_>, fact: Option<Fact>) -> (Option<Fact>, Option<Fact>) {
+        let found = self.facts.find_entry(hash(identity), |known| known.identity() == identity);
+        match (found, fact) {
+            (Ok(known), Some(fact)) if *known.get() == fact => (None, None),
+            (Ok(mut known), Some(fact)) => (Some(std::mem::replace(known.get_mut(), fact.clone())), Some(fact)),
+            (Ok(known), None) => (Some(known.remove().0), None),
+            (Err(_), Some(fact)) => {
+                self.facts.insert_unique(hash(identity), fact.clone(), |known| hash(known.identity()));
+                (None, Some(fact))
+            }
+            (Err(_), None) => (None, None),
+        }
     }
 
-    /// A switch's name stands in the key of each of its ports: keep it once.
-    fn share(&mut self, key: Key) -> Key {
-        if self.names.len() > 1024 + self.known.len() {
+    fn read(&mut self, key: &Key, value: &[u8], created: i64) -> Result<Fact, String> {
+        let mut object = Object::parse(key, value).map_err(|invalid| invalid.reason())?;
+        if self.names.len() > 1024 + self.facts.len() {
             self.names.clear(); // names of objects long gone: those in use are few to share again
         }
-        let mut name = |name: Name| match self.names.get(&name) {
-            Some(shared) => shared.clone(),
-            None => {
-                self.names.insert(name.clone());
-                name
-            }
-        };
-        match key {
-            Key::Lsp(ls, lsp) => Key::Lsp(name(ls), lsp),
-            Key::Lrp(lr, lrp) => Key::Lrp(name(lr), lrp),
-            Key::Lsr(lr, lsr) => Key::Lsr(name(lr), lsr),
-            Key::Binding(ls, lsp) => Key::Binding(name(ls), lsp),
-            other => other,
+        if let Object::Binding(binding) = &mut object {
+            binding.chassis = self.share(&binding.chassis);
         }
+        // A switch's name stands in the key of each of its ports: keep it once.
+        let key = match key {
+            Key::Lsp(ls, lsp) => Key::Lsp(self.share(ls), lsp.clone()),
+            Key::Lrp(lr, lrp) => Key::Lrp(self.share(lr), lrp.clone()),
+            Key::Lsr(lr, lsr) => Key::Lsr(self.share(lr), lsr.clone()),
+            Key::Binding(ls, lsp) => Key::Binding(self.share(ls), lsp.clone()),
+            other => other.clone(),
+        };
+        Fact::new(key, object, created).ok_or_else(|| "it is of another kind than its key".into())
     }
+
+    fn share(&mut self, name: &Name) -> Name {
+        if let Some(shared) = self.names.get(name) {
+            return shared.clone();
+        }
+        self.names.insert(name.clone());
+        name.clone()
+    }
+}
+
+fn hash(identity: Identity<'_>) -> u64 {
+    let mut hasher = FxHasher::default();
+    identity.hash(&mut hasher);
+    hasher.finish()
 }

@@ -4,7 +4,7 @@ use crate::{
     claim::Hosted,
     contest::contest,
     datapath::{Datapaths, LinkName},
-    fact::{BindingFact, ChassisFact, Child, Lr, Lrp, Lsp, TunnelFact},
+    fact::{Binding, ChassisFact, Child, Lr, Lrp, Lsp, TunnelFact},
     output::Reject,
 };
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ pub struct Sources<'a> {
     pub lsp: &'a Relation<Lsp>,
     pub lrp: &'a Relation<Lrp>,
     pub chassis: &'a Relation<ChassisFact>,
-    pub binding: &'a Relation<BindingFact>,
+    pub binding: &'a Relation<Binding>,
     pub tunnel: &'a Relation<TunnelFact>,
     pub hosted: &'a Relation<Hosted>,
 }

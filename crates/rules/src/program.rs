@@ -4,7 +4,7 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{BindingFact, ChassisFact, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, ChassisFact, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
     flows::{echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, tunnel},
     output::Reject,
@@ -20,7 +20,7 @@ pub struct Inputs {
     pub lrp: Input<Lrp>,
     pub lsr: Input<Lsr>,
     pub chassis: Input<ChassisFact>,
-    pub binding: Input<BindingFact>,
+    pub binding: Input<Binding>,
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
 }
@@ -31,7 +31,7 @@ pub struct Outputs {
     pub groups: Output<u32>,
     pub buckets: Output<BucketRow>,
     pub want: Output<Want>,
-    pub release: Output<BindingFact>,
+    pub release: Output<Binding>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -54,7 +54,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_lrp, lrp) = b.input::<Lrp>("lrp");
     let (in_lsr, lsr) = b.input::<Lsr>("lsr");
     let (in_chassis, chassis) = b.input::<ChassisFact>("chassis");
-    let (in_binding, binding) = b.input::<BindingFact>("binding");
+    let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
 

@@ -19,6 +19,8 @@ pub(super) struct Subtree {
 #[derive(Debug, Default)]
 pub(super) struct Relisting {
     seen: HashMap<Box<str>, i64>,
+    /// Whether nothing was known when it began: then nothing can turn out to be gone, and what it shows need not be noted.
+    first: Option<bool>,
 }
 
 impl Subtree {
@@ -81,10 +83,13 @@ impl Subtree {
 
     /// A page of a new listing: what of it is news.
     pub fn page(&mut self, listing: &mut Relisting, root: &str, kvs: Vec<Kv>) -> Vec<MirrorChange> {
+        let first = *listing.first.get_or_insert(self.keys.is_empty());
         let mut changes = Vec::new();
         for kv in kvs {
             if let Some(path) = kv.key.strip_prefix(root) {
-                listing.seen.insert(path.into(), kv.mod_revision);
+                if !first {
+                    listing.seen.insert(path.into(), kv.mod_revision);
+                }
                 changes.extend(self.read(root, kv));
             }
         }
@@ -94,8 +99,9 @@ impl Subtree {
     /// The listing, taken at `revision`, is complete: what it did not show is gone.
     pub fn listed(&mut self, listing: Relisting, revision: i64) -> Vec<MirrorChange> {
         let mut changes: Vec<MirrorChange> = Vec::new();
+        let first = listing.first == Some(true);
         self.keys.retain(|path, &mut known| {
-            let keep = listing.seen.contains_key(path) || known > revision;
+            let keep = first || listing.seen.contains_key(path) || known > revision;
             if !keep {
                 changes.push(gone(path, revision));
             }
