@@ -101,7 +101,7 @@ pub struct User {
 /// Files of our side of TLS with the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Authorities, PEM; `None` for those that the system trusts.
+    /// Authorities, PEM. A store at `https://` needs it: those that the system trusts are not asked.
     pub cacert: Option<PathBuf>,
     /// Our certificate and its key, PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
