@@ -10,3 +10,4 @@ pub mod mac;
 pub mod name;
 pub mod network;
 pub mod object;
+pub mod trace;

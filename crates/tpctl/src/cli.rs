@@ -127,6 +127,12 @@ pub enum Command {
     Doctor,
     /// Show the state of store, chassis and network
     Status,
+    /// Show the path of a packet: a real one through the hosts, or a simulated one
+    Trace(crate::commands::trace::Args),
+    /// Say why: of a flow, an object, a drop, or of two ports that do not reach each other
+    Explain(crate::commands::explain::Args),
+    /// Draw the network
+    Graph(crate::commands::graph::Args),
     /// Print the completion for a shell
     #[command(hide = true)]
     Completion {

@@ -3,9 +3,12 @@
 mod chassis;
 mod doctor;
 mod document;
+pub mod explain;
+pub mod graph;
 mod router;
 mod status;
 mod switch;
+pub mod trace;
 
 use crate::{
     ask,
@@ -46,6 +49,9 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
         Command::Diff(from) => return document::diff(&context, &from.file).await,
         Command::Doctor => doctor::doctor(&context).await,
         Command::Status => status::status(&context).await,
+        Command::Trace(args) => return trace::trace(&context, args).await,
+        Command::Explain(args) => return explain::explain(&context, args).await,
+        Command::Graph(args) => return graph::graph(&context, args).await,
         Command::Completion { .. } | Command::Man { .. } => Ok(()), // need no store: done by the caller
     }
     .map(|()| ExitCode::SUCCESS)
