@@ -46,16 +46,16 @@ pub struct Global {
     /// Under which key the network is kept
     #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet")]
     pub prefix: String,
-    /// How to print
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    /// How to print; "table" if left out ("trace" that does not print to a terminal: "text")
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
     /// Do not ask before deleting
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// How many seconds to wait for the store
-    #[arg(long, global = true, value_name = "S", env = "TUPLENET_TIMEOUT", default_value_t = 5, hide_short_help = true,
+    /// How many seconds to wait for the store (5 if left out), and for the hosts of a trace (3)
+    #[arg(long, global = true, value_name = "S", env = "TUPLENET_TIMEOUT", hide_short_help = true,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub timeout: u64,
+    pub timeout: Option<u64>,
     /// User of the store; the password after a colon, in --password-file, or in the environment
     #[arg(long, global = true, value_name = "NAME", env = "TUPLENET_USER", hide_short_help = true)]
     pub user: Option<String>,
@@ -85,6 +85,8 @@ pub enum Format {
     Json,
     /// For both
     Yaml,
+    /// One line a hop ("trace" only)
+    Text,
 }
 
 /// What to do.

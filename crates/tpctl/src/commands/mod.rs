@@ -16,6 +16,7 @@ use crate::{
     print::{self, printable},
 };
 use anyhow::{Context as _, Result, anyhow};
+use clap::{CommandFactory, error::ErrorKind};
 use serde_json::{Map, Value, json};
 use std::{process::ExitCode, time::Duration};
 use tuplenet_model::{entity::Meta, key::Key, object::Object};
@@ -32,11 +33,27 @@ pub struct Context {
     store: NetworkStore,
     format: Format,
     yes: bool,
+    /// What was said with -o, if anything: for commands whose default depends on where they print.
+    chosen: Option<Format>,
+    /// What was said with --timeout, if anything: for commands that wait for more than the store.
+    timeout: Option<Duration>,
 }
+
+/// How long the store may take to answer, in seconds, if nothing is said.
+const TIMEOUT: u64 = 5;
 
 /// Does what was said.
 pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
-    let context = Context { store: connect(&global)?, format: global.output, yes: global.yes };
+    if global.output == Some(Format::Text) && !matches!(command, Command::Trace(_)) {
+        usage("-o text is for \"trace\" only: use table, json or yaml");
+    }
+    let context = Context {
+        store: connect(&global)?,
+        format: global.output.unwrap_or(Format::Table),
+        yes: global.yes,
+        chosen: global.output,
+        timeout: global.timeout.map(Duration::from_secs),
+    };
     match command {
         Command::Ls(command) => switch::ls(&context, command).await,
         Command::Lsp(command) => switch::lsp(&context, command).await,
@@ -57,10 +74,15 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
     .map(|()| ExitCode::SUCCESS)
 }
 
+/// Ends the program as clap does when it is used wrongly: the reason, exit code 2.
+fn usage(reason: &str) -> ! {
+    cli::Cli::command().error(ErrorKind::ArgumentConflict, reason).exit()
+}
+
 /// Prepares the connection. Nothing is asked of the store yet: each command's own first question is the cheapest test.
 fn connect(global: &Global) -> Result<NetworkStore> {
     let mut config = Config::new(&global.endpoints)?;
-    config.timeout = Duration::from_secs(global.timeout);
+    config.timeout = Duration::from_secs(global.timeout.unwrap_or(TIMEOUT));
     config.user = user(global)?;
     if global.cacert.is_some() || global.cert.is_some() || global.key.is_some() {
         config.tls =
