@@ -6,8 +6,9 @@
 //! |  0x54  |  rule  |   datapath id    |      object      |
 //! +--------+--------+------------------+------------------+
 //! ```
-//! `object` is the port's id where the object is a port, and otherwise a hash of its name.
+//! `object` is the port's id where the object is a port, the table where the flow is a stage's own, and otherwise a hash of a name.
 
+use crate::stage::Stage;
 use std::fmt;
 use tuplenet_model::id::{DatapathId, PortId};
 
@@ -77,6 +78,10 @@ rules! {
     Static = 18 "static-route",
     /// The MAC address of a next hop.
     NextHop = 19 "next-hop",
+    /// A coloured packet is reported.
+    Trace = 20 "trace",
+    /// What a stage does not know ends there, and is counted.
+    Drop = 21 "drop",
 }
 
 /// A cookie taken apart. See the module for the layout.
@@ -110,6 +115,10 @@ impl Cookie {
     /// For a flow about a named object (a route of a datapath, or with no datapath a chassis).
     pub fn named(rule: Rule, datapath: Option<DatapathId>, name: &str) -> Self {
         Self { rule, datapath: datapath.map_or(0, DatapathId::get), object: name_hash(name) }
+    }
+    /// For a flow of a stage, by its table.
+    pub fn stage(rule: Rule, stage: Stage) -> Self {
+        Self { rule, datapath: 0, object: stage.table.into() }
     }
     /// The number that the switch keeps.
     pub fn encode(self) -> u64 {

@@ -1,5 +1,6 @@
 //! The rule modules that emit flows: one a feature, each with its stage and its cost per change.
 
+pub mod drop;
 pub mod echo;
 pub mod flood;
 pub mod l2;
@@ -9,4 +10,5 @@ pub mod physical;
 pub mod pipeline;
 pub mod route;
 pub mod router;
+pub mod trace;
 pub mod tunnel;

@@ -9,7 +9,8 @@
 //!           (facts)   (who has    (valid,     (valid, (one a feature)   (counted by cause)
 //!                      which)      present)    where)
 //! ```
-//! Numbers stand in one place each: tables in [`stage`], registers and flags in [`register`], cookies in [`cookie`].
+//! Numbers stand in one place each: tables in [`stage`], registers and flags in [`register`], cookies in [`cookie`], what packet-ins are for in
+//! [`userdata`].
 
 mod change;
 mod claim;
@@ -28,6 +29,8 @@ mod port;
 mod program;
 pub mod register;
 pub mod stage;
+pub mod trace;
+pub mod userdata;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, Scope};
 pub use engine::Engine;

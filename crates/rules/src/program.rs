@@ -6,7 +6,7 @@ use crate::{
     datapath,
     fact::{Binding, ChassisFact, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
-    flows::{echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, tunnel},
+    flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
     output::Reject,
     port,
 };
@@ -42,6 +42,8 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     flows.extend(neighbour::fixed());
     flows.extend(router::fixed());
     flows.extend(flood::fixed());
+    flows.extend(drop::fixed());
+    flows.extend(trace::fixed());
     flows
 }
 
@@ -87,6 +89,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &echo::flows(&ports.router),
         &route_flows,
         &next_hop::flows(&ports.link, &ports.located),
+        &trace::flows(&ports.local),
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,

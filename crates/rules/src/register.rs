@@ -42,6 +42,11 @@ pub const FROM_TUNNEL: u32 = 1 << 1;
 /// Flag: a copy for another chassis' members of a flood group.
 pub const FLOOD_COPY: u32 = 1 << 2;
 
+/// Flag: coloured, its path is reported.
+pub const TRACED: u32 = 1 << 3;
+/// Flag: coloured, and what is reported of it here has its end where it came in by a tunnel, so that copies of it have no end of their own.
+pub const ENTERED: u32 = 1 << 4;
+
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;
 

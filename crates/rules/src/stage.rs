@@ -16,6 +16,13 @@ pub struct Stage {
     pub about: &'static str,
 }
 
+impl Stage {
+    /// Whether a coloured packet is reported here: what a trace prints.
+    pub fn is_traced(self) -> bool {
+        self.name.contains("_TRACE_")
+    }
+}
+
 macro_rules! stages {
     ($($(#[doc = $about:literal])+ $name:ident = $table:literal, next $next:expr;)+) => {
         $($(#[doc = $about])+
@@ -48,9 +55,10 @@ stages! {
     LSP_INGRESS_ND_OPTION = 16, next None;
     /// Destination address to destination port and, if that is remote, its chassis. Bridges' own protocols go no further.
     LSP_INGRESS_LOOKUP_DST_PORT = 17, next None;
-    /// To the chassis of the destination port, or on to the egress of the switch here. A trace calls it
-    /// `LSP_TRACE_INGRESS_OUT`.
-    LSP_INGRESS_OUTPUT_DST_PORT = 18, next Some(30);
+    /// The destination port is known and, if that is remote, its chassis.
+    LSP_TRACE_INGRESS_OUT = 18, next Some(19);
+    /// To the chassis of the destination port, or on to the egress of the switch here.
+    LSP_INGRESS_OUTPUT_DST_PORT = 19, next Some(30);
 
     /// A packet is about to leave a logical switch, on the host that has the destination port.
     LSP_TRACE_EGRESS_IN = 30, next Some(31);
@@ -100,8 +108,10 @@ stages! {
     LRP_EGRESS_UPDATE_ETH_DST = 75, next None;
     /// The last stage that knows the router.
     LRP_EGRESS_FORWARD_PACKET = 76, next Some(77);
+    /// A packet leaves a logical router.
+    LRP_TRACE_EGRESS_OUT = 77, next Some(78);
     /// Into the switch at the other end of the link.
-    LRP_TRACE_EGRESS_OUT = 77, next None;
+    LRP_EGRESS_TO_SWITCH = 78, next None;
 
     /// Belongs to other software, which returns a packet by `resubmit` to the stage after. Empty, it costs one hop.
     HOOK = 201, next Some(LSP_INGRESS_PORT_SECURITY.table);
@@ -119,6 +129,7 @@ mod tests {
         for stage in ALL.iter().filter(|s| **s != HOOK) {
             assert!(stage.next.is_none_or(|next| next > stage.table), "{} goes backwards", stage.name);
         }
+        assert!(ALL.iter().filter(|s| s.is_traced()).all(|s| s.next.is_some()), "a traced stage has one way on");
         for next in ALL.iter().filter_map(|s| s.next) {
             assert!(ALL.iter().any(|s| s.table == next), "no stage has table {next}");
         }

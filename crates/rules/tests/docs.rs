@@ -44,6 +44,11 @@ fn pipeline() -> String {
         (register::LOOPBACK, "an answer made here, which may leave by the port that it came from"),
         (register::FROM_TUNNEL, "came by a tunnel, so it does not leave by one before a router took it"),
         (register::FLOOD_COPY, "a copy for another chassis' members of a flood group"),
+        (register::TRACED, "coloured: its path is reported"),
+        (
+            register::ENTERED,
+            "coloured, came by a tunnel, and its end here is going to be reported: of its copies none is",
+        ),
     ];
     for (flag, meaning) in flags {
         let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");
@@ -54,7 +59,7 @@ fn pipeline() -> String {
          Class `{:#06x}`, type `{:#04x}`, {} bytes, in `tun_metadata0`: source port, destination port, flags, command id, 16 bits each. \
          The VNI is the datapath's id.\n\n\
          ## Cookies\n\n\
-         `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, or a hash of a name.\n\n\
+         `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, the table of a stage's own flow, or a hash of a name.\n\n\
          | rule | name | what its flows do |\n|---|---|---|\n",
         register::option::CLASS,
         register::option::TYPE,

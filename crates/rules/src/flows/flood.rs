@@ -50,7 +50,7 @@ pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Re
             actions: vec![
                 set_remote(*endpoint),
                 set_flags(register::FLOOD_COPY),
-                resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT),
+                resubmit(stage::LSP_TRACE_INGRESS_OUT),
             ],
         });
     here.concat(&there)
@@ -63,7 +63,7 @@ fn multicast(ls: DatapathId) -> FlowRow {
         priority::GENERAL,
         Cookie::datapath(Rule::Flood, ls),
         within(ls).with_masked(field::ETH_DST, group_bit, group_bit),
-        vec![set(register::DST_PORT, register::FLOOD), resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT)],
+        vec![set(register::DST_PORT, register::FLOOD), resubmit(stage::LSP_TRACE_INGRESS_OUT)],
     )
 }
 

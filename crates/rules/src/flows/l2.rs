@@ -26,7 +26,7 @@ fn lookup(port: &SwitchPort, endpoint: Option<IpAddr>) -> FlowRow {
     let lsp = &port.lsp.value;
     let mut actions = vec![set(register::DST_PORT, u32::from(lsp.port.get()))];
     actions.extend(endpoint.map(set_remote));
-    actions.push(resubmit(stage::LSP_INGRESS_OUTPUT_DST_PORT));
+    actions.push(resubmit(stage::LSP_TRACE_INGRESS_OUT));
     flow(
         stage::LSP_INGRESS_LOOKUP_DST_PORT,
         priority::OBJECT,

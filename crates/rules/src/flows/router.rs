@@ -10,7 +10,7 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tuplenet_datalog::Relation;
-use tuplenet_openflow::{Match, field};
+use tuplenet_openflow::{Action, Match, field};
 
 /// ```text
 /// to_router(LS, Port, LR, RouterPort) <- link(LS, Port, LR, RouterPort).
@@ -38,7 +38,7 @@ fn to_router(link: &Link) -> FlowRow {
         vec![
             set(register::DATAPATH, u64::from(lr.get())),
             set(register::SRC_PORT, lrp.number),
-            set(register::FLAGS, 0_u32),
+            Action::set_field_masked(register::FLAGS, 0_u32, !register::TRACED),
             resubmit(stage::LRP_TRACE_INGRESS_IN),
         ],
     )
@@ -48,7 +48,7 @@ fn to_switch(link: &Link) -> FlowRow {
     let (ls, lsp) = (link.port.ls, &link.port.lsp.value);
     let (lr, lrp) = (link.router.lr, &link.router.lrp.value);
     flow(
-        stage::LRP_TRACE_EGRESS_OUT,
+        stage::LRP_EGRESS_TO_SWITCH,
         priority::OBJECT,
         Cookie::router_port(Rule::ToSwitch, lr, lrp.number),
         within(lr).with(register::DST_PORT, lrp.number),

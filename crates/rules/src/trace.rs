@@ -1,0 +1,88 @@
+//! A coloured packet: how it is sent, and what of it is reported.
+//!
+//! Its colour is a command id in `reg7` and the flag [`register::TRACED`]; both travel in the Geneve option, so that it keeps its colour on
+//! every host. The flows that report it are in `flows/trace.rs`.
+
+use crate::{
+    flow::{resubmit, set, set_flags},
+    register, stage,
+    userdata::Userdata,
+};
+use std::num::NonZeroU16;
+use tuplenet_openflow::{Action, action::Controller};
+
+/// What is reported of a coloured packet. The number is part of the packet-in's userdata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// It passes a traced stage.
+    Hop = 1,
+    /// It leaves by the destination port.
+    Delivered = 2,
+    /// This host has done all that it does with it.
+    End = 3,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 3] = [Event::Hop, Event::Delivered, Event::End];
+}
+
+/// A meter of the switch: what is over its rate is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meter {
+    /// OpenFlow meter id.
+    pub id: u32,
+    /// Packets a second.
+    pub rate: u32,
+    /// Packets that may come at once.
+    pub burst: u32,
+}
+
+/// Limits the reports, so that nobody who sends coloured packets, by mistake or from the underlay, drowns an agent.
+///
+/// A path through two switches and a router makes some 15 reports: 100 traces begun at once fit twice into the burst. An agent takes ten times
+/// the rate.
+pub const METER: Meter = Meter { id: 1, rate: 4_000, burst: 4_000 };
+
+/// Reports the packet as it is now. Of the packet only as much as [`PACKET_BYTES`].
+pub(crate) fn report(event: Event, meter_id: u32) -> Action {
+    let userdata = Userdata::Trace(event).encode();
+    Action::Controller(Box::new(Controller { max_len: PACKET_BYTES, userdata, meter_id, ..Controller::default() }))
+}
+
+/// How much of a packet a report carries, in bytes: all headers that rules look at.
+pub const PACKET_BYTES: u16 = 256;
+
+/// The actions of a packet-out that sends a packet in that colour as if it came in by the packet-out's `in_port`.
+///
+/// The last one reports the end: everything before is done by then, so what was not reported as delivered, or sent to another host, was dropped.
+/// It has no meter: whoever sends the packet limits how many.
+pub fn inject(command: NonZeroU16) -> Vec<Action> {
+    vec![
+        set(register::COMMAND, u32::from(command.get())),
+        set_flags(register::TRACED),
+        resubmit(stage::PHYSICAL_IN),
+        report(Event::End, 0),
+    ]
+}
+
+/// The actions for a switch that has no meters.
+pub fn without_meter(actions: &mut [Action]) {
+    for_each_report(actions, |report| report.meter_id = 0);
+}
+
+/// The inverse of [`without_meter`].
+pub fn with_meter(actions: &mut [Action]) {
+    for_each_report(actions, |report| report.meter_id = METER.id);
+}
+
+fn for_each_report(actions: &mut [Action], change: impl Fn(&mut Controller)) {
+    for action in actions {
+        if let Action::Controller(c) = action
+            && matches!(Userdata::decode(&c.userdata), Some(Userdata::Trace(_)))
+        {
+            change(c);
+        }
+    }
+}
