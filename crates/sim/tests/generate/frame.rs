@@ -1,0 +1,234 @@
+//! Ethernet frames by their fields, and as bytes with correct lengths and checksums.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+use tuplenet_model::mac::Mac;
+
+/// An Ethernet frame.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Frame {
+    pub dst: Mac,
+    pub src: Mac,
+    /// VLAN id of an 802.1Q tag.
+    pub vlan: Option<u16>,
+    pub body: Body,
+}
+
+/// What a frame carries.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Body {
+    Arp(Arp),
+    Ip(Ip),
+    /// Something of that ethertype.
+    Other(u16),
+}
+
+/// RFC 826, for IPv4 over Ethernet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arp {
+    /// 1: request, 2: reply.
+    pub op: u16,
+    pub sha: Mac,
+    pub spa: Ipv4Addr,
+    pub tha: Mac,
+    pub tpa: Ipv4Addr,
+}
+
+/// IPv4 or IPv6: both addresses are of one family.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ip {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    /// Hop limit, for IPv6.
+    pub ttl: u8,
+    pub says: Says,
+}
+
+/// What an IP packet carries. Each has some bytes of data behind it, see [`Frame::to_bytes`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Says {
+    /// ICMP or ICMPv6 echo request with that id.
+    Ping(u16),
+    /// Its reply.
+    Pong(u16),
+    /// A segment to that port.
+    Tcp(u16),
+    /// A datagram to that port.
+    Udp(u16),
+    /// Neighbour solicitation, perhaps with the option that names the asking MAC.
+    Solicit { target: Ipv6Addr, source: Option<Mac> },
+    /// Neighbour advertisement with its flags, perhaps with the option that names the target's MAC.
+    Advertise { target: Ipv6Addr, flags: u32, mac: Option<Mac> },
+    /// Another protocol, of that number.
+    Other(u8),
+}
+
+const DATA: &[u8] = b"a payload of odd length that must arrive as it was sent";
+
+impl Frame {
+    /// The frame as it is on the wire, without FCS.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = [self.dst.0, self.src.0].concat();
+        if let Some(id) = self.vlan {
+            bytes.extend([[0x81, 0x00], id.to_be_bytes()].concat());
+        }
+        let (ethertype, body) = match &self.body {
+            Body::Arp(arp) => (0x0806, arp.to_bytes()),
+            Body::Ip(ip) if ip.src.is_ipv4() => (0x0800, ip.to_bytes()),
+            Body::Ip(ip) => (0x86dd, ip.to_bytes()),
+            Body::Other(ethertype) => (*ethertype, DATA.to_vec()),
+        };
+        bytes.extend(u16::to_be_bytes(ethertype));
+        bytes.extend(body);
+        bytes
+    }
+}
+
+impl Arp {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0, 1, 8, 0, 6, 4];
+        bytes.extend(self.op.to_be_bytes());
+        bytes.extend(self.sha.0);
+        bytes.extend(self.spa.octets());
+        bytes.extend(self.tha.0);
+        bytes.extend(self.tpa.octets());
+        bytes
+    }
+}
+
+impl Ip {
+    fn to_bytes(&self) -> Vec<u8> {
+        let (protocol, mut payload, checksum_at) = self.payload();
+        let length = payload.len() as u16;
+        let mut pseudo = [octets(self.src), octets(self.dst)].concat();
+        pseudo.extend([0, protocol]);
+        pseudo.extend(length.to_be_bytes());
+        if protocol == 1 {
+            pseudo.clear(); // ICMP has no pseudo header
+        }
+        if let Some(at) = checksum_at {
+            let sum = match (checksum(&[&pseudo, &payload]), protocol) {
+                (0, 17) => 0xffff, // RFC 768: a UDP checksum of zero means none
+                (sum, _) => sum,
+            };
+            payload[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        }
+        let mut bytes = if self.src.is_ipv4() {
+            let mut header = vec![0x45, 0];
+            header.extend((20 + length).to_be_bytes());
+            header.extend([0x12, 0x34, 0x40, 0, self.ttl, protocol, 0, 0]);
+            header.extend([octets(self.src), octets(self.dst)].concat());
+            let sum = checksum(&[&header]);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            header
+        } else {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend(length.to_be_bytes());
+            header.extend([protocol, self.ttl]);
+            header.extend([octets(self.src), octets(self.dst)].concat());
+            header
+        };
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// Protocol, what follows the IP header, and where in it the checksum stands.
+    fn payload(&self) -> (u8, Vec<u8>, Option<usize>) {
+        let v4 = self.src.is_ipv4();
+        let echo = |kind: u8, id: u16| {
+            let mut bytes = vec![kind, 0, 0, 0];
+            bytes.extend(id.to_be_bytes());
+            bytes.extend([0, 7]);
+            bytes.extend(DATA);
+            (if v4 { 1 } else { 58 }, bytes, Some(2))
+        };
+        let option = |kind: u8, mac: &Option<Mac>| mac.map(|mac| [&[kind, 1], &mac.0[..]].concat()).unwrap_or_default();
+        match &self.says {
+            Says::Ping(id) => echo(if v4 { 8 } else { 128 }, *id),
+            Says::Pong(id) => echo(if v4 { 0 } else { 129 }, *id),
+            Says::Tcp(port) => {
+                let mut bytes = vec![0xc0, 0x01];
+                bytes.extend(port.to_be_bytes());
+                bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x10, 0, 0, 0, 0, 0]);
+                bytes.extend(DATA);
+                (6, bytes, Some(16))
+            }
+            Says::Udp(port) => {
+                let mut bytes = vec![0xc0, 0x01];
+                bytes.extend(port.to_be_bytes());
+                bytes.extend((8 + DATA.len() as u16).to_be_bytes());
+                bytes.extend([0, 0]);
+                bytes.extend(DATA);
+                (17, bytes, Some(6))
+            }
+            Says::Solicit { target, source } => {
+                let mut bytes = vec![135, 0, 0, 0, 0, 0, 0, 0];
+                bytes.extend(target.octets());
+                bytes.extend(option(1, source));
+                (58, bytes, Some(2))
+            }
+            Says::Advertise { target, flags, mac } => {
+                let mut bytes = vec![136, 0, 0, 0];
+                bytes.extend(flags.to_be_bytes());
+                bytes.extend(target.octets());
+                bytes.extend(option(2, mac));
+                (58, bytes, Some(2))
+            }
+            Says::Other(protocol) => (*protocol, DATA.to_vec(), None),
+        }
+    }
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+/// RFC 1071, over parts of which all but the last have an even length.
+fn checksum(parts: &[&[u8]]) -> u16 {
+    let words = parts.iter().flat_map(|part| part.chunks(2));
+    let sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0))).sum();
+    let once = (sum >> 16) + (sum & 0xffff);
+    !((once + (once >> 16)) as u16)
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {}", self.src, self.dst)?;
+        if let Some(id) = self.vlan {
+            write!(f, ", vlan {id}")?;
+        }
+        match &self.body {
+            Body::Arp(Arp { op: 1, sha, spa, tpa, .. }) => write!(f, ", ARP: {spa} ({sha}) asks for {tpa}"),
+            Body::Arp(Arp { op: 2, sha, spa, tha, tpa }) => {
+                write!(f, ", ARP: {spa} is at {sha}, to {tpa} ({tha})")
+            }
+            Body::Arp(arp) => write!(f, ", {arp:?}"),
+            Body::Other(ethertype) => write!(f, ", ethertype {ethertype:#06x}"),
+            Body::Ip(Ip { src, dst, ttl, says }) => {
+                write!(f, ", {src} > {dst}, ttl {ttl}, ")?;
+                match says {
+                    Says::Ping(id) => write!(f, "echo request {id}"),
+                    Says::Pong(id) => write!(f, "echo reply {id}"),
+                    Says::Tcp(port) => write!(f, "TCP to {port}"),
+                    Says::Udp(port) => write!(f, "UDP to {port}"),
+                    Says::Solicit { target, source: Some(mac) } => write!(f, "ND: {mac} asks for {target}"),
+                    Says::Solicit { target, source: None } => write!(f, "ND: asks for {target}, without option"),
+                    Says::Advertise { target, flags, mac } => {
+                        write!(f, "ND: {target} is at ")?;
+                        match mac {
+                            Some(mac) => write!(f, "{mac}")?,
+                            None => write!(f, "(no option)")?,
+                        }
+                        write!(f, ", flags {flags:#x}")
+                    }
+                    Says::Other(protocol) => write!(f, "protocol {protocol}"),
+                }
+            }
+        }
+    }
+}

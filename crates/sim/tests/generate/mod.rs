@@ -1,0 +1,50 @@
+//! Random networks and packets, for tests that compare what the rules make of them with something else: a real switch, or a reference
+//! too simple to be wrong.
+//!
+//! A network is the list of the store's objects (path, JSON, create revision), so that everybody reads what the store would hold. Some of
+//! the objects contradict each other, are broken, or refer to what does not exist. A packet is a [`Frame`] at a bound port, which prints in
+//! words. Everything is made from small numbers that count from the simplest choice, so that a failing case shrinks to the smallest one.
+#![allow(dead_code, unused_imports)] // each test file uses its part
+
+mod frame;
+mod network;
+mod odd;
+mod packet;
+
+pub use frame::{Arp, Body, Frame, Ip, Says};
+pub use network::{Network, Object, Port};
+pub use packet::Sent;
+
+use proptest::prelude::*;
+use std::fmt;
+
+/// A network and packets to send in it.
+#[derive(Clone)]
+pub struct Case {
+    /// The objects.
+    pub network: Network,
+    /// The packets; none if no port is bound.
+    pub packets: Vec<Sent>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        for object in &self.network.objects {
+            writeln!(f, "  {object}")?;
+        }
+        for packet in &self.packets {
+            writeln!(f, "  {packet}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Networks with up to `packets` packets each.
+pub fn cases(packets: usize) -> impl Strategy<Value = Case> {
+    (network::plan(), proptest::collection::vec(packet::plan(), 1..=packets)).prop_map(|(plan, wishes)| {
+        let network = plan.build();
+        let packets = wishes.iter().filter_map(|wish| wish.build(&network)).collect();
+        Case { network, packets }
+    })
+}

@@ -1,0 +1,299 @@
+//! Packets of a network's ports: what VMs send, well meant or not.
+
+use super::{
+    frame::{Arp, Body, Frame, Ip, Says},
+    network::{Network, Port, v4, v6},
+};
+use proptest::{option, prelude::*};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+use tuplenet_model::mac::Mac;
+
+/// A frame that a port sends.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub ls: String,
+    pub lsp: String,
+    pub frame: Frame,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} sends {}", self.ls, self.lsp, self.frame)
+    }
+}
+
+/// What to send, as numbers; indices wrap around.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    from: usize,
+    to: usize,
+    v6: bool,
+    what: What,
+    address: Address,
+    mac: Via,
+    source: Source,
+    ttl: u8,
+    vlan: Option<u16>,
+    spoofed_mac: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Ping,
+    Tcp,
+    Udp,
+    Pong,
+    OtherProtocol,
+    /// ARP request or neighbour solicitation; with or without the option.
+    Ask(bool),
+    /// ARP reply or neighbour advertisement.
+    Tell,
+    OtherEthertype,
+}
+
+/// The address that a packet is for, or that is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Address {
+    /// One of the other port's, by its place.
+    Other(usize),
+    Gateway,
+    Own,
+    Nobody,
+    Outside,
+    Multicast,
+    Loopback,
+    LinkLocal,
+    Unspecified,
+    Broadcast,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Via {
+    /// The other port if it is in the same switch, else a gateway; for questions: as hosts ask.
+    Right,
+    Gateway,
+    Other,
+    Unknown,
+    Broadcast,
+    Multicast,
+    Own,
+    Reserved,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Own,
+    Other,
+    Gateway,
+    Nobody,
+    Multicast,
+    Loopback,
+    Unspecified,
+    LinkLocal,
+}
+
+/// Any packet.
+pub fn plan() -> impl Strategy<Value = Wish> {
+    let what = prop_oneof![
+        8 => Just(What::Ping),
+        3 => Just(What::Tcp),
+        3 => Just(What::Udp),
+        1 => Just(What::Pong),
+        1 => Just(What::OtherProtocol),
+        3 => Just(What::Ask(true)),
+        1 => Just(What::Ask(false)),
+        1 => Just(What::Tell),
+        1 => Just(What::OtherEthertype),
+    ];
+    let address = prop_oneof![
+        16 => Just(Address::Other(0)),
+        2 => (1..3_usize).prop_map(Address::Other),
+        3 => Just(Address::Gateway),
+        1 => Just(Address::Own),
+        1 => Just(Address::Nobody),
+        1 => Just(Address::Outside),
+        1 => Just(Address::Multicast),
+        1 => Just(Address::Loopback),
+        1 => Just(Address::LinkLocal),
+        1 => Just(Address::Unspecified),
+        1 => Just(Address::Broadcast),
+    ];
+    let mac = prop_oneof![
+        20 => Just(Via::Right),
+        3 => Just(Via::Gateway),
+        1 => Just(Via::Other),
+        1 => Just(Via::Unknown),
+        2 => Just(Via::Broadcast),
+        1 => Just(Via::Multicast),
+        1 => Just(Via::Own),
+        1 => Just(Via::Reserved),
+    ];
+    let source = prop_oneof![
+        16 => Just(Source::Own),
+        1 => Just(Source::Other),
+        1 => Just(Source::Gateway),
+        1 => Just(Source::Nobody),
+        1 => Just(Source::Multicast),
+        1 => Just(Source::Loopback),
+        1 => Just(Source::Unspecified),
+        1 => Just(Source::LinkLocal),
+    ];
+    let ttl = prop_oneof![8 => Just(64_u8), 4 => Just(255), 1 => Just(2), 1 => Just(1), 1 => Just(0), 1 => Just(3)];
+    let vlan = option::weighted(0.06, 1..4_u16);
+    let spoofed = proptest::bool::weighted(0.05);
+    (0..16_usize, 0..24_usize, any::<bool>(), what, address, mac, source, (ttl, vlan, spoofed)).prop_map(
+        |(from, to, v6, what, address, mac, source, (ttl, vlan, spoofed_mac))| Wish {
+            from,
+            to,
+            v6,
+            what,
+            address,
+            mac,
+            source,
+            ttl,
+            vlan,
+            spoofed_mac,
+        },
+    )
+}
+
+/// One of the port's addresses of a family.
+fn address(port: &Port, v6: bool, which: usize) -> Option<IpAddr> {
+    let all: Vec<IpAddr> = port.ips.iter().copied().filter(|ip| ip.is_ipv6() == v6).collect();
+    all.get(which % all.len().max(1)).copied()
+}
+
+fn nobody(is_v6: bool, net: u8) -> IpAddr {
+    if is_v6 { v6(net, 66).into() } else { v4(net, 66).into() }
+}
+
+impl Wish {
+    /// The packet, if the network has a port that can send it.
+    pub fn build(&self, network: &Network) -> Option<Sent> {
+        let senders: Vec<&Port> = network.ports.iter().filter(|p| p.chassis.is_some()).collect();
+        let from = *senders.get(self.from % senders.len().max(1))?;
+        let to = network.ports.get(self.to % network.ports.len())?;
+        let gateways: Vec<&Port> = network.ports.iter().filter(|p| p.gateway && p.ls == from.ls).collect();
+        let gateway = gateways.get(self.to % gateways.len().max(1)).copied();
+        // The family that both have, if they have only one.
+        let has = |port: &Port, v6| address(port, v6, 0).is_some();
+        let both = |v6| has(from, v6) && has(to, v6);
+        let v6 = if both(self.v6) || !both(!self.v6) { self.v6 } else { !self.v6 };
+
+        let target = self.target(from, to, gateway, v6);
+        let source = self.source(from, to, gateway, v6);
+        let src = if self.spoofed_mac { to.mac } else { from.mac };
+        let body = self.body(v6, src, source, target, to);
+        let dst = self.destination(from, to, gateway, &body, target);
+        let frame = Frame { dst, src, vlan: self.vlan, body };
+        Some(Sent { ls: from.ls.clone(), lsp: from.lsp.clone(), frame })
+    }
+
+    fn target(&self, from: &Port, to: &Port, gateway: Option<&Port>, is_v6: bool) -> IpAddr {
+        let pick = |four: [u8; 4], six: u128| {
+            if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
+        };
+        let found = match self.address {
+            Address::Other(which) => address(to, is_v6, which),
+            Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
+            Address::Own => address(from, is_v6, 0),
+            Address::Nobody => None,
+            Address::Outside => Some(pick([203, 0, 113, 5], 0x2001_0db8_0009_u128 << 80 | 5)),
+            Address::Multicast => Some(pick([224, 0, 0, 5], 0xff02_u128 << 112 | 1)),
+            Address::Loopback => Some(pick([127, 0, 0, 1], 1)),
+            Address::LinkLocal => Some(pick([169, 254, 0, 1], 0xfe80_u128 << 112 | 1)),
+            Address::Unspecified => Some(pick([0, 0, 0, 0], 0)),
+            Address::Broadcast => Some(pick([255, 255, 255, 255], 0xff05_u128 << 112 | 2)),
+        };
+        found.unwrap_or_else(|| nobody(is_v6, self.to as u8 % 4))
+    }
+
+    fn source(&self, from: &Port, to: &Port, gateway: Option<&Port>, is_v6: bool) -> IpAddr {
+        let pick = |four: [u8; 4], six: u128| {
+            if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
+        };
+        let found = match self.source {
+            Source::Own => address(from, is_v6, self.to),
+            Source::Other => address(to, is_v6, 0),
+            Source::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
+            Source::Nobody => None,
+            Source::Multicast => Some(pick([224, 0, 0, 9], 0xff02_u128 << 112 | 9)),
+            Source::Loopback => Some(pick([127, 0, 0, 1], 1)),
+            Source::Unspecified => Some(pick([0, 0, 0, 0], 0)),
+            Source::LinkLocal => Some(pick([169, 254, 0, 7], 0xfe80_u128 << 112 | 7)),
+        };
+        found.unwrap_or_else(|| nobody(is_v6, 5))
+    }
+
+    fn body(&self, v6: bool, mac: Mac, src: IpAddr, dst: IpAddr, to: &Port) -> Body {
+        let says = match (self.what, src, dst) {
+            (What::OtherEthertype, ..) => return Body::Other(0x88b5),
+            (What::Ask(_), IpAddr::V4(spa), IpAddr::V4(tpa)) => {
+                return Body::Arp(Arp { op: 1, sha: mac, spa, tha: Mac([0; 6]), tpa });
+            }
+            (What::Tell, IpAddr::V4(spa), IpAddr::V4(tpa)) => {
+                return Body::Arp(Arp { op: 2, sha: mac, spa, tha: to.mac, tpa });
+            }
+            (What::Ask(option), _, IpAddr::V6(target)) => Says::Solicit { target, source: option.then_some(mac) },
+            (What::Tell, IpAddr::V6(target), _) => Says::Advertise { target, flags: 0x6000_0000, mac: Some(mac) },
+            (What::Tcp, ..) => Says::Tcp(80),
+            (What::Udp, ..) => Says::Udp(53),
+            (What::Pong, ..) => Says::Pong(7),
+            (What::OtherProtocol, ..) => Says::Other(89),
+            (What::Ping | What::Ask(_) | What::Tell, ..) => Says::Ping(7),
+        };
+        // A solicitation goes to the target's group, or straight to it (RFC 4861 section 4.3).
+        let dst = match (&says, self.mac) {
+            (Says::Solicit { target, .. }, Via::Right) => solicited_node(*target).into(),
+            _ => dst,
+        };
+        // Neighbour discovery is sent with 255 and believed with nothing else.
+        let ttl = match (&says, self.ttl) {
+            (Says::Solicit { .. } | Says::Advertise { .. }, 64) => 255,
+            (_, ttl) => ttl,
+        };
+        debug_assert_eq!(v6, dst.is_ipv6());
+        Body::Ip(Ip { src, dst, ttl, says })
+    }
+
+    fn destination(&self, from: &Port, to: &Port, gateway: Option<&Port>, body: &Body, target: IpAddr) -> Mac {
+        let gateway = gateway.map_or(Mac([0xf2, 1, 9, 9, 9, 1]), |g| g.mac);
+        match (self.mac, body) {
+            (Via::Right, Body::Arp(Arp { op: 1, .. })) => Mac([0xff; 6]),
+            (Via::Right, Body::Ip(Ip { dst, .. })) if dst.is_multicast() => multicast(*dst),
+            (Via::Right, _) if target == IpAddr::V4(Ipv4Addr::BROADCAST) => Mac([0xff; 6]),
+            (Via::Right, _) if matches!(self.address, Address::Own) => from.mac,
+            (Via::Right, _) if matches!(self.address, Address::Other(_)) && from.ls == to.ls => to.mac,
+            (Via::Right | Via::Gateway, _) => gateway,
+            (Via::Other, _) => to.mac,
+            (Via::Unknown, _) => Mac([0xf2, 1, 9, 9, 9, 9]),
+            (Via::Broadcast, _) => Mac([0xff; 6]),
+            (Via::Multicast, _) => multicast(target),
+            (Via::Own, _) => from.mac,
+            (Via::Reserved, _) => Mac([1, 0x80, 0xc2, 0, 0, 0xe]),
+        }
+    }
+}
+
+/// RFC 4291 section 2.7.1.
+fn solicited_node(target: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = target.octets();
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c))
+}
+
+/// RFC 1112 section 6.4, RFC 2464 section 7.
+fn multicast(group: IpAddr) -> Mac {
+    match group {
+        IpAddr::V4(ip) => {
+            let [_, b, c, d] = ip.octets();
+            Mac([1, 0, 0x5e, b & 0x7f, c, d])
+        }
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            Mac([0x33, 0x33, a, b, c, d])
+        }
+    }
+}
