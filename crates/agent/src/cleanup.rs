@@ -16,7 +16,7 @@ use tuplenet_model::entity::Binding;
 use tuplenet_openflow::{
     Flow,
     connection::{Event, Switch, Target},
-    message::{FlowMod, FlowModCommand, GroupCommand, GroupKind, GroupMod, Message},
+    message::{FlowMod, FlowModCommand, GroupCommand, GroupKind, GroupMod, Message, MeterCommand, MeterMod},
 };
 use tuplenet_ovsdb::Client;
 use tuplenet_store::{Compare, Op, Range, Txn};
@@ -104,6 +104,16 @@ async fn empty_switch(settings: &Settings) -> Result<()> {
         }
     }
     driver.switch().bundle(messages()).await.map_err(|e| anyhow!("{e}"))?;
+    // Bundles take no meters. A switch that has none refuses, and one that never had ours does not mind.
+    let meter = MeterMod {
+        command: MeterCommand::Delete,
+        flags: 0,
+        meter_id: tuplenet_rules::trace::METER.id,
+        bands: Vec::new(),
+    };
+    if let Err(error) = driver.switch().request(Message::MeterMod(meter)).await {
+        tracing::debug!(%error, "the meter is not deleted");
+    }
     wait_for(driver.switch()).await
 }
 

@@ -194,7 +194,7 @@ impl Core {
                 let mut facts = Vec::with_capacity(changes.len());
                 for MirrorChange { path, value, create_revision, mod_revision } in changes {
                     self.records.see(&path, value.as_deref(), mod_revision);
-                    facts.push(Change::Object { path, value: value.map(Into::into), create_revision });
+                    facts.push(Change::Object { path, value, create_revision });
                 }
                 self.change(facts, Some(at.into_std()), now, effects);
                 self.act(now, effects);

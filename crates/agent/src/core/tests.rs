@@ -69,6 +69,7 @@ impl Bench {
 
     fn answer(&mut self, command: Command) -> switch::Event {
         match command {
+            Command::Meter => switch::Event::Meter(Ok(switch::Metering::On)),
             Command::ReadTlv => switch::Event::Tlv(Ok(vec![TLV])),
             Command::WriteTlv(_) => switch::Event::TlvWritten(Ok(())),
             Command::ReadGroups => switch::Event::Groups(Ok(Vec::new())),

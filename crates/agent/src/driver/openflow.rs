@@ -3,32 +3,36 @@
 use crate::core::{
     self,
     switch::{
-        Command, Event, Mod, Outcome, Refusal, TLV, TlvMapping,
+        Command, Event, Metering, Mod, Outcome, Refusal, TLV, TlvMapping,
         groups::{Reported, Step},
     },
 };
 use anyhow::{Result, anyhow};
+use std::{cell::Cell, rc::Rc};
 use tokio::sync::mpsc;
 use tuplenet_openflow::{
-    Flow,
+    Action, Flow, Instruction,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
-        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MultipartReply, MultipartRequest,
-        ReplyBody, TlvMap, TlvTableCommand, group::bucket_id,
+        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MeterBand, MeterCommand, MeterMod,
+        MultipartReply, MultipartRequest, ReplyBody, TlvMap, TlvTableCommand, group::bucket_id, meter::meter_flags,
     },
 };
+use tuplenet_rules::trace;
 
 /// The switch, and which of its connections is meant.
 pub struct Driver {
     switch: Switch,
     session: u64,
+    /// The switch has no meters: it gets our flows without, and its flows are shown as if they had them. So nobody else has to know.
+    unmetered: Rc<Cell<bool>>,
 }
 
 /// Connects, for ever.
 pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
     let (switch, events) = connection::connect(Config::new(target));
-    Ok((Driver { switch, session: 0 }, events))
+    Ok((Driver { switch, session: 0, unmetered: Rc::default() }, events))
 }
 
 impl Driver {
@@ -50,9 +54,9 @@ impl Driver {
 
     /// Carries a command out; its answer comes back as an event.
     pub fn run(&self, session: u64, command: Command, done: &mpsc::UnboundedSender<core::Event>) {
-        let (switch, done) = (self.switch.clone(), done.clone());
+        let (switch, unmetered, done) = (self.switch.clone(), Rc::clone(&self.unmetered), done.clone());
         tokio::task::spawn_local(async move {
-            let event = answer(&switch, command).await;
+            let event = answer(&switch, &unmetered, command).await;
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Switch(session, event));
         });
@@ -64,8 +68,15 @@ impl Driver {
     }
 }
 
-async fn answer(switch: &Switch, command: Command) -> Event {
+async fn answer(switch: &Switch, unmetered: &Cell<bool>, command: Command) -> Event {
     match command {
+        Command::Meter => {
+            let metering = meter(switch).await;
+            if let Ok(metering) = &metering {
+                unmetered.set(*metering != Metering::On);
+            }
+            Event::Meter(metering.map_err(|e| e.to_string()))
+        }
         Command::ReadTlv => {
             let map = switch.tlv_table().await.map(|t| t.maps.into_iter().map(mapping).collect());
             Event::Tlv(map.map_err(|e| e.to_string()))
@@ -77,13 +88,58 @@ async fn answer(switch: &Switch, command: Command) -> Event {
         }
         Command::ReadTables => Event::Tables(tables(switch).await),
         Command::ReadFlows(table) => {
-            let flows = switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
+            let mut flows: Result<Vec<Flow>, _> =
+                switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
+            if unmetered.get() {
+                flows.iter_mut().flatten().for_each(|flow| change_actions(flow, trace::with_meter));
+            }
             Event::Flows(table, flows.map_err(|e| e.to_string()))
         }
-        Command::Bundle(mods) => Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
-            Ok(()) => Outcome::Done,
-            Err(error) => outcome(error),
-        }),
+        Command::Bundle(mut mods) => {
+            if unmetered.get() {
+                for change in &mut mods {
+                    if let Mod::Set(flow) = change {
+                        change_actions(flow, trace::without_meter);
+                    }
+                }
+            }
+            Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
+                Ok(()) => Outcome::Done,
+                Err(error) => outcome(error),
+            })
+        }
+    }
+}
+
+fn change_actions(flow: &mut Flow, change: fn(&mut [Action])) {
+    for instruction in &mut flow.instructions {
+        if let Instruction::ApplyActions(actions) = instruction {
+            change(actions);
+        }
+    }
+}
+
+/// Makes the meter unless it is there as it should be. Nothing is deleted for that: with a meter go the flows that use it.
+async fn meter(switch: &Switch) -> Result<Metering, RequestError> {
+    let wanted = MeterMod {
+        command: MeterCommand::Add,
+        flags: meter_flags::PKTPS | meter_flags::BURST,
+        meter_id: trace::METER.id,
+        bands: vec![MeterBand::drop(trace::METER.rate, trace::METER.burst)],
+    };
+    let meters = match switch.meters().await {
+        Err(RequestError::Refused(refused)) => return Ok(Metering::Off(refused.to_string())),
+        meters => meters?,
+    };
+    let command = match meters.iter().find(|m| m.meter_id == wanted.meter_id) {
+        // The switch adds flags of its own, such as that it counts.
+        Some(m) if m.flags & wanted.flags == wanted.flags && m.bands == wanted.bands => return Ok(Metering::On),
+        Some(_) => MeterCommand::Modify,
+        None => MeterCommand::Add,
+    };
+    match switch.request(Message::MeterMod(MeterMod { command, ..wanted })).await {
+        Err(RequestError::Refused(refused)) => Ok(Metering::Off(refused.to_string())),
+        done => done.map(|_| Metering::On),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The OpenFlow side: brings the switch to what the rules want, by the difference and in atomic bundles, and checks that it stays so.
 //!
-//! Life of a connection: `Up` -> read the TLV map (and mend it) -> read the groups -> read the flows table by table, comparing with the
+//! Life of a connection: `Up` -> make the meter -> read the TLV map (and mend it) -> read the groups -> read the flows table by table, comparing with the
 //! [`shadow`] -> one bundle with the difference -> from here on bundles of what changes. Every audit interval the flows and groups are
 //! read again, in the same way, while changes go on.
 //!
@@ -71,6 +71,8 @@ pub const TLV: TlvMapping = TlvMapping {
 /// What to ask of the switch. Each has one [`Event`] as its answer, which carries the same session.
 #[derive(Debug, PartialEq)]
 pub enum Command {
+    /// Make the meter of the trace reports, if it is not there as it should be.
+    Meter,
     /// Read the TLV map.
     ReadTlv,
     /// Delete those entries, then add [`TLV`].
@@ -85,6 +87,15 @@ pub enum Command {
     Bundle(Vec<Mod>),
 }
 
+/// Whether the switch limits trace reports.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Metering {
+    /// The meter is there.
+    On,
+    /// The switch has no meters (kernel datapaths of old), and why: flows go without.
+    Off(String),
+}
+
 /// What the switch says.
 #[derive(Debug)]
 pub enum Event {
@@ -92,6 +103,8 @@ pub enum Event {
     Up,
     /// The connection is gone; why, for people.
     Down(String),
+    /// The meter.
+    Meter(Result<Metering, String>),
     /// The TLV map.
     Tlv(Result<Vec<TlvMapping>, String>),
     /// The TLV map is written.
@@ -285,6 +298,8 @@ impl Switch {
     fn answered(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             Event::Up | Event::Down(_) => {}
+            Event::Meter(Ok(metering)) => self.on_meter(metering, cx),
+            Event::Meter(Err(why)) => self.pause(&format!("it did not tell its meters: {why}"), cx),
             Event::Tlv(result) => self.on_tlv(result, cx),
             Event::TlvWritten(Ok(())) => self.ask(Command::ReadGroups, cx),
             Event::TlvWritten(Err(why)) => {
@@ -315,7 +330,8 @@ impl Switch {
                     && self.next_audit.is_some_and(|at| at <= cx.now)
                 {
                     self.auditing = true;
-                    self.read_groups_when_quiet(cx);
+                    // Who deletes a meter deletes the flows that use it, and they come back only after it.
+                    self.ask(Command::Meter, cx);
                 }
                 self.flush(cx);
             }
@@ -436,6 +452,19 @@ impl Switch {
         self.aside.clear();
         self.groups.retry();
         self.phase = Phase::Preparing;
+        self.ask(Command::Meter, cx);
+    }
+
+    fn on_meter(&mut self, metering: Metering, cx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Preparing) {
+            return self.read_groups_when_quiet(cx);
+        }
+        if let Metering::Off(why) = metering {
+            cx.say(
+                Level::Warn,
+                format!("the switch has no meters ({why}): reports of traced packets are not rate limited"),
+            );
+        }
         self.ask(Command::ReadTlv, cx);
     }
 

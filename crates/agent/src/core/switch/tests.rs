@@ -49,6 +49,8 @@ struct Toy {
     mods: usize,
     /// Tables of the flows in the order in which they came.
     order: Vec<u8>,
+    /// Whether the meter was made, and how often that was asked for.
+    metered: usize,
 }
 
 impl Toy {
@@ -62,6 +64,7 @@ impl Toy {
             }
         }
         assert_eq!(self.tlv, [TLV], "flows before the TLV map");
+        assert!(self.metered > 0, "flows before the meter that they use");
         self.mods += mods.len();
         for change in mods {
             match change {
@@ -83,6 +86,10 @@ impl Toy {
 
     fn answer(&mut self, command: Command) -> Event {
         match command {
+            Command::Meter => {
+                self.metered += 1;
+                Event::Meter(Ok(Metering::On))
+            }
             Command::ReadTlv => Event::Tlv(Ok(self.tlv.clone())),
             Command::WriteTlv(wrong) => {
                 self.tlv.retain(|m| !wrong.contains(m));
@@ -405,6 +412,7 @@ fn it_begins_again_when_all_answers_to_what_was_asked_before_are_in() {
     let (session, bundle) = bench.line.pop_front().expect("a bundle");
     bench.with(|s, cx| s.handle(session, Event::Bundle(Outcome::Done), cx));
     bench.wait(AUDIT);
+    assert!(bench.step(), "the meter is asked for");
     let (_, groups) = bench.line.pop_front().expect("a question");
     assert_eq!(groups, Command::ReadGroups);
     bench.toy.answer(bundle);
