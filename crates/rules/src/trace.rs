@@ -42,7 +42,7 @@ pub struct Meter {
 /// Limits the reports, so that nobody who sends coloured packets, by mistake or from the underlay, drowns an agent.
 ///
 /// A path through two switches and a router makes some 15 reports: 100 traces begun at once fit twice into the burst. An agent takes ten times
-/// the rate.
+/// the rate. A switch that has no such meter takes the flows nevertheless, and reports without limit.
 pub const METER: Meter = Meter { id: 1, rate: 4_000, burst: 4_000 };
 
 /// Reports the packet as it is now. Of the packet only as much as [`PACKET_BYTES`].
@@ -65,24 +65,4 @@ pub fn inject(command: NonZeroU16) -> Vec<Action> {
         resubmit(stage::PHYSICAL_IN),
         report(Event::End, 0),
     ]
-}
-
-/// The actions for a switch that has no meters.
-pub fn without_meter(actions: &mut [Action]) {
-    for_each_report(actions, |report| report.meter_id = 0);
-}
-
-/// The inverse of [`without_meter`].
-pub fn with_meter(actions: &mut [Action]) {
-    for_each_report(actions, |report| report.meter_id = METER.id);
-}
-
-fn for_each_report(actions: &mut [Action], change: impl Fn(&mut Controller)) {
-    for action in actions {
-        if let Action::Controller(c) = action
-            && matches!(Userdata::decode(&c.userdata), Some(Userdata::Trace(_)))
-        {
-            change(c);
-        }
-    }
 }

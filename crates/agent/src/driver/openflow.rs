@@ -8,10 +8,9 @@ use crate::core::{
     },
 };
 use anyhow::{Result, anyhow};
-use std::{cell::Cell, rc::Rc};
 use tokio::sync::mpsc;
 use tuplenet_openflow::{
-    Action, Flow, Instruction,
+    Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
         Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MeterBand, MeterCommand, MeterMod,
@@ -24,15 +23,13 @@ use tuplenet_rules::trace;
 pub struct Driver {
     switch: Switch,
     session: u64,
-    /// The switch has no meters: it gets our flows without, and its flows are shown as if they had them. So nobody else has to know.
-    unmetered: Rc<Cell<bool>>,
 }
 
 /// Connects, for ever.
 pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
     let (switch, events) = connection::connect(Config::new(target));
-    Ok((Driver { switch, session: 0, unmetered: Rc::default() }, events))
+    Ok((Driver { switch, session: 0 }, events))
 }
 
 impl Driver {
@@ -54,9 +51,9 @@ impl Driver {
 
     /// Carries a command out; its answer comes back as an event.
     pub fn run(&self, session: u64, command: Command, done: &mpsc::UnboundedSender<core::Event>) {
-        let (switch, unmetered, done) = (self.switch.clone(), Rc::clone(&self.unmetered), done.clone());
+        let (switch, done) = (self.switch.clone(), done.clone());
         tokio::task::spawn_local(async move {
-            let event = answer(&switch, &unmetered, command).await;
+            let event = answer(&switch, command).await;
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Switch(session, event));
         });
@@ -68,15 +65,9 @@ impl Driver {
     }
 }
 
-async fn answer(switch: &Switch, unmetered: &Cell<bool>, command: Command) -> Event {
+async fn answer(switch: &Switch, command: Command) -> Event {
     match command {
-        Command::Meter => {
-            let metering = meter(switch).await;
-            if let Ok(metering) = &metering {
-                unmetered.set(*metering != Metering::On);
-            }
-            Event::Meter(metering.map_err(|e| e.to_string()))
-        }
+        Command::Meter => Event::Meter(meter(switch).await.map_err(|e| e.to_string())),
         Command::ReadTlv => {
             let map = switch.tlv_table().await.map(|t| t.maps.into_iter().map(mapping).collect());
             Event::Tlv(map.map_err(|e| e.to_string()))
@@ -88,38 +79,18 @@ async fn answer(switch: &Switch, unmetered: &Cell<bool>, command: Command) -> Ev
         }
         Command::ReadTables => Event::Tables(tables(switch).await),
         Command::ReadFlows(table) => {
-            let mut flows: Result<Vec<Flow>, _> =
-                switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
-            if unmetered.get() {
-                flows.iter_mut().flatten().for_each(|flow| change_actions(flow, trace::with_meter));
-            }
+            let flows = switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
             Event::Flows(table, flows.map_err(|e| e.to_string()))
         }
-        Command::Bundle(mut mods) => {
-            if unmetered.get() {
-                for change in &mut mods {
-                    if let Mod::Set(flow) = change {
-                        change_actions(flow, trace::without_meter);
-                    }
-                }
-            }
-            Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
-                Ok(()) => Outcome::Done,
-                Err(error) => outcome(error),
-            })
-        }
+        Command::Bundle(mods) => Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => outcome(error),
+        }),
     }
 }
 
-fn change_actions(flow: &mut Flow, change: fn(&mut [Action])) {
-    for instruction in &mut flow.instructions {
-        if let Instruction::ApplyActions(actions) = instruction {
-            change(actions);
-        }
-    }
-}
-
-/// Makes the meter unless it is there as it should be. Nothing is deleted for that: with a meter go the flows that use it.
+/// Makes the meter unless it is there as it should be. It is never deleted for that: Open vSwitch notes in a flow which meter its controller
+/// action means when the flow comes, and a flow whose meter is not there then goes unlimited.
 async fn meter(switch: &Switch) -> Result<Metering, RequestError> {
     let wanted = MeterMod {
         command: MeterCommand::Add,

@@ -92,7 +92,7 @@ pub enum Command {
 pub enum Metering {
     /// The meter is there.
     On,
-    /// The switch has no meters (kernel datapaths of old), and why: flows go without.
+    /// The switch has no meters (kernels of old), and why. It takes the flows that name the meter nevertheless, and reports without limit.
     Off(String),
 }
 
@@ -330,7 +330,7 @@ impl Switch {
                     && self.next_audit.is_some_and(|at| at <= cx.now)
                 {
                     self.auditing = true;
-                    // Who deletes a meter deletes the flows that use it, and they come back only after it.
+                    // First, since Open vSwitch looks for a flow's meter when the flow comes.
                     self.ask(Command::Meter, cx);
                 }
                 self.flush(cx);
