@@ -1,0 +1,209 @@
+//! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
+
+use super::subject::Subject::{self, Chassis, Datapath, Nothing, Route, RouterPort, SwitchPort, Table};
+use tuplenet_rules::{
+    cookie::Rule,
+    stage::{self, Stage},
+};
+
+/// A rule, explained.
+pub struct Explained {
+    /// The rule.
+    pub rule: Rule,
+    /// What its cookie names.
+    pub subject: Subject,
+    /// In which stages its flows are; empty: in several, which the flow or the cookie tells.
+    pub stages: &'static [Stage],
+    /// Why there is such a flow: one for each of what, and what would be without it.
+    pub why: &'static str,
+    /// What it tells about the network when it counts packets, or when it does not.
+    pub counts: &'static str,
+}
+
+/// All of them.
+pub const ALL: &[Explained] = &[
+    Explained {
+        rule: Rule::Pipeline,
+        subject: Nothing,
+        stages: &[],
+        why: "One for each stage that lets pass what it has nothing to say about. It is there on every host, whatever the network.",
+        counts: "Its packets went on to the next stage: it tells how many passed here, not whether they arrived.",
+    },
+    Explained {
+        rule: Rule::LocalPort,
+        subject: SwitchPort,
+        stages: &[stage::PHYSICAL_IN],
+        why: "One for each port that this host has: the bridge's port in the match is the interface whose iface-id names it.",
+        counts: "What the port sent. No packets: the VM sends nothing, or its interface has no link.",
+    },
+    Explained {
+        rule: Rule::TunnelIn,
+        subject: Nothing,
+        stages: &[stage::PHYSICAL_IN],
+        why: "One for each tunnel port of this host. The VNI gives the switch; with Geneve the option gives the ports, too.",
+        counts: "What other hosts sent here. No packets while others send: look at the underlay between the hosts.",
+    },
+    Explained {
+        rule: Rule::Arp,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_ARP_RESPONSE],
+        why: "One for each IPv4 address of a port that can be reached from here: whoever asks for it by ARP is answered on his own host.",
+        counts: "How often the address was asked for. No packets: nobody here asked, or whoever did has the answer in its cache.",
+    },
+    Explained {
+        rule: Rule::Nd,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_ARP_RESPONSE],
+        why: "One for each IPv6 address of a port that can be reached from here: who solicits it is answered on his own host.",
+        counts: "How often the address was solicited. No packets: nobody here asked, or whoever did has the answer in its cache.",
+    },
+    Explained {
+        rule: Rule::OwnAddress,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_ARP_RESPONSE],
+        why: "One for each address of a port that this host has. A port that asks for its own address wants to know whether another has it: \
+              an answer of ours would tell it so, wrongly.",
+        counts: "How often the port looked for a duplicate of its address, as systems do when they start.",
+    },
+    Explained {
+        rule: Rule::NeighbourReply,
+        subject: Nothing,
+        stages: &[stage::LSP_INGRESS_NEIGHBOUR_REPLY, stage::LSP_INGRESS_ND_OPTION],
+        why: "The same few on every host: the stage before found the answer's MAC, and here the request becomes the reply.",
+        counts: "How many ARP requests and neighbour solicitations this host answered.",
+    },
+    Explained {
+        rule: Rule::L2,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT],
+        why: "One for each port of a switch that can be reached from here: packets to the port's MAC go to that port, and if another host \
+              has it, to that host.",
+        counts: "What was sent to the port from here. No packets: nobody here sent to that MAC.",
+    },
+    Explained {
+        rule: Rule::Flood,
+        subject: Datapath,
+        stages: &[
+            stage::LSP_INGRESS_LOOKUP_DST_PORT,
+            stage::LSP_INGRESS_OUTPUT_DST_PORT,
+            stage::LSP_EGRESS_FORWARD_PACKET,
+        ],
+        why: "Two for each switch with flood on: broadcast and multicast go to all its ports. And two on every host that end what must not \
+              be copied: frames for one wire only, and copies of copies.",
+        counts: "How many broadcasts and multicasts the switch delivered, or (the flows without actions) ended.",
+    },
+    Explained {
+        rule: Rule::TunnelOut,
+        subject: Chassis,
+        stages: &[stage::LSP_INGRESS_OUTPUT_DST_PORT],
+        why: "One for each chassis that has a port which can be reached from here: packets for it leave by the tunnel to that host.",
+        counts: "What was sent to that host. Packets here, and none that come in there: look at the underlay between the two.",
+    },
+    Explained {
+        rule: Rule::Loopback,
+        subject: SwitchPort,
+        stages: &[stage::LSP_EGRESS_JUDGE_LOOPBACK],
+        why: "One for each port: a packet does not go back to where it came from, except for answers that are made here.",
+        counts: "Packets that the port sent to itself. They end here.",
+    },
+    Explained {
+        rule: Rule::Pushout,
+        subject: SwitchPort,
+        stages: &[stage::LSP_EGRESS_PUSHOUT],
+        why: "One for each port that this host has: packets for it leave by its interface.",
+        counts: "What was delivered to the port. Packets here, and the VM sees none: look inside the VM.",
+    },
+    Explained {
+        rule: Rule::ToRouter,
+        subject: SwitchPort,
+        stages: &[stage::LSP_EGRESS_FORWARD_PACKET],
+        why: "One for each link of a switch with a router that is on this host: packets to the router's MAC enter it.",
+        counts: "What the switch gave to the router. No packets: the VMs' default gateway may be another address.",
+    },
+    Explained {
+        rule: Rule::ToSwitch,
+        subject: RouterPort,
+        stages: &[stage::LRP_EGRESS_TO_SWITCH],
+        why: "One for each link of a router that is on this host: what is routed to that port enters the switch there.",
+        counts: "What the router gave to the switch.",
+    },
+    Explained {
+        rule: Rule::Echo,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_PKT_RESPONSE],
+        why: "One for each address of a router's port: a ping to it is answered on the host of who asks.",
+        counts: "How many echo requests to that address were answered.",
+    },
+    Explained {
+        rule: Rule::RouterDrop,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_PKT_RESPONSE, stage::LRP_INGRESS_DROP_UNEXPECT],
+        why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
+              what no router forwards.",
+        counts: "Packets that ended here.",
+    },
+    Explained {
+        rule: Rule::Connected,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_IP_ROUTE],
+        why: "One for each network of a router's linked port: destinations in it are neighbours there.",
+        counts: "What was routed to that network.",
+    },
+    Explained {
+        rule: Rule::Static,
+        subject: Route,
+        stages: &[stage::LRP_INGRESS_IP_ROUTE],
+        why: "One for each static route in force: its port is linked, and its next hop is in a network of that port. Of several routes with \
+              one prefix the oldest is in force.",
+        counts: "What took that route. No packets: a longer prefix, or nothing, matched.",
+    },
+    Explained {
+        rule: Rule::NextHop,
+        subject: SwitchPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each address of a port and each router of its switch: a routed packet for that next hop gets the port's MAC.",
+        counts: "What routers sent to that address, or by it to others.",
+    },
+    Explained {
+        rule: Rule::Trace,
+        subject: Table,
+        stages: &[],
+        why: "One for each stage that a trace prints, and one for each port that this host has: a coloured packet is reported to the agent. \
+              Other packets do not see these flows.",
+        counts: "Reports of traces (tpctl trace). Without traces: none.",
+    },
+    Explained {
+        rule: Rule::Drop,
+        subject: Table,
+        stages: &[],
+        why: "One for each stage that ends what it does not know, so that it is counted.",
+        counts: "Packets that ended in this stage.",
+    },
+];
+
+/// What is said of a rule.
+pub fn of(rule: Rule) -> Option<&'static Explained> {
+    ALL.iter().find(|explained| explained.rule == rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_explained_once() {
+        for rule in Rule::ALL {
+            let texts = ALL.iter().filter(|explained| explained.rule == *rule).count();
+            assert_eq!(texts, 1, "rule {} has {texts} explanations: it needs one, in this file", rule.name());
+        }
+    }
+
+    #[test]
+    fn explanations_are_sentences() {
+        for Explained { rule, why, counts, .. } in ALL {
+            for text in [why, counts] {
+                assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", rule.name());
+            }
+        }
+    }
+}

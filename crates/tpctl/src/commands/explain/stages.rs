@@ -1,0 +1,307 @@
+//! What the stages mean to whoever looks at a switch: what comes next, and for stages that end packets, which kinds, why, and what to do.
+
+use tuplenet_openflow::{Match, field};
+use tuplenet_rules::{
+    cookie::Rule,
+    stage::{self, Stage},
+};
+
+/// A stage, explained.
+pub struct Explained {
+    /// The stage.
+    pub stage: Stage,
+    /// What it is to a packet, in one sentence.
+    pub about: &'static str,
+    /// How packets end here; most stages end none.
+    pub ends: &'static [End],
+}
+
+/// A way for packets to end.
+#[derive(Debug)]
+pub struct End {
+    /// The rule whose flow drops.
+    pub rule: Rule,
+    /// Whether the flow is an object's own: then its cookie names the object.
+    pub owned: bool,
+    /// Which of the rule's flows in this stage, by their match.
+    pub which: fn(&Match) -> bool,
+    /// Which packets.
+    pub packets: &'static str,
+    /// Why they end.
+    pub why: &'static str,
+    /// What to look at.
+    pub check: &'static str,
+}
+
+fn any(_: &Match) -> bool {
+    true
+}
+
+fn tagged(matching: &Match) -> bool {
+    matching.get(field::VLAN_VID).is_some()
+}
+
+fn from_nobody(matching: &Match) -> bool {
+    matching.get(field::IPV4_SRC).is_some() || matching.get(field::IPV6_SRC).is_some()
+}
+
+fn spent(matching: &Match) -> bool {
+    matching.get(field::NW_TTL).is_some()
+}
+
+fn to_address(matching: &Match) -> bool {
+    matching.get(field::IPV4_DST).is_some() || matching.get(field::IPV6_DST).is_some()
+}
+
+/// A stage that ends nothing.
+const fn passes(stage: Stage, about: &'static str) -> Explained {
+    Explained { stage, about, ends: &[] }
+}
+
+/// What a stage does not know.
+const fn unknown(packets: &'static str, why: &'static str, check: &'static str) -> End {
+    End { rule: Rule::Drop, owned: false, which: any, packets, why, check }
+}
+
+/// All of them, in the order of tables.
+pub const ALL: &[Explained] = &[
+    Explained {
+        stage: stage::PHYSICAL_IN,
+        about: "Every packet begins here: the bridge's port tells the switch and the port that it comes from.",
+        ends: &[unknown(
+            "packets that come in by a port of the bridge behind which there is no port of the network",
+            "The interface has no iface-id, or one that names no port; or another chassis claimed the port later; or the port was deleted.",
+            "\"ovs-vsctl --columns=name,ofport,external_ids list interface\" shows the iface-ids; the agent's log names each interface that \
+             it cannot bind, with the reason; \"tpctl lsp show LS\" shows which chassis has a port.",
+        )],
+    },
+    passes(stage::LSP_TRACE_INGRESS_IN, "The packet entered a switch; a trace prints it."),
+    passes(stage::LSP_INGRESS_PORT_SECURITY, "Nothing is decided here yet: port security is to come."),
+    passes(stage::LSP_INGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
+    passes(stage::LSP_INGRESS_ARP_CONTROLLER, "Nothing is decided here yet: learning from ARP and ND is to come."),
+    passes(
+        stage::LSP_INGRESS_ARP_RESPONSE,
+        "ARP requests and neighbour solicitations for addresses of known ports get their answer; everything else passes.",
+    ),
+    Explained {
+        stage: stage::LSP_INGRESS_NEIGHBOUR_REPLY,
+        about: "A request for a known address becomes the reply to who asked.",
+        ends: &[unknown(
+            "neighbour solicitations that came from another network (hop limit other than 255)",
+            "Only a neighbour may ask for a neighbour (RFC 4861, section 7.1.1).",
+            "Whoever sends them is broken or scans; \"tcpdump icmp6\" at the VMs of that switch shows who.",
+        )],
+    },
+    Explained {
+        stage: stage::LSP_INGRESS_ND_OPTION,
+        about: "A neighbour advertisement made here gets its link-layer address and goes back to who asked.",
+        ends: &[unknown(
+            "none: only advertisements that were made here come to this stage",
+            "Counted packets mean that flows of another version or of other software are in the switch.",
+            "The agent's metric drift_repaired_total counts flows that its audits removed.",
+        )],
+    },
+    Explained {
+        stage: stage::LSP_INGRESS_LOOKUP_DST_PORT,
+        about: "The destination MAC tells the destination port and, if another host has it, that host.",
+        ends: &[
+            unknown(
+                "packets to a MAC that no reachable port of the switch has; in a switch without flood also broadcast and multicast, \
+                 and ARP requests for addresses that no port has",
+                "The port does not exist, is set aside, or is bound to no chassis (a port without chassis cannot be reached); the VM has an \
+                 old ARP entry; or it is one of the broadcasts that every VM sends: a count alone is no fault.",
+                "\"tpctl explain reach A B\" for the two ports; \"tpctl lsp show LS\" for MAC and chassis of each port; \"tpctl doctor\" for \
+                 what is set aside; \"tpctl ls set LS --flood\" if broadcast is to be delivered.",
+            ),
+            End {
+                rule: Rule::Flood,
+                owned: false,
+                which: any,
+                packets: "spanning tree, pause frames, LLDP and others for one wire only (to 01:80:c2:00:00:00 to 0f)",
+                why: "No bridge passes these on (IEEE 802.1Q, table 8-1).",
+                check: "Nothing: a VM that is itself a bridge sends them all the time.",
+            },
+        ],
+    },
+    passes(stage::LSP_TRACE_INGRESS_OUT, "The destination port is known; a trace prints it."),
+    Explained {
+        stage: stage::LSP_INGRESS_OUTPUT_DST_PORT,
+        about: "The packet goes by tunnel to the host that has the destination port, or stays here.",
+        ends: &[End {
+            rule: Rule::Flood,
+            owned: false,
+            which: any,
+            packets: "copies of broadcasts that came by a tunnel and would go out by one again",
+            why: "The host that sent the broadcast copies it to every other host itself: a second copy would be one too many.",
+            check: "Nothing: that is how flooding ends.",
+        }],
+    },
+    passes(
+        stage::LSP_TRACE_EGRESS_IN,
+        "The packet is about to leave a switch, on the host of the destination port; a trace prints it.",
+    ),
+    passes(stage::LSP_EGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
+    Explained {
+        stage: stage::LSP_EGRESS_JUDGE_LOOPBACK,
+        about: "A packet does not go back out of the port that it came from, unless it is an answer made here.",
+        ends: &[End {
+            rule: Rule::Loopback,
+            owned: true,
+            which: any,
+            packets: "packets that the port sent to its own MAC, and its own broadcasts on their way back to it",
+            why: "A switch never sends a frame back to where it came from; it could go in circles.",
+            check: "In a switch with flood each broadcast of the port counts once: no fault. Without flood: the VM sends to itself, or bridges.",
+        }],
+    },
+    passes(
+        stage::LSP_EGRESS_FORWARD_PACKET,
+        "If the destination port is a link, the packet enters the router; a broadcast is copied to all ports of the switch.",
+    ),
+    Explained {
+        stage: stage::LSP_EGRESS_PUSHOUT,
+        about: "The packet leaves by the interface of the destination port.",
+        ends: &[unknown(
+            "packets for a port that this host does not have",
+            "Another host sent them here by tunnel, and the port has left or lost its interface; or a flow of an old state is still in the other \
+             host's switch. For some moments while a VM moves this is normal.",
+            "\"tpctl lsp show LS\": which chassis has the port now. If it is this one: does the VM's interface exist and carry the \
+             iface-id (\"ovs-vsctl show\")? If the count grows on: is the agent of the sender alive (\"tpctl ch show\")?",
+        )],
+    },
+    passes(stage::LRP_TRACE_INGRESS_IN, "The packet entered a router; a trace prints it."),
+    Explained {
+        stage: stage::LRP_INGRESS_PKT_RESPONSE,
+        about: "The router answers echo requests to its own addresses.",
+        ends: &[
+            End {
+                rule: Rule::RouterDrop,
+                owned: false,
+                which: tagged,
+                packets: "frames with a VLAN tag",
+                why: "A link is a port of an untagged network; the tag must not travel on into another switch.",
+                check: "The VM that sends them has a VLAN interface on top of its own: its addresses belong on a port of their own.",
+            },
+            End {
+                rule: Rule::RouterDrop,
+                owned: false,
+                which: from_nobody,
+                packets: "packets from an address that is nobody's: 0.0.0.0/8, loopback, multicast; IPv6 also link-local",
+                why: "No answer could reach it, and no router forwards such packets (RFC 1812, section 5.3.7; RFC 4291, section 2.5).",
+                check: "DHCP and IPv6 hosts that start send some: no fault. Many: a VM with a wrong or forged source address.",
+            },
+        ],
+    },
+    Explained {
+        stage: stage::LRP_INGRESS_DROP_UNEXPECT,
+        about: "What a router does not forward ends here.",
+        ends: &[
+            End {
+                rule: Rule::RouterDrop,
+                owned: true,
+                which: to_address,
+                packets: "packets to the router's own address that are no echo requests",
+                why: "A router is no host: nothing listens on it.",
+                check: "Something tries to connect to the gateway's address. If a VM was meant, it has the wrong address.",
+            },
+            End {
+                rule: Rule::RouterDrop,
+                owned: false,
+                which: to_address,
+                packets: "packets to 0.0.0.0/8, loopback, multicast, class E; IPv6 also to link-local",
+                why: "A router does not forward them (RFC 1812, sections 5.2.1.1 and 5.3.7; RFC 4291).",
+                check: "Multicast across routers does not work. Otherwise: who uses such addresses?",
+            },
+            End {
+                rule: Rule::RouterDrop,
+                owned: false,
+                which: spent,
+                packets: "packets whose TTL or hop limit is used up",
+                why: "Each router takes one off. The sender is not told: no \"time exceeded\" is sent.",
+                check: "traceroute sends such packets on purpose. Otherwise two routers send packets to each other: look at their static routes \
+                        (\"tpctl lsr show LR\"); \"tpctl trace LSP --to IP --simulate\" shows the circle.",
+            },
+        ],
+    },
+    passes(stage::LRP_INGRESS_UNSNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_INGRESS_UNSNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_INGRESS_DNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_INGRESS_DNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    Explained {
+        stage: stage::LRP_INGRESS_IP_ROUTE,
+        about: "The longest prefix that holds the destination tells the next hop and the port; the TTL goes down by one.",
+        ends: &[unknown(
+            "packets to a destination that the router has no route to; and what is neither IPv4 nor IPv6",
+            "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port is \
+             not linked, and is set aside if its next hop is no neighbour.",
+            "\"tpctl lrp show LR\" and \"tpctl lsr show LR\" for the routes; \"tpctl doctor\" for routes that are set aside; \"tpctl lsr add LR \
+             NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
+        )],
+    },
+    passes(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
+    passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
+    passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
+    passes(stage::LRP_EGRESS_UNDNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_EGRESS_UNDNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_EGRESS_SNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    passes(stage::LRP_EGRESS_SNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    Explained {
+        stage: stage::LRP_EGRESS_UPDATE_ETH_DST,
+        about: "The next hop's MAC becomes the packet's destination.",
+        ends: &[unknown(
+            "packets whose next hop is nobody's address",
+            "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
+             has it is bound to no chassis. It is as if ARP went unanswered.",
+            "\"tpctl lsp show LS\" for the ports of that switch, their addresses and chassis; \"tpctl explain reach A B\" says which of \
+             the two it is.",
+        )],
+    },
+    passes(stage::LRP_EGRESS_FORWARD_PACKET, "The last stage that knows the router."),
+    passes(stage::LRP_TRACE_EGRESS_OUT, "The packet leaves a router; a trace prints it."),
+    Explained {
+        stage: stage::LRP_EGRESS_TO_SWITCH,
+        about: "The packet enters the switch at the other end of the link.",
+        ends: &[unknown(
+            "none: a route leads only to ports that are linked here",
+            "Counted packets mean that flows of another state or of other software are in the switch.",
+            "The agent's metric drift_repaired_total counts flows that its audits removed.",
+        )],
+    },
+    passes(
+        stage::HOOK,
+        "Belongs to other software, which sends packets on by resubmit(,11). Only the flow of priority 0 is ours: it sends everything on.",
+    ),
+];
+
+/// What is said of a stage, by its table.
+pub fn of(table: u8) -> Option<&'static Explained> {
+    ALL.iter().find(|explained| explained.stage.table == table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_is_explained_once_in_order() {
+        let tables: Vec<&str> = ALL.iter().map(|explained| explained.stage.name).collect();
+        let stages: Vec<&str> = stage::ALL.iter().map(|stage| stage.name).collect();
+        assert_eq!(tables, stages, "each stage needs one explanation, in this file");
+    }
+
+    #[test]
+    fn stages_that_end_what_they_do_not_know_say_so() {
+        for Explained { stage, ends, .. } in ALL {
+            let counted = ends.iter().any(|end| end.rule == Rule::Drop);
+            assert_eq!(counted, stage.next.is_none(), "{}", stage.name);
+        }
+    }
+
+    #[test]
+    fn explanations_are_sentences() {
+        for Explained { about, ends, .. } in ALL {
+            for text in [*about].into_iter().chain(ends.iter().flat_map(|end| [end.why, end.check])) {
+                assert!(text.ends_with('.') && !text.contains("  "), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Actions in words: what a flow does with a packet.
+
+use super::{
+    matching::{self, address, host, mac_of, noted, owner},
+    stages,
+    world::World,
+};
+use std::net::IpAddr;
+use tuplenet_openflow::{
+    Action, Field, Flow, Instruction, Value,
+    action::{SetField, Subfield},
+    field, port,
+};
+use tuplenet_rules::{
+    cookie::{Cookie, Rule},
+    register, trace,
+    userdata::Userdata,
+};
+
+/// What a flow does.
+pub struct Deeds {
+    /// Each action in words. Empty: the packet ends.
+    pub said: Vec<String>,
+    /// The tables where it goes on.
+    pub on: Vec<u8>,
+}
+
+/// What the actions of a flow do, in order.
+pub fn describe(world: &World, flow: &Flow) -> Deeds {
+    let mut teller = Teller {
+        world,
+        datapath: matching::datapath(&flow.matching),
+        cookie: Cookie::decode(flow.cookie),
+        on: Vec::new(),
+    };
+    let mut said = Vec::new();
+    for instruction in &flow.instructions {
+        match instruction {
+            Instruction::ApplyActions(actions) => said.extend(actions.iter().map(|action| teller.action(action))),
+            Instruction::GotoTable(table) => said.push(teller.goes_on(*table)),
+            other => said.push(format!("{other}")),
+        }
+    }
+    Deeds { said, on: teller.on }
+}
+
+struct Teller<'a> {
+    world: &'a World,
+    /// Where the packet is, as far as is known.
+    datapath: Option<u32>,
+    cookie: Option<Cookie>,
+    on: Vec<u8>,
+}
+
+impl Teller<'_> {
+    fn action(&mut self, action: &Action) -> String {
+        match action {
+            Action::SetField(set) => self.set(set),
+            Action::Move { src, dst } => moved(*src, *dst).unwrap_or_else(|| action.to_string()),
+            Action::Resubmit { in_port: None, table: Some(table), ct: false } => self.goes_on(*table),
+            Action::DecTtl => "takes one off its TTL or hop limit".to_owned(),
+            Action::Output { port: port::CONTROLLER, .. } => "reports it to the agent".to_owned(),
+            Action::Output { port, .. } => self.output(*port, action),
+            Action::Group(id) => match id & 0xff00_0000 {
+                0x0100_0000 => {
+                    format!("copies it to every port of {} (group {id})", self.world.datapath_words(id & 0xff_ffff))
+                }
+                _ => format!("gives it to group {id}"),
+            },
+            Action::Controller(to) => match Userdata::decode(&to.userdata) {
+                Some(Userdata::Trace(trace::Event::Hop)) => "reports it to the agent: a trace passed here".to_owned(),
+                Some(Userdata::Trace(trace::Event::Delivered)) => "reports it to the agent: a trace arrived".to_owned(),
+                Some(Userdata::Trace(trace::Event::End)) => {
+                    "reports to the agent that this host has done all with the traced packet".to_owned()
+                }
+                None => "reports it to the agent".to_owned(),
+            },
+            other => format!("{other}"),
+        }
+    }
+
+    fn goes_on(&mut self, table: u8) -> String {
+        self.on.push(table);
+        format!("goes on at {}", stage_words(table))
+    }
+
+    fn output(&self, port: u32, action: &Action) -> String {
+        let local = |cookie: Cookie| self.world.port_words(Some(cookie.datapath), cookie.object);
+        match self.cookie {
+            _ if port > port::MAX => action.to_string(),
+            Some(cookie) if cookie.rule == Rule::TunnelOut => {
+                format!("leaves by the tunnel port, port {port} of the bridge")
+            }
+            Some(cookie) if matches!(cookie.rule, Rule::Pushout | Rule::Trace) => {
+                format!("leaves by port {port} of the bridge: the interface of {}", local(cookie))
+            }
+            _ => format!("leaves by port {port} of the bridge"),
+        }
+    }
+
+    fn set(&mut self, set: &SetField) -> String {
+        let (f, value, mask) = (set.field(), set.value(), set.mask());
+        let small = value.to_u64().and_then(|n| u32::try_from(n).ok());
+        match (f, small) {
+            (f, Some(id)) if f == register::DATAPATH && mask.is_none() => {
+                self.datapath = Some(id);
+                format!("enters {}", self.world.datapath_words(id))
+            }
+            (f, Some(port)) if f == register::SRC_PORT => {
+                format!("comes from {}", self.world.port_words(self.datapath, port))
+            }
+            (f, Some(register::FLOOD)) if f == register::DST_PORT => "is for all ports of the switch".to_owned(),
+            (f, Some(port)) if f == register::DST_PORT => {
+                format!("is for {}", self.world.port_words(self.datapath, port))
+            }
+            (f, Some(flags)) if f == register::FLAGS => flags_set(flags, mask.as_ref()),
+            (f, Some(0)) if f == field::IN_PORT_NXM => "may leave by the port that it came from".to_owned(),
+            (f, Some(id)) if f == register::COMMAND => format!("has the colour of the trace with id {id}"),
+            (f, Some(ttl)) if f == field::NW_TTL => format!("gets a TTL or hop limit of {ttl}"),
+            (f, Some(0)) if f == field::ICMPV4_TYPE => "becomes an echo reply".to_owned(),
+            (f, Some(129)) if f == field::ICMPV6_TYPE => "becomes an echo reply".to_owned(),
+            (f, Some(136)) if f == field::ICMPV6_TYPE => "becomes a neighbour advertisement".to_owned(),
+            (f, Some(2)) if f == field::ARP_OP => "becomes an answer".to_owned(),
+            (f, Some(0)) if [field::TUN_DST, field::TUN_IPV6_DST].contains(&f) => {
+                "clears a tunnel address of the other family that it may still have".to_owned()
+            }
+            _ => self.address(f, &value).filter(|_| mask.is_none()).unwrap_or_else(|| set.to_string()),
+        }
+    }
+
+    /// Addresses, with whose they are.
+    fn address(&self, f: &'static Field, value: &Value) -> Option<String> {
+        if f == field::ETH_DST || f == field::ETH_SRC {
+            let mac = mac_of(self.world, self.datapath, value.as_bytes().try_into().ok()?);
+            let way = if f == field::ETH_DST { "destination" } else { "source" };
+            return Some(format!("gets the {way} {mac}"));
+        }
+        let of = |v4| address(value, v4);
+        let owned = |ip: IpAddr| format!("{ip}{}", owner(self.world, self.datapath, ip));
+        if f == register::NEXT_HOP4 || f == register::NEXT_HOP6 {
+            return Some(format!("its next hop is {}", owned(of(f == register::NEXT_HOP4)?)));
+        }
+        if [register::REMOTE4, register::REMOTE6].contains(&f) {
+            return Some(format!("is for {}", host(self.world, of(f == register::REMOTE4)?)));
+        }
+        if f == field::TUN_DST || f == field::TUN_IPV6_DST {
+            return Some(format!("goes by tunnel to {}", host(self.world, of(f == field::TUN_DST)?)));
+        }
+        if [field::IPV4_SRC, field::IPV6_SRC].contains(&f) {
+            return Some(format!("gets the source address {}", owned(of(f == field::IPV4_SRC)?)));
+        }
+        None
+    }
+}
+
+fn flags_set(flags: u32, mask: Option<&Value>) -> String {
+    match (flags, mask) {
+        (0, Some(mask)) if mask.to_u64() == Some(u64::from(!register::TRACED)) => {
+            "forgets what was noted of it, but for its colour".to_owned()
+        }
+        (0, _) => "forgets what was noted of it".to_owned(),
+        (flags, _) if noted(flags).is_empty() => format!("notes flags {flags:#x}"),
+        (flags, _) => format!("is noted as: {}", noted(flags)),
+    }
+}
+
+/// A copy of bits, where both ends have a meaning.
+fn moved(src: Subfield, dst: Subfield) -> Option<String> {
+    Some(format!("sets {} to {}", part(dst)?, part(src)?))
+}
+
+/// What a part of a field is to people.
+fn part(bits: Subfield) -> Option<&'static str> {
+    use register::option;
+    let f = bits.field();
+    if f == field::TUN_METADATA0 && bits.n_bits == option::WIDTH {
+        return Some(match bits.ofs {
+            option::SRC_PORT => "the source port in the tunnel's option",
+            option::DST_PORT => "the destination port in the tunnel's option",
+            option::FLAGS => "the flags in the tunnel's option",
+            option::COMMAND => "the colour in the tunnel's option",
+            _ => return None,
+        });
+    }
+    PARTS.iter().find(|(field, _)| *field == f).map(|(_, text)| *text)
+}
+
+/// What fields are to people.
+const PARTS: &[(&Field, &str)] = &[
+    (register::DATAPATH, "its switch or router"),
+    (register::SRC_PORT, "its source port"),
+    (register::DST_PORT, "its destination port"),
+    (register::FLAGS, "what is noted of it"),
+    (register::COMMAND, "its colour"),
+    (register::NEXT_HOP4, "its next hop"),
+    (register::NEXT_HOP6, "its next hop"),
+    (field::TUN_ID, "the tunnel's VNI"),
+    (field::ETH_SRC, "its source MAC"),
+    (field::ETH_DST, "its destination MAC"),
+    (field::IPV4_SRC, "its source address"),
+    (field::IPV4_DST, "its destination address"),
+    (field::IPV6_SRC, "its source address"),
+    (field::IPV6_DST, "its destination address"),
+    (field::ARP_SPA, "the address that asks"),
+    (field::ARP_TPA, "the address that is asked for"),
+    (field::ARP_SHA, "the MAC that asks"),
+    (field::ARP_THA, "the MAC that is asked for"),
+    (field::ND_TARGET, "the address that is solicited"),
+    (field::ND_TLL, "the advertised MAC"),
+];
+
+/// A table in words: "LSP_EGRESS_PUSHOUT (table 34)".
+pub fn stage_words(table: u8) -> String {
+    match stages::of(table) {
+        Some(explained) => format!("{} (table {table})", explained.stage.name),
+        None => format!("table {table}"),
+    }
+}
