@@ -10,7 +10,55 @@
 
 use crate::name::Name;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr, num::NonZeroU16};
+
+/// The shortest frame that can be injected, in bytes: an Ethernet header.
+pub const MIN_FRAME: usize = 14;
+/// The longest frame that can be injected, in bytes: a jumbo frame with its header and a tag.
+pub const MAX_FRAME: usize = 9_018;
+
+/// Keys below `<prefix>/v1/`.
+pub mod path {
+    use super::*;
+
+    /// `trace/<id>`; with a `/` behind it, what all records begin with.
+    pub fn start(id: NonZeroU16) -> String {
+        format!("trace/{id}")
+    }
+    /// `trace/<id>/<chassis>/<n>`
+    pub fn record(id: NonZeroU16, chassis: &Name, n: u32) -> String {
+        format!("trace/{id}/{chassis}/{n:06}")
+    }
+    /// `inject/<chassis>/<id>`
+    pub fn inject(chassis: &Name, id: NonZeroU16) -> String {
+        format!("inject/{chassis}/{id}")
+    }
+    /// What all keys of [`inject`] for a chassis begin with.
+    pub fn injections(chassis: &Name) -> String {
+        format!("inject/{chassis}/")
+    }
+}
+
+/// Bytes as two hexadecimal digits each.
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The inverse of [`to_hex`], in either case; the error is for people.
+pub fn from_hex(text: &str) -> Result<Vec<u8>, String> {
+    let digit = |(at, c): (usize, char)| {
+        let value = c.to_digit(16).ok_or_else(|| format!("`{c}` at place {} is no hexadecimal digit", at + 1))?;
+        Ok(u8::try_from(value).unwrap_or_default())
+    };
+    let digits = text.chars().enumerate().map(digit).collect::<Result<Vec<u8>, String>>()?;
+    match digits.as_chunks::<2>() {
+        (pairs, []) => Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect()),
+        _ => Err(format!("{} hexadecimal digits are not whole bytes", digits.len())),
+    }
+}
 
 /// `trace/<id>`: somebody traces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,4 +128,26 @@ pub struct TraceRecord {
     /// For people: why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_comes_back_and_what_is_none_is_told() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_hex(&to_hex(&all)), Ok(all.clone()));
+        assert_eq!(from_hex(&to_hex(&all).to_uppercase()), Ok(all));
+        assert_eq!(from_hex("0fg0"), Err("`g` at place 3 is no hexadecimal digit".into()));
+        assert_eq!(from_hex("0f0"), Err("3 hexadecimal digits are not whole bytes".into()));
+        assert!(from_hex("é0").is_err());
+    }
+
+    #[test]
+    fn a_record_of_few_words_is_read() {
+        let record: TraceRecord =
+            serde_json::from_str(r#"{"event":"end","at":7,"later":"version"}"#).expect("a record");
+        assert_eq!((record.event, record.at, record.table, record.remote), (TraceEvent::End, 7, 0, None));
+    }
 }
