@@ -90,8 +90,8 @@ enum Addresses {
 
 #[derive(Clone, Debug)]
 struct Link {
-    router: usize,
-    switch: usize,
+    /// Router and switch; else it is the next of a chain: switch 0, router 0, switch 1, router 1, ...
+    ends: Option<(usize, usize)>,
     v4: Option<u8>,
     v6: Option<u8>,
     second: bool,
@@ -119,7 +119,7 @@ enum Hop {
 
 fn host() -> impl Strategy<Value = Host> {
     let encaps = prop_oneof![
-        9 => Just(&["geneve"][..]),
+        14 => Just(&["geneve"][..]),
         1 => Just(&["vxlan"][..]),
         1 => Just(&["gre"][..]),
         2 => Just(&["geneve", "vxlan"][..]),
@@ -132,7 +132,7 @@ fn host() -> impl Strategy<Value = Host> {
 fn switch() -> impl Strategy<Value = Switch> {
     let addresses = prop_oneof![
         4 => Just(Addresses::V4),
-        6 => Just(Addresses::Both),
+        10 => Just(Addresses::Both),
         2 => Just(Addresses::V6),
         1 => Just(Addresses::Several),
         1 => Just(Addresses::Foreign),
@@ -140,22 +140,16 @@ fn switch() -> impl Strategy<Value = Switch> {
         1 => Just(Addresses::Nothing),
     ];
     let place = option::weighted(0.9, 0..5_usize);
-    (any::<bool>(), option::weighted(0.1, 0..4_u8), vec((addresses, place), 0..=4))
+    (any::<bool>(), option::weighted(0.1, 0..4_u8), vec((addresses, place), 1..=4))
         .prop_map(|(flood, net, ports)| Switch { flood, net, ports })
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let v4 = prop_oneof![8 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 1 => Just(Some(25))];
-    let v6 = prop_oneof![8 => Just(Some(64)), 2 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(128))];
+    let v4 = prop_oneof![16 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 1 => Just(Some(25))];
+    let v6 = prop_oneof![12 => Just(Some(64)), 2 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(128))];
     let (second, port_id) = (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8));
-    (0..4_usize, 0..4_usize, v4, v6, second, port_id).prop_map(|(router, switch, v4, v6, second, port_id)| Link {
-        router,
-        switch,
-        v4,
-        v6,
-        second,
-        port_id,
-    })
+    let ends = option::weighted(0.25, (0..4_usize, 0..4_usize));
+    (ends, v4, v6, second, port_id).prop_map(|(ends, v4, v6, second, port_id)| Link { ends, v4, v6, second, port_id })
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -176,16 +170,20 @@ fn route() -> impl Strategy<Value = Route> {
     })
 }
 
+fn pin() -> impl Strategy<Value = Option<usize>> {
+    option::weighted(0.3, 0..5_usize)
+}
+
 /// Any network of up to 4 hosts, 4 switches and 3 routers.
 pub fn plan() -> impl Strategy<Value = Plan> {
     (
         vec(host(), 1..=4),
-        vec(switch(), 1..=4),
-        vec(option::weighted(0.3, 0..5_usize), 0..=3),
-        vec(link(), 0..=6),
+        prop_oneof![1 => vec(switch(), 1..=2), 2 => vec(switch(), 3..=4)],
+        prop_oneof![1 => vec(pin(), 0..=3), 3 => vec(pin(), 1..=3)],
+        prop_oneof![1 => vec(link(), 0..=6), 3 => vec(link(), 3..=8)],
         vec(route(), 0..=5),
-        proptest::bool::weighted(0.4),
-        prop_oneof![3 => Just(Vec::new()), 2 => vec(odd::oddity(), 0..=4)],
+        proptest::bool::weighted(0.6),
+        prop_oneof![2 => Just(Vec::new()), 1 => vec(odd::oddity(), 0..=4)],
         vec(1..6_i64, 1..=7),
     )
         .prop_map(|(hosts, switches, routers, links, routes, routed, oddities, ages)| Plan {
@@ -241,11 +239,9 @@ impl Plan {
     fn real_links(&self) -> Vec<(usize, usize, usize, &Link)> {
         let mut links: Vec<(usize, usize, usize, &Link)> = Vec::new();
         for (i, link) in self.links.iter().enumerate() {
-            let (Some(router), switch) =
-                (link.router.checked_rem(self.routers.len()), link.switch % self.switches.len())
-            else {
-                break;
-            };
+            let (router, switch) = link.ends.unwrap_or((i / 2, i.div_ceil(2)));
+            let Some(router) = router.checked_rem(self.routers.len()) else { break };
+            let switch = switch % self.switches.len();
             if link.second || links.iter().all(|(_, r, s, _)| (*r, *s) != (router, switch)) {
                 links.push((i, router, switch, link));
             }

@@ -57,7 +57,9 @@ enum What {
 /// The address that a packet is for, or that is asked for.
 #[derive(Clone, Copy, Debug)]
 enum Address {
-    /// One of the other port's, by its place.
+    /// The other port's, which is a VM's.
+    Vm,
+    /// One of the other port's, by its place; that may be a router's.
     Other(usize),
     Gateway,
     Own,
@@ -95,8 +97,26 @@ enum Source {
     LinkLocal,
 }
 
-/// Any packet.
+/// Any packet; half of them well-behaved.
 pub fn plan() -> impl Strategy<Value = Wish> {
+    prop_oneof![behaved(), any_wish()]
+}
+
+/// What a VM sends that means well.
+fn behaved() -> impl Strategy<Value = Wish> {
+    let what = prop_oneof![
+        4 => Just(What::Ping),
+        1 => Just(What::Tcp),
+        1 => Just(What::Udp),
+        1 => Just(What::Ask(true))
+    ];
+    let ttl = prop_oneof![3 => Just(64_u8), 1 => Just(255), 1 => Just(2), 1 => Just(3)];
+    let address = prop_oneof![9 => Just(Address::Vm), 1 => Just(Address::Gateway)];
+    let fixed = (address, Just(Via::Right), Just(Source::Own));
+    wish(what, fixed, (ttl, Just(None), Just(false)))
+}
+
+fn any_wish() -> impl Strategy<Value = Wish> {
     let what = prop_oneof![
         8 => Just(What::Ping),
         3 => Just(What::Tcp),
@@ -144,8 +164,16 @@ pub fn plan() -> impl Strategy<Value = Wish> {
     let ttl = prop_oneof![8 => Just(64_u8), 4 => Just(255), 1 => Just(2), 1 => Just(1), 1 => Just(0), 1 => Just(3)];
     let vlan = option::weighted(0.06, 1..4_u16);
     let spoofed = proptest::bool::weighted(0.05);
-    (0..16_usize, 0..24_usize, any::<bool>(), what, address, mac, source, (ttl, vlan, spoofed)).prop_map(
-        |(from, to, v6, what, address, mac, source, (ttl, vlan, spoofed_mac))| Wish {
+    wish(what, (address, mac, source), (ttl, vlan, spoofed))
+}
+
+fn wish(
+    what: impl Strategy<Value = What>,
+    addresses: impl Strategy<Value = (Address, Via, Source)>,
+    rest: impl Strategy<Value = (u8, Option<u16>, bool)>,
+) -> impl Strategy<Value = Wish> {
+    (0..16_usize, 0..24_usize, any::<bool>(), what, addresses, rest).prop_map(
+        |(from, to, v6, what, (address, mac, source), (ttl, vlan, spoofed_mac))| Wish {
             from,
             to,
             v6,
@@ -175,7 +203,9 @@ impl Wish {
     pub fn build(&self, network: &Network) -> Option<Sent> {
         let senders: Vec<&Port> = network.ports.iter().filter(|p| p.chassis.is_some()).collect();
         let from = *senders.get(self.from % senders.len().max(1))?;
-        let to = network.ports.get(self.to % network.ports.len())?;
+        let vms_only = matches!(self.address, Address::Vm);
+        let others: Vec<&Port> = network.ports.iter().filter(|p| !(vms_only && p.gateway)).collect();
+        let to = *others.get(self.to % others.len().max(1))?;
         let gateways: Vec<&Port> = network.ports.iter().filter(|p| p.gateway && p.ls == from.ls).collect();
         let gateway = gateways.get(self.to % gateways.len().max(1)).copied();
         // The family that both have, if they have only one.
@@ -197,6 +227,7 @@ impl Wish {
             if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
         };
         let found = match self.address {
+            Address::Vm => address(to, is_v6, 0),
             Address::Other(which) => address(to, is_v6, which),
             Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Address::Own => address(from, is_v6, 0),
@@ -266,7 +297,7 @@ impl Wish {
             (Via::Right, Body::Ip(Ip { dst, .. })) if dst.is_multicast() => multicast(*dst),
             (Via::Right, _) if target == IpAddr::V4(Ipv4Addr::BROADCAST) => Mac([0xff; 6]),
             (Via::Right, _) if matches!(self.address, Address::Own) => from.mac,
-            (Via::Right, _) if matches!(self.address, Address::Other(_)) && from.ls == to.ls => to.mac,
+            (Via::Right, _) if matches!(self.address, Address::Vm | Address::Other(_)) && from.ls == to.ls => to.mac,
             (Via::Right | Via::Gateway, _) => gateway,
             (Via::Other, _) => to.mac,
             (Via::Unknown, _) => Mac([0xf2, 1, 9, 9, 9, 9]),
