@@ -3,7 +3,7 @@
 use crate::{
     boot,
     config::{EmbeddedStore, MetricsListen, Settings},
-    core::{Core, Effect, Event, Identity, Level, ovs::Wanted},
+    core::{Core, Effect, Event, Identity, Level, ovs::Wanted, trace},
     driver::{
         http::{self, Pages},
         openflow, ovsdb,
@@ -59,7 +59,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let alive = Rc::new(store::Alive::new(client.clone(), &settings.prefix, &chassis));
     let keeping = Rc::clone(&alive);
     let keeper = spawn_local(async move { keeping.keep().await });
-    let (store, mut store_events) = Store::follow(client, &settings.prefix);
+    let (store, mut store_events) = Store::follow(client, &settings.prefix, &chassis);
     let (done, mut completions) = mpsc::unbounded_channel();
     let mut switch: Option<openflow::Driver> = None;
     let mut switch_events: Option<mpsc::Receiver<connection::Event>> = None;
@@ -75,6 +75,11 @@ pub async fn run(settings: Settings) -> Result<()> {
                     Effect::Say(Level::Error, text) => tracing::error!("{text}"),
                     Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
                     Effect::Store(write) => store.write(write, &done),
+                    Effect::Trace(trace::Command::Inject { id, port, frame }) => match &switch {
+                        Some(switch) => switch.inject(id, port, frame, &done),
+                        None => tracing::debug!("no switch to inject into"),
+                    },
+                    Effect::Trace(command) => store.trace(command, &done),
                     Effect::Installed(latency) => shared.borrow().metrics.installed(latency),
                     Effect::Switch(session, command) => {
                         if let Some(switch) = &switch {

@@ -54,7 +54,7 @@ impl Metrics {
                 s.switch_settled.into()
             }),
         ];
-        let counters: [(&str, &str, Reader); 12] = [
+        let counters: [(&str, &str, Reader); 17] = [
             ("flow_mods", "Flow mods sent to the switch", |s| s.flow_mods),
             ("group_mods", "Group mods sent to the switch", |s| s.group_mods),
             ("bundles", "Bundles sent to the switch", |s| s.bundles),
@@ -65,6 +65,13 @@ impl Metrics {
             ("mirror_repaired", "Objects that an audit of the mirror put right", |s| s.mirror_repaired),
             ("store_writes", "Writes to the store", |s| s.store_writes),
             ("store_conflicts", "Writes to the store that lost a race", |s| s.store_conflicts),
+            ("packet_ins", "Packets that the switch sent to the agent", |s| s.packet_ins),
+            ("trace_packets", "Packets of traces that were sent", |s| s.trace_packets),
+            ("traces_refused", "Requests of traces that were refused", |s| s.traces_refused),
+            ("trace_records", "Records of traces that the store took", |s| s.trace_records),
+            ("trace_records_dropped", "Records of traces that nobody asked for, or too many", |s| {
+                s.trace_records_dropped
+            }),
             ("rule_rows", "Rows that the rules touched", |s| s.rule_rows),
             ("rule_operators", "Operators of the rules that ran", |s| s.rule_operators),
         ];

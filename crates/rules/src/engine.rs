@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Config},
-    fact::{Fact, InterfaceFact, TunnelFact},
+    fact::{Child, Fact, InterfaceFact, TunnelFact},
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
@@ -12,7 +12,7 @@ use crate::{
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeMap, rc::Rc};
 use tuplenet_datalog::{Counters, Program};
-use tuplenet_model::entity::EncapKind;
+use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_openflow::Flow;
 
 /// How many changes of a full state go in at a time.
@@ -28,6 +28,8 @@ pub struct Engine {
     tunnels: FxHashMap<EncapKind, TunnelFact>,
     flows: FlowTable,
     groups: GroupTable,
+    /// Ports of this host and their numbers in the switch: few.
+    local: FxHashMap<Child, u32>,
     rejects: BTreeMap<Reject, i64>,
     /// Rejects that [`Engine::preload`] met.
     untold: Vec<(Reject, i64)>,
@@ -48,6 +50,7 @@ impl Engine {
             tunnels: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
+            local: FxHashMap::default(),
             rejects: BTreeMap::new(),
             untold: Vec::new(),
             started: false,
@@ -100,6 +103,11 @@ impl Engine {
     /// All groups that the switch should have now.
     pub fn groups(&self) -> impl Iterator<Item = Group> + '_ {
         self.groups.iter()
+    }
+
+    /// The number in the switch of a port that is on this host.
+    pub fn local_port(&self, ls: &Name, lsp: &Name) -> Option<u32> {
+        self.local.get(&(ls.clone(), lsp.clone())).copied()
     }
 
     /// All objects that are set aside now.
@@ -161,6 +169,16 @@ impl Engine {
         if !self.started {
             self.started = true;
             flows.extend(program::fixed_flows().into_iter().map(|flow| (flow, 1)));
+        }
+        // What goes first, so that a port that got another number is not forgotten.
+        let mut local = self.program.drain(self.outputs.local);
+        local.sort_by_key(|(_, weight)| *weight);
+        for ((port, number), weight) in local {
+            if weight > 0 {
+                self.local.insert(port, number);
+            } else {
+                self.local.remove(&port);
+            }
         }
         let groups = self.program.drain(self.outputs.groups);
         (self.flows.apply(flows), self.groups.apply(groups, self.program.drain(self.outputs.buckets)))

@@ -4,7 +4,7 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, ChassisFact, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, ChassisFact, Child, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
     flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
     output::Reject,
@@ -32,6 +32,8 @@ pub struct Outputs {
     pub buckets: Output<BucketRow>,
     pub want: Output<Want>,
     pub release: Output<Binding>,
+    /// Ports that are here, with their number in the switch.
+    pub local: Output<(Child, u32)>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -115,6 +117,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         buckets: buckets.output(),
         want: claims.want.output(),
         release: claims.release.output(),
+        local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

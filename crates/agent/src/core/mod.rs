@@ -8,6 +8,8 @@
 //!   ^                                                                           |
 //!   +--- bridge, tunnel ports, marks <------------------------------------------+
 //! ```
+//! Beside all that, [`trace`] sends packets for tools and reports their paths.
+//!
 //! **Nothing in the switch is touched before the network is known in full**: changes are kept until the store was listed once and the interfaces
 //! were told, and then go into the rules as one transaction.
 
@@ -17,12 +19,14 @@ pub mod stats;
 pub mod switch;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 use ovs::Ovs;
 use records::{Records, Write};
 use stats::Stats;
 use std::time::{Duration, Instant};
 use switch::{Context, Desired, Switch};
+use trace::{Place, Traces};
 use tuplenet_model::{entity::Encap, name::Name};
 use tuplenet_openflow::Flow;
 use tuplenet_ovsdb::Operation;
@@ -56,6 +60,8 @@ pub enum Event {
     OvsDone(ovs::Purpose, Result<(), String>),
     /// News from the switch, of that session.
     Switch(u64, switch::Event),
+    /// Something of a trace.
+    Trace(trace::Event),
     /// Time passed.
     Tick,
 }
@@ -71,6 +77,8 @@ pub enum Effect {
     Ovs(ovs::Purpose, Vec<Operation>),
     /// For the store. Answered by [`Event::Written`].
     Store(Write),
+    /// For a trace. Answered by [`Event::Trace`].
+    Trace(trace::Command),
     /// Changes are in the switch, so long after the store's event that caused them.
     Installed(Duration),
 }
@@ -105,6 +113,7 @@ pub struct Core {
     ovs: Ovs,
     switch: Switch,
     records: Records,
+    traces: Traces,
     stats: Stats,
     /// How many facts the rules were told while the network is not known in full; `None` from then on.
     waiting: Option<usize>,
@@ -119,6 +128,7 @@ impl Core {
             rules: Rules(Engine::new(Config { chassis: chassis.clone(), scope: Scope::Reachable })),
             ovs: Ovs::new(bridge),
             switch: Switch::new(audit_interval),
+            traces: Traces::new(chassis.clone()),
             records: Records::new(chassis, encaps),
             stats: Stats::default(),
             waiting: Some(0),
@@ -141,6 +151,7 @@ impl Core {
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
                 switch.handle(session, event, &mut cx);
             }
+            Event::Trace(event) => self.traces.handle(event, now, &mut effects, &mut self.stats),
             Event::Tick => {
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
@@ -190,9 +201,17 @@ impl Core {
             MirrorEvent::Changes { revision, at, synced, changes } => {
                 self.stats.store_revision = revision;
                 self.stats.store_changes += changes.len() as u64;
+                // What the first listing shows was asked of an agent that is gone.
+                let live = self.synced;
                 self.synced |= synced;
                 let mut facts = Vec::with_capacity(changes.len());
                 for MirrorChange { path, value, create_revision, mod_revision } in changes {
+                    if self.traces.owns(&path) {
+                        if let Some(value) = value.filter(|_| live) {
+                            self.inject(&path, &value, now, effects);
+                        }
+                        continue;
+                    }
                     self.records.see(&path, value.as_deref(), mod_revision);
                     facts.push(Change::Object { path, value, create_revision });
                 }
@@ -200,6 +219,12 @@ impl Core {
                 self.act(now, effects);
             }
         }
+    }
+
+    fn inject(&mut self, path: &str, value: &[u8], now: Instant, effects: &mut Vec<Effect>) {
+        let rules = &self.rules.0;
+        let place = Place { port: &|ls, lsp| rules.local_port(ls, lsp), connected: self.stats.switch_connected };
+        self.traces.inject(path, value, &place, now, effects, &mut self.stats);
     }
 
     fn on_ovs(&mut self, event: tuplenet_ovsdb::Event, now: Instant, effects: &mut Vec<Effect>) {

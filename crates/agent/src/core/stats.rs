@@ -69,6 +69,18 @@ pub struct Stats {
     pub store_writes: u64,
     /// Writes that lost a race, in total.
     pub store_conflicts: u64,
+    /// Packets that the switch sent to us, in total.
+    pub packet_ins: u64,
+    /// Packets of traces that were sent, in total.
+    pub trace_packets: u64,
+    /// Requests of traces that were refused, in total.
+    pub traces_refused: u64,
+    /// Colours that the store was asked for, in total.
+    pub trace_reads: u64,
+    /// Records of traces that the store took, in total.
+    pub trace_records: u64,
+    /// Records of traces that were dropped: nobody asked for them, or too many, in total.
+    pub trace_records_dropped: u64,
     /// Rows that the rules touched, in total.
     pub rule_rows: u64,
     /// Operators of the rules that ran, in total.

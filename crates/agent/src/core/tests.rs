@@ -18,6 +18,7 @@ struct Bench {
     writes: Vec<Write>,
     said: Vec<String>,
     marks: Vec<String>,
+    traces: Vec<trace::Command>,
     mods: usize,
     latencies: usize,
 }
@@ -44,6 +45,7 @@ impl Bench {
             writes: Vec::new(),
             said: Vec::new(),
             marks: Vec::new(),
+            traces: Vec::new(),
             mods: 0,
             latencies: 0,
         }
@@ -57,6 +59,7 @@ impl Bench {
                     Effect::Say(_, text) => self.said.push(text),
                     Effect::Store(write) => self.writes.push(write),
                     Effect::Installed(_) => self.latencies += 1,
+                    Effect::Trace(command) => self.traces.push(command),
                     Effect::Ovs(purpose, operations) => {
                         self.marks.push(serde_json::to_string(&operations).unwrap());
                         events.push(Event::OvsDone(purpose, Ok(())));

@@ -6,30 +6,43 @@ use crate::core::{
         Command, Event, Metering, Mod, Outcome, Refusal, TLV, TlvMapping,
         groups::{Reported, Step},
     },
+    trace::{self as traces, Id},
 };
 use anyhow::{Result, anyhow};
-use tokio::sync::mpsc;
+use std::{
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{Semaphore, mpsc};
 use tuplenet_openflow::{
     Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
         Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MeterBand, MeterCommand, MeterMod,
-        MultipartReply, MultipartRequest, ReplyBody, TlvMap, TlvTableCommand, group::bucket_id, meter::meter_flags,
+        MultipartReply, MultipartRequest, PacketOut, ReplyBody, TlvMap, TlvTableCommand, group::bucket_id,
+        meter::meter_flags,
     },
 };
 use tuplenet_rules::trace;
+
+/// Packet-ins that may wait for us, which are short: 100 traces begun at once, each over a long path, fit.
+const MAX_PACKET_INS: usize = 8_192;
+/// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more than 100 wait to be sent to us, and one
+/// packet makes some 15.
+const INJECT_AT_ONCE: usize = 4;
 
 /// The switch, and which of its connections is meant.
 pub struct Driver {
     switch: Switch,
     session: u64,
+    injecting: Rc<Semaphore>,
 }
 
 /// Connects, for ever.
 pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
-    let (switch, events) = connection::connect(Config::new(target));
-    Ok((Driver { switch, session: 0 }, events))
+    let (switch, events) = connection::connect(Config { max_packet_ins: MAX_PACKET_INS, ..Config::new(target) });
+    Ok((Driver { switch, session: 0, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, events))
 }
 
 impl Driver {
@@ -41,6 +54,11 @@ impl Driver {
                 Event::Up
             }
             connection::Event::Down(why) => Event::Down(why),
+            connection::Event::Message(Message::PacketIn2(packet)) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+                return Some(core::Event::Trace(traces::Event::Seen(at, Box::new(packet))));
+            }
             connection::Event::Message(message) => {
                 tracing::debug!(?message, "the switch says something that nobody asked for");
                 return None;
@@ -56,6 +74,19 @@ impl Driver {
             let event = answer(&switch, command).await;
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Switch(session, event));
+        });
+    }
+
+    /// Sends a packet in that colour as if it came in by that port; how that went comes back as an event.
+    pub fn inject(&self, id: Id, port: u32, frame: Vec<u8>, done: &mpsc::UnboundedSender<core::Event>) {
+        let (switch, room, done) = (self.switch.clone(), Rc::clone(&self.injecting), done.clone());
+        tokio::task::spawn_local(async move {
+            let _permit = room.acquire().await;
+            let packet = PacketOut::new(port, frame, trace::inject(id));
+            let sent = switch.request(Message::PacketOut(packet)).await;
+            let result = sent.map(drop).map_err(|e| e.to_string());
+            // The loop may have ended meanwhile.
+            let _ = done.send(core::Event::Trace(traces::Event::Injected(id, result)));
         });
     }
 

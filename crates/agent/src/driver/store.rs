@@ -5,22 +5,33 @@ use crate::{
     core::{
         self,
         records::{Outcome, Write},
+        trace,
     },
 };
 use anyhow::{Result, anyhow};
 use serde_json::json;
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
+use tuplenet_model::{
+    name::Name,
+    trace::{TraceRecord, path},
+};
 use tuplenet_store::{
-    Client, Compare, Config, Op, StoreError, Tls, Txn,
+    Client, Cmp, Compare, Config, Op, StoreError, Tls, Txn,
     mirror::{self, MirrorConfig, MirrorEvent, MirrorHandle},
 };
 
 /// How many writes may be on their way at once; a host with a thousand ports claims them in turns.
 const WRITES_AT_ONCE: usize = 32;
+/// How many reads and writes of traces may be on their way at once, beside those.
+const TRACES_AT_ONCE: usize = 16;
 /// How long the sign of life outlasts us.
 const ALIVE: Duration = Duration::from_secs(15);
 /// How often it is renewed.
@@ -44,18 +55,52 @@ pub fn client(settings: &Settings) -> Result<Client> {
 pub struct Store {
     client: Client,
     root: String,
+    me: Name,
     room: Arc<Semaphore>,
+    trace_room: Arc<Semaphore>,
     /// Ends the mirror when dropped.
     _mirror: MirrorHandle,
 }
 
 impl Store {
     /// Follows the store from now on.
-    pub fn follow(client: Client, prefix: &str) -> (Self, mpsc::Receiver<MirrorEvent>) {
-        let config = MirrorConfig::new(prefix);
+    pub fn follow(client: Client, prefix: &str, me: &Name) -> (Self, mpsc::Receiver<MirrorEvent>) {
+        let mut config = MirrorConfig::new(prefix);
+        config.subtrees.push(path::injections(me));
         let root = config.root();
         let (handle, events) = mirror::start(client.clone(), config);
-        (Self { client, root, room: Arc::new(Semaphore::new(WRITES_AT_ONCE)), _mirror: handle }, events)
+        let store = Self {
+            client,
+            root,
+            me: me.clone(),
+            room: Arc::new(Semaphore::new(WRITES_AT_ONCE)),
+            trace_room: Arc::new(Semaphore::new(TRACES_AT_ONCE)),
+            _mirror: handle,
+        };
+        (store, events)
+    }
+
+    /// Reads or writes for a trace; the answer comes back as an event.
+    pub fn trace(&self, command: trace::Command, done: &mpsc::UnboundedSender<core::Event>) {
+        let (client, done, room) = (self.client.clone(), done.clone(), Arc::clone(&self.trace_room));
+        let (root, me) = (self.root.clone(), self.me.clone());
+        tokio::task::spawn_local(async move {
+            let _permit = room.acquire().await;
+            let event = match command {
+                trace::Command::Read(id) => {
+                    let found = client.get(&format!("{root}{}", path::start(id))).await;
+                    let found = found.map(|(kv, _)| kv.filter(|kv| kv.lease != 0));
+                    let found =
+                        found.map(|kv| kv.map(|kv| trace::Found { lease: kv.lease, created: kv.create_revision }));
+                    trace::Event::Found(id, found.map_err(|e| e.to_string()))
+                }
+                trace::Command::Write { id, found, first, records } => {
+                    trace::Event::Written(id, report(&client, &root, &me, id, found, first, records).await)
+                }
+                trace::Command::Inject { .. } => return,
+            };
+            let _ = done.send(core::Event::Trace(event));
+        });
     }
 
     /// Sends a write; its end comes back as an event.
@@ -76,6 +121,40 @@ impl Store {
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Written(write.path, outcome));
         });
+    }
+}
+
+/// Writes records of a trace that still is the one that was found.
+async fn report(
+    client: &Client,
+    root: &str,
+    me: &Name,
+    id: trace::Id,
+    found: trace::Found,
+    first: u32,
+    mut records: Vec<TraceRecord>,
+) -> trace::Written {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    let start = format!("{root}{}", path::start(id));
+    let key = |n: u32| format!("{root}{}", path::record(id, me, n));
+    let mut txn = Txn::new()
+        .when(Compare::create_revision(&start, Cmp::Equal, found.created))
+        // So that it may be sent again when an answer was lost.
+        .when(Compare::absent(&key(first)));
+    for (n, record) in (first..).zip(&mut records) {
+        if record.at == 0 {
+            record.at = now;
+        }
+        match serde_json::to_vec(record) {
+            Ok(value) => txn = txn.then(Op::put_with_lease(&key(n), value, found.lease)),
+            Err(error) => return trace::Written::Failed(error.to_string()),
+        }
+    }
+    match client.txn(txn).await {
+        Ok(reply) if reply.succeeded => trace::Written::Done,
+        Ok(_) | Err(StoreError::NoLease(_)) => trace::Written::Gone(records),
+        Err(error) => trace::Written::Failed(error.to_string()),
     }
 }
 
