@@ -2,6 +2,10 @@
 //!
 //! Two steps. The address that is asked for gives the answer's MAC: one flow per address. Then the request becomes the reply, which is
 //! the same for all. Cost of a port: one flow per address, one more where the port is local.
+//!
+//! Untagged questions only: a port's addresses are those of the untagged network. A VM that asks in a VLAN of its own looks for somebody
+//! there, who may have the same address as a port here; its question goes on as any frame. (The tag costs nothing in the switch's cache:
+//! an ethertype tells tagged frames apart anyway.)
 
 use crate::{
     cookie::{Cookie, Rule},
@@ -23,8 +27,10 @@ const TARGET_ADDRESS: u8 = 2;
 const FROM_ROUTER: u32 = 0xe000_0000;
 /// Flags of an advertisement: solicited, override.
 const FROM_HOST: u32 = 0x6000_0000;
-/// Flags of an advertisement to all nodes: override only (RFC 4861 section 7.2.4).
-const TO_ALL: u32 = 0x2000_0000;
+/// The same, to all nodes: not solicited (RFC 4861 section 7.2.4).
+const FROM_ROUTER_TO_ALL: u32 = 0xa000_0000;
+/// The same, to all nodes.
+const FROM_HOST_TO_ALL: u32 = 0x2000_0000;
 
 /// ```text
 /// arp_reply(LS, Ip, Mac)    <- located(LS, Port), lsp(Port, Ip, Mac), Ip is IPv4.
@@ -45,6 +51,7 @@ pub fn flows(located: &Relation<SwitchPort>, local: &Relation<LocalPort>) -> Rel
 }
 
 fn asks_for(matching: Match, ip: IpAddr) -> Match {
+    let matching = matching.with_masked(field::VLAN_TCI, 0_u16, 0x1000_u16);
     match ip {
         IpAddr::V4(ip) => {
             matching.with(field::ETH_TYPE, proto::ARP).with(field::ARP_OP, 1_u16).with(field::ARP_TPA, ip)
@@ -130,20 +137,25 @@ pub fn fixed() -> Vec<FlowRow> {
         ]
     };
     let reply = advertise(copy(field::IPV6_SRC, field::IPV6_DST, 128));
-    // Who asks from no address looks for a duplicate of its own: all nodes hear the answer (RFC 4861 section 7.2.4).
+    // Who asks from no address looks for a duplicate of its own: all nodes hear the answer (RFC 4861 section 7.2.4), and that a router is one
+    // (section 4.4).
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-    let mut to_all = advertise(set(field::IPV6_DST, all_nodes));
-    to_all.insert(0, set(field::ETH_DST, [0x33, 0x33, 0, 0, 0, 1]));
-    to_all.insert(0, set(field::ND_RESERVED, TO_ALL));
+    let to_all = |flags: u32| {
+        let mut actions = vec![set(field::ND_RESERVED, flags), set(field::ETH_DST, [0x33, 0x33, 0, 0, 0, 1])];
+        actions.extend(advertise(set(field::IPV6_DST, all_nodes)));
+        actions
+    };
     // A solicitation that a router forwarded comes from elsewhere and is nobody's to ask here: its hop limit shows it
     // (RFC 4861 section 7.1.1). Matched in this stage, which no other packet sees.
     let neighbour = solicitation(Match::new()).with(field::NW_TTL, 255_u8);
     let from_nobody = neighbour.clone().with(field::IPV6_SRC, Ipv6Addr::UNSPECIFIED);
+    let of_router = from_nobody.clone().with(field::ND_RESERVED, FROM_ROUTER);
     let option = back(vec![copy(field::ETH_SRC, field::ND_TLL, 48)]);
     vec![
         flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::GENERAL, cookie, arp, arp_reply),
         flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::GENERAL, cookie, neighbour, reply),
-        flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::OBJECT, cookie, from_nobody, to_all),
+        flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::OBJECT, cookie, from_nobody, to_all(FROM_HOST_TO_ALL)),
+        flow(stage::LSP_INGRESS_NEIGHBOUR_REPLY, priority::EXCEPTION, cookie, of_router, to_all(FROM_ROUTER_TO_ALL)),
         flow(stage::LSP_INGRESS_ND_OPTION, priority::GENERAL, cookie, advertisement(Match::new()), option),
     ]
 }
