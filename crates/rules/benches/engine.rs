@@ -17,7 +17,7 @@ const LOCAL: u32 = 10;
 const CHANGES: u32 = 2_000;
 
 fn object(path: String, json: String) -> Change {
-    Change::Object { path, value: Some(json.into_bytes()), create_revision: 1 }
+    Change::Object { path, value: Some(json.into_bytes().into()), create_revision: 1 }
 }
 
 fn lsp(switch: u32, port: u32) -> [Change; 2] {

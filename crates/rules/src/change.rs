@@ -1,5 +1,6 @@
 //! What goes in: changes of the facts, as the world outside tells them.
 
+use bytes::Bytes;
 use tuplenet_model::{entity::EncapKind, name::Name};
 
 /// One change of the facts. The last one about an object counts; telling a fact twice changes nothing.
@@ -10,7 +11,7 @@ pub enum Change {
         /// Its path below `<prefix>/v1/`, such as `ls/LS-A/lsp/vm1`. Paths that hold no object are ignored.
         path: String,
         /// Its JSON; `None`: it is deleted. What cannot be read is rejected and harms nothing else.
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         /// The revision that made it. Of two objects that contradict each other the older one stays.
         create_revision: i64,
     },

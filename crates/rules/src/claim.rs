@@ -11,7 +11,7 @@ use crate::{
     fact::{Binding, Child, InterfaceFact, Lsp},
 };
 use std::rc::Rc;
-use tuplenet_datalog::Relation;
+use tuplenet_datalog::{Index, Relation};
 use tuplenet_model::name::Name;
 
 /// A port that is hosted here.
@@ -82,20 +82,22 @@ pub fn derive(
     interface: &Relation<InterfaceFact>,
     lsp: &Relation<Lsp>,
     binding: &Relation<Binding>,
+    binding_of: &Index<Child, Binding>,
 ) -> Claims {
     // named(Interface, LSP) <- interface(Interface, IfaceId), lsp(LSP), IfaceId = LSP or IfaceId = LS/LSP.
     // The end of a link is no place for an Interface. Two joins, so that an Interface that names the switch costs nothing for the ports of
     // that name in all other switches.
-    let ports = lsp.filter(|lsp| lsp.value.peer.is_none()).map(|lsp| lsp.name.clone());
-    let candidate = |interface: &InterfaceFact, lsp: &Child| Candidate {
-        lsp: lsp.clone(),
-        id: interface.id,
-        interface: interface.interface.clone(),
+    let candidate = |interface: &InterfaceFact, lsp: &Lsp| {
+        lsp.value.peer.is_none().then(|| Candidate {
+            lsp: lsp.name.clone(),
+            id: interface.id,
+            interface: interface.interface.clone(),
+        })
     };
     let short = interface
         .flat_map(|i| Some((i.interface.iface_id.parse().ok()?, i.clone())))
         .index(|(lsp, _): &(Name, InterfaceFact)| lsp.clone())
-        .join(&ports.index(|(_, lsp)| lsp.clone()), move |_, (_, interface), lsp| candidate(interface, lsp));
+        .join_flat(&lsp.index(|lsp| lsp.name.1.clone()), move |_, (_, interface), lsp| candidate(interface, lsp));
     let full = interface
         .flat_map(|i| {
             let (ls, lsp) = i.interface.iface_id.split_once('/')?;
@@ -103,7 +105,7 @@ pub fn derive(
             Some((child, i.clone()))
         })
         .index(|(lsp, _)| lsp.clone())
-        .join(&ports.index(Child::clone), move |lsp, (_, interface), _| candidate(interface, lsp));
+        .join_flat(&lsp.index(|lsp| lsp.name.clone()), move |_, (_, interface), lsp| candidate(interface, lsp));
     let named = short.concat(&full);
 
     // An Interface that names several ports is none of them.
@@ -125,12 +127,11 @@ pub fn derive(
     let candidate = clear.index(|c| c.id).antijoin(&second.index(|(loser, _)| loser.id)).named("candidate");
 
     // verdict(Candidate) from the binding of its port, if there is one.
-    let binding_of = binding.index(|b| b.lsp.clone());
     let candidate_of = candidate.index(|c| c.lsp.clone());
     let chassis = me.clone();
-    let bound = candidate_of.join(&binding_of, move |_, c, b| (c.clone(), judge(&chassis, c, Some(b))));
+    let bound = candidate_of.join(binding_of, move |_, c, b| (c.clone(), judge(&chassis, c, Some(b))));
     let chassis = me.clone();
-    let unbound = candidate_of.antijoin(&binding_of).map(move |c| (c.clone(), judge(&chassis, c, None)));
+    let unbound = candidate_of.antijoin(binding_of).map(move |c| (c.clone(), judge(&chassis, c, None)));
     let verdict = bound.concat(&unbound);
 
     // hosted(LSP, OfPort) <- candidate(Interface, LSP), not lost.

@@ -89,7 +89,7 @@ pub fn derive(
 
     // link(LSP, LRP) <- lsp(LSP, peer: LRP, Mac, Ips), lrp(LRP, peer: LSP, Mac, Ips).
     let from_lsp = lsp.flat_map(|lsp| {
-        let peer = lsp.value.peer.clone()?;
+        let peer = lsp.value.peer.as_deref()?.clone();
         Some(LinkEnd::new(lsp.name.clone(), peer, lsp.value.mac, lsp.value.ips.to_vec()))
     });
     let from_lrp = lrp.flat_map(|lrp| {

@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
 };
 use tuplenet_model::{
-    entity::{Chassis, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
+    entity::{self, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
     id::{DatapathId, PortId},
     key::Key,
     name::Name,
@@ -102,7 +102,8 @@ pub struct LspFact {
     pub port: PortId,
     pub mac: [u8; 6],
     pub ips: Box<[IpAddr]>,
-    pub peer: Option<Child>,
+    /// Boxed, as few ports have one.
+    pub peer: Option<Box<Child>>,
 }
 
 /// What the rules need of a router port.
@@ -123,11 +124,14 @@ pub struct LsrFact {
     pub outport: Name,
 }
 
-/// `chassis/<chassis>`: its tunnel end points, best first.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// `chassis/<chassis>`
+pub type Chassis = Shared<ChassisFact>;
+
+/// A chassis' tunnel end points, best first.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct ChassisFact {
     pub name: Name,
-    pub encaps: Rc<[Encap]>,
+    pub encaps: Box<[Encap]>,
 }
 
 /// `binding/<ls>/<lsp>`
@@ -155,7 +159,7 @@ pub struct TunnelFact {
     pub ofport: u32,
 }
 
-/// A fact that the store tells.
+/// A fact that the store tells. One pointer, as an agent holds tens of thousands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     Ls(Ls),
@@ -163,7 +167,7 @@ pub enum Fact {
     Lsp(Lsp),
     Lrp(Lrp),
     Lsr(Lsr),
-    Chassis(ChassisFact),
+    Chassis(Chassis),
     Binding(Binding),
 }
 
@@ -182,7 +186,7 @@ impl Fact {
                 Fact::Lr(stored(name, LrFact { id, chassis }, created))
             }
             (Key::Lsp(ls, lsp), Object::Lsp(SwitchPort { port_id, mac, ips, peer, .. })) => {
-                let peer = peer.map(|p| (p.lr, p.lrp));
+                let peer = peer.map(|p| Box::new((p.lr, p.lrp)));
                 Fact::Lsp(stored((ls, lsp), LspFact { port: port_id, mac: mac.0, ips: ips.into(), peer }, created))
             }
             (Key::Lrp(lr, lrp), Object::Lrp(RouterPort { port_id, mac, nets, peer, .. })) => {
@@ -193,8 +197,8 @@ impl Fact {
             (Key::Lsr(lr, lsr), Object::Lsr(StaticRoute { prefix, next_hop, outport, .. })) => {
                 Fact::Lsr(stored((lr, lsr), LsrFact { prefix, next_hop, outport }, created))
             }
-            (Key::Chassis(name), Object::Chassis(Chassis { encaps, .. })) => {
-                Fact::Chassis(ChassisFact { name, encaps: encaps.into() })
+            (Key::Chassis(name), Object::Chassis(entity::Chassis { encaps, .. })) => {
+                Fact::Chassis(Shared::new(ChassisFact { name, encaps: encaps.into() }))
             }
             (Key::Binding(ls, lsp), Object::Binding(binding)) => {
                 let (chassis, generation) = (binding.chassis, binding.generation);

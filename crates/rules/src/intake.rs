@@ -88,13 +88,23 @@ impl Intake {
         }
         // A switch's name stands in the key of each of its ports: keep it once.
         let key = match key {
-            Key::Lsp(ls, lsp) => Key::Lsp(self.share(ls), lsp.clone()),
+            Key::Lsp(ls, lsp) => Key::Lsp(self.share(ls), self.counterpart(&Key::Binding(ls.clone(), lsp.clone()), lsp)),
             Key::Lrp(lr, lrp) => Key::Lrp(self.share(lr), lrp.clone()),
             Key::Lsr(lr, lsr) => Key::Lsr(self.share(lr), lsr.clone()),
-            Key::Binding(ls, lsp) => Key::Binding(self.share(ls), lsp.clone()),
+            Key::Binding(ls, lsp) => Key::Binding(self.share(ls), self.counterpart(&Key::Lsp(ls.clone(), lsp.clone()), lsp)),
             other => other.clone(),
         };
         Fact::new(key, object, created).ok_or_else(|| "it is of another kind than its key".into())
+    }
+
+    /// The name of a port or of its binding, as the other of the two has it already: kept once.
+    fn counterpart(&self, other: &Key, name: &Name) -> Name {
+        let identity = Identity::of_key(other);
+        match self.facts.find(hash(identity), |known| known.identity() == identity) {
+            Some(Fact::Lsp(lsp)) => lsp.name.1.clone(),
+            Some(Fact::Binding(binding)) => binding.lsp.1.clone(),
+            _ => name.clone(),
+        }
     }
 
     fn share(&mut self, name: &Name) -> Name {

@@ -4,11 +4,11 @@ use crate::{
     claim::Hosted,
     contest::contest,
     datapath::{Datapaths, LinkName},
-    fact::{Binding, ChassisFact, Child, Lr, Lrp, Lsp, TunnelFact},
+    fact::{Binding, Chassis, Child, Lr, Lrp, Lsp, TunnelFact},
     output::Reject,
 };
 use std::net::IpAddr;
-use tuplenet_datalog::Relation;
+use tuplenet_datalog::{Index, Relation};
 use tuplenet_model::{entity::EncapKind, id::DatapathId, key::Key, name::Name};
 
 /// A valid port of a switch that matters here.
@@ -73,8 +73,8 @@ pub struct Sources<'a> {
     pub me: &'a Name,
     pub lsp: &'a Relation<Lsp>,
     pub lrp: &'a Relation<Lrp>,
-    pub chassis: &'a Relation<ChassisFact>,
-    pub binding: &'a Relation<Binding>,
+    pub chassis: &'a Relation<Chassis>,
+    pub binding_of: &'a Index<Child, Binding>,
     pub tunnel: &'a Relation<TunnelFact>,
     pub hosted: &'a Relation<Hosted>,
 }
@@ -186,10 +186,10 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
 
     // at(Port, Chassis) <- port(Port), binding(Port, Chassis), Chassis != us, not hosted(Port).
     let me = sources.me.clone();
-    let elsewhere = sources.binding.filter(move |b| b.chassis != me);
     let bound = by_name
-        .join_flat(&elsewhere.index(|b| b.lsp.clone()), |_, port, binding| {
-            port.lsp.value.peer.is_none().then(|| (port.clone(), binding.chassis.clone()))
+        .join_flat(sources.binding_of, move |_, port, binding| {
+            let elsewhere = port.lsp.value.peer.is_none() && binding.chassis != me;
+            elsewhere.then(|| (port.clone(), binding.chassis.clone()))
         })
         .index(|(port, _)| port.lsp.name.clone())
         .antijoin(&hosted);

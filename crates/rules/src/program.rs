@@ -4,7 +4,7 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, ChassisFact, Child, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, Chassis, Child, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
     flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
     output::Reject,
@@ -19,7 +19,7 @@ pub struct Inputs {
     pub lsp: Input<Lsp>,
     pub lrp: Input<Lrp>,
     pub lsr: Input<Lsr>,
-    pub chassis: Input<ChassisFact>,
+    pub chassis: Input<Chassis>,
     pub binding: Input<Binding>,
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
@@ -57,12 +57,13 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_lsp, lsp) = b.input::<Lsp>("lsp");
     let (in_lrp, lrp) = b.input::<Lrp>("lrp");
     let (in_lsr, lsr) = b.input::<Lsr>("lsr");
-    let (in_chassis, chassis) = b.input::<ChassisFact>("chassis");
+    let (in_chassis, chassis) = b.input::<Chassis>("chassis");
     let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
 
-    let claims = claim::derive(&config.chassis, &interface, &lsp, &binding);
+    let binding_of = binding.index(|b| b.lsp.clone());
+    let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
     let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).distinct();
     let datapaths = datapath::derive(config, &ls, &lr, &lsp, &lrp, &hosted_ls);
     let sources = port::Sources {
@@ -70,7 +71,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         lsp: &lsp,
         lrp: &lrp,
         chassis: &chassis,
-        binding: &binding,
+        binding_of: &binding_of,
         tunnel: &tunnel,
         hosted: &claims.hosted,
     };

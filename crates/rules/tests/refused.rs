@@ -103,9 +103,9 @@ fn a_link_whose_ends_differ_is_set_aside_until_they_agree() {
     let [_, end] = link("R", "B", 2, 2, 100);
     for (field, wrong) in [("mac", end.clone()), ("ips", end.clone())].map(|(field, end)| {
         let Change::Object { path, value: Some(value), create_revision } = end else { panic!("an object") };
-        let value = String::from_utf8(value).expect("JSON");
+        let value = String::from_utf8(value.to_vec()).expect("JSON");
         let (from, to) = if field == "mac" { ("00:fe", "00:fd") } else { (".0.254", ".0.253") };
-        let value = Some(value.replace(from, to).into_bytes());
+        let value = Some(value.replace(from, to).into_bytes().into());
         (field, Change::Object { path, value, create_revision })
     }) {
         engine.apply([wrong]);

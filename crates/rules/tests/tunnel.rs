@@ -30,9 +30,9 @@ fn a_broadcast_does_not_go_to_a_chassis_that_has_but_a_router_in_the_switch() {
     engine.apply([chassis("hv3", "192.0.2.3"), flooding_ls("A", 1), pinned_lr("P", 9, "hv3")]);
     engine.apply(link("P", "A", 1, 1, 101).map(|end| match end {
         Change::Object { path, value: Some(value), create_revision } => {
-            let value = String::from_utf8(value).expect("JSON");
+            let value = String::from_utf8(value.to_vec()).expect("JSON");
             let value = value.replace("0.254", "0.253").replace("fffe", "fffd").replace("00:fe", "00:fd").into_bytes();
-            Change::Object { path, value: Some(value), create_revision }
+            Change::Object { path, value: Some(value.into()), create_revision }
         }
         other => other,
     }));

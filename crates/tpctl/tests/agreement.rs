@@ -49,7 +49,7 @@ fn judge(objects: &[(String, String)]) -> (BTreeSet<String>, BTreeSet<String>) {
         network.insert(key.clone(), Object::parse(&key, value.as_bytes()).unwrap());
         changes.push(Change::Object {
             path: path.clone(),
-            value: Some(value.clone().into_bytes()),
+            value: Some(value.clone().into_bytes().into()),
             create_revision: revision as i64 + 1,
         });
     }

@@ -18,7 +18,7 @@ pub fn engine() -> Engine {
 }
 
 pub fn object(path: impl Into<String>, json: impl Into<String>) -> Change {
-    Change::Object { path: path.into(), value: Some(json.into().into_bytes()), create_revision: 1 }
+    Change::Object { path: path.into(), value: Some(json.into().into_bytes().into()), create_revision: 1 }
 }
 
 pub fn delete(path: impl Into<String>) -> Change {

@@ -42,7 +42,8 @@ impl MirrorConfig {
             subtrees: ["ls/", "lr/", "chassis/", "binding/"].map(str::to_owned).to_vec(),
             audit_interval: Duration::from_secs(300),
             audit_grace: Duration::from_secs(5),
-            queue: 64,
+            // Each may be a page of a listing: what waits is memory, and in holes among what is kept it stays.
+            queue: 2,
         }
     }
 

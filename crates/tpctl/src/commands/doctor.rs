@@ -40,7 +40,7 @@ pub fn rejected(context: &Context, found: &[Kv]) -> Result<BTreeSet<(String, Str
     let mut engine = Engine::new(Config { chassis, scope: Scope::All });
     engine.apply(found.iter().map(|kv| Change::Object {
         path: context.store.path(&kv.key).to_owned(),
-        value: Some(kv.value.to_vec()),
+        value: Some(kv.value.clone()),
         create_revision: kv.create_revision,
     }));
     Ok(engine.rejected().map(|reject| (reject.key.clone(), reject.reason.clone())).collect())
