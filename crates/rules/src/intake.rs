@@ -88,10 +88,14 @@ impl Intake {
         }
         // A switch's name stands in the key of each of its ports: keep it once.
         let key = match key {
-            Key::Lsp(ls, lsp) => Key::Lsp(self.share(ls), self.counterpart(&Key::Binding(ls.clone(), lsp.clone()), lsp)),
+            Key::Lsp(ls, lsp) => {
+                Key::Lsp(self.share(ls), self.counterpart(&Key::Binding(ls.clone(), lsp.clone()), lsp))
+            }
             Key::Lrp(lr, lrp) => Key::Lrp(self.share(lr), lrp.clone()),
             Key::Lsr(lr, lsr) => Key::Lsr(self.share(lr), lsr.clone()),
-            Key::Binding(ls, lsp) => Key::Binding(self.share(ls), self.counterpart(&Key::Lsp(ls.clone(), lsp.clone()), lsp)),
+            Key::Binding(ls, lsp) => {
+                Key::Binding(self.share(ls), self.counterpart(&Key::Lsp(ls.clone(), lsp.clone()), lsp))
+            }
             other => other.clone(),
         };
         Fact::new(key, object, created).ok_or_else(|| "it is of another kind than its key".into())
