@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 pub enum Seen {
     /// By a port (OpenFlow number), with the packet's headers, and those of the tunnel if it is one.
     Output { port: u32, fields: Fields },
-    /// To the controller.
-    Controller { fields: Fields },
+    /// To the controller: why (`OFPR_*`), to which one, by the flow with which cookie.
+    Controller { reason: u8, controller: u16, cookie: u64, fields: Fields },
     /// Through the connection tracker: commit, zone, as the datapath words them.
     Track { what: String },
     /// Into the pipeline again: the next pass.
@@ -49,7 +49,12 @@ fn run(actions: &str, fields: &mut Fields, ports: &Ports, seen: &mut Vec<Seen>) 
             }
             "clone" => run(inner, &mut fields.clone(), ports, seen)?,
             "meter" => {}
-            "userspace" => seen.push(Seen::Controller { fields: fields.clone() }),
+            "userspace" => seen.push(packet_in(inner, fields)?),
+            // Of all packets: a copy, like a clone.
+            "sample" => {
+                let actions = inner.strip_prefix("sample=100.0%,actions(").and_then(|rest| rest.strip_suffix(')'));
+                run(actions.ok_or("a sample of some packets")?, &mut fields.clone(), ports, seen)?;
+            }
             "ct" => seen.push(Seen::Track { what: inner.to_owned() }),
             "ct_clear" => {
                 for name in ["ct_state", "ct_zone", "ct_mark", "ct_label"] {
@@ -105,6 +110,21 @@ fn pairs(inner: &str) -> Result<Vec<(&str, u128, u128)>, String> {
         Ok((key, number(value).ok_or_else(bad)?, mask))
     };
     split(inner).into_iter().map(pair).collect()
+}
+
+/// `pid=0,controller(reason=1,...,rule_cookie=0x54,controller_id=0,max_len=65535)`
+fn packet_in(inner: &str, fields: &Fields) -> Result<Seen, String> {
+    let controller = split(inner).into_iter().map(call).find(|(name, _)| *name == "controller");
+    let (_, inner) = controller.ok_or("an upcall that is no packet-in")?;
+    let all = pairs(inner)?;
+    let value = |name| all.iter().find(|(key, ..)| *key == name).map(|(_, value, _)| *value);
+    let (Some(reason), Some(controller), Some(cookie)) =
+        (value("reason"), value("controller_id"), value("rule_cookie"))
+    else {
+        return Err(format!("a packet-in without reason, controller or cookie: {inner}"));
+    };
+    let (reason, controller, cookie) = (reason as u8, controller as u16, cookie as u64);
+    Ok(Seen::Controller { reason, controller, cookie, fields: fields.clone() })
 }
 
 fn set(inner: &str, fields: &mut Fields) -> Result<(), String> {
@@ -176,7 +196,7 @@ fn tunnel(inner: &str, fields: &Fields, ports: &Ports) -> Result<Seen, String> {
     let items: BTreeMap<&str, &str> = split(inner).into_iter().map(call).collect();
     let port = items.get("tnl_port").and_then(|port| port.parse().ok()).and_then(|port: u32| ports.get(&port));
     let port = *port.ok_or("a tunnel without a port")?;
-    let mut fields = fields.clone();
+    let mut fields = fields.clone().without(&["tun_id", "tun_dst", "tun_ipv6_dst", "tun_metadata0"]);
     let header = split(items.get("header").ok_or("a tunnel without a header")?);
     let value = |text: &str, key: &str| {
         let found = split(text).into_iter().filter_map(|item| item.split_once('=')).find(|(k, _)| *k == key);

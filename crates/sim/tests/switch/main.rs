@@ -1,6 +1,13 @@
 //! The simulator against the real switch.
+//!
+//! A real ovs-vswitchd (dummy mode: no root, no network) gets the flows of random networks, and of random programs that no network would make; then
+//! `ofproto/trace` says what it would do with a packet, and the simulator says it too. They must agree on the tables and
+//! the flows that matched, on what leaves by which port with which headers, and on all fields and registers in the end.
+//!
+//! `TUPLENET_SEED` chooses other networks, `TUPLENET_CASES` how many. A case that fails is shrunk, and printed.
 #![allow(clippy::unwrap_used)]
 
+mod compare;
 mod control;
 mod daemon;
 mod datapath;
@@ -9,151 +16,61 @@ mod fields;
 mod generate;
 mod network;
 mod program;
+mod programs;
 mod real;
 mod trace;
 
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use std::cell::RefCell;
+use proptest::{
+    strategy::Strategy,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+};
+use std::{fmt::Debug, net::IpAddr};
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Tries `check` on so many random cases; the smallest that fails ends the test.
+fn try_all<S: Strategy>(strategy: &S, cases: u32, check: impl Fn(&S::Value) -> Result<(), String>)
+where
+    S::Value: Debug,
+{
+    let seed = from_environment("TUPLENET_SEED", 1);
+    let cases = from_environment("TUPLENET_CASES", cases.into()) as u32;
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_time: 120_000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let result = runner.run(strategy, |case| check(&case).map_err(TestCaseError::fail));
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, case)) => {
+            panic!("the smallest that fails with TUPLENET_SEED={seed} is{case:?}\n{}", why.message());
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
+/// Tunnel end points that generated networks and programs use.
+fn endpoints() -> Vec<IpAddr> {
+    let both = |n| [format!("192.0.2.{n}"), format!("2001:db8::{n}")];
+    (0..10).flat_map(both).map(|ip| ip.parse().expect("an address")).collect()
+}
+
+/// A packet in a routing loop nests thousands of tables, and the builds of tests are not lean.
+fn on_a_large_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(test).expect("a thread");
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
 
 #[test]
 fn networks() {
-    let endpoints =
-        (1..10).flat_map(|n| [format!("192.0.2.{n}"), format!("2001:db8::{n}")]).map(|ip| ip.parse().unwrap());
-    let real = RefCell::new(real::Real::start(endpoints, &[1]));
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[1; 32]);
-    let cases = std::env::var("CASES").map_or(1000, |s| s.parse().unwrap());
-    let mut runner = TestRunner::new_with_rng(Config { cases, failure_persistence: None, ..Config::default() }, rng);
-    let t = std::cell::Cell::new((0.0, 0.0, 0.0, 0, 0, 0, 0));
-    runner
-        .run(&generate::cases(12), |case| {
-            for host in network::hosts(&case) {
-                let t0 = std::time::Instant::now();
-                let host = network::Host::new(&case.network, &host);
-                let t1 = std::time::Instant::now();
-                let mut real = real.borrow_mut();
-                real.install(host.flows.iter().cloned(), network::group_mods(&host.groups)).unwrap();
-                let t2 = std::time::Instant::now();
-                let questions: Vec<_> = case
-                    .packets
-                    .iter()
-                    .filter_map(|sent| {
-                        let in_port = host.ofport(&sent.ls, &sent.lsp)?;
-                        Some(real::Question {
-                            in_port,
-                            more: String::new(),
-                            bytes: sent.frame.to_bytes(),
-                            ct_next: vec![],
-                        })
-                    })
-                    .collect();
-                let n = questions.len();
-                let mut outs = 0;
-                for traced in real.trace(&questions) {
-                    let traced = traced.unwrap();
-                    for pass in &traced.passes {
-                        let seen = datapath::execute(&pass.actions, &pass.first, &real.ports).unwrap();
-                        outs += seen.len();
-                        if let Some(x) = &pass.failed {
-                            println!("{x}");
-                        }
-                    }
-                }
-                let x = t.get();
-                t.set((
-                    x.0 + (t1 - t0).as_secs_f64(),
-                    x.1 + (t2 - t1).as_secs_f64(),
-                    x.2 + t2.elapsed().as_secs_f64(),
-                    x.3 + n,
-                    x.4 + 1,
-                    x.5 + host.flows.len(),
-                    x.6 + outs,
-                ));
-            }
-            Ok(())
-        })
-        .unwrap();
-    println!("{:?}", t.get());
-}
-
-fn group_mods(
-    groups: &[(u32, tuplenet_openflow::message::GroupKind, Vec<Vec<tuplenet_openflow::Action>>)],
-) -> Vec<tuplenet_openflow::message::GroupMod> {
-    use tuplenet_openflow::message::*;
-    groups
-        .iter()
-        .map(|(id, kind, buckets)| {
-            GroupMod::new(
-                GroupCommand::Add,
-                *kind,
-                *id,
-                buckets.iter().enumerate().map(|(i, a)| Bucket::new(i as u32, a.clone())).collect(),
-            )
-        })
-        .collect()
+    on_a_large_stack(network::check_all);
 }
 
 #[test]
 fn programs() {
-    for tracked in [false, true] {
-        let endpoints =
-            (0..10).flat_map(|n| [format!("192.0.2.{n}"), format!("2001:db8::{n}")]).map(|ip| ip.parse().unwrap());
-        let real = RefCell::new(real::Real::start(endpoints, &[1]));
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[1; 32]);
-        let cases = std::env::var("CASES").map_or(1000, |s| s.parse().unwrap());
-        let mut runner =
-            TestRunner::new_with_rng(Config { cases, failure_persistence: None, ..Config::default() }, rng);
-        runner
-            .run(&program::programs(12, tracked), |case| {
-                let mut real = real.borrow_mut();
-                real.install(case.flows.iter().cloned(), group_mods(&case.groups))
-                    .map_err(proptest::test_runner::TestCaseError::fail)?;
-                let questions: Vec<_> = case
-                    .packets
-                    .iter()
-                    .map(|sent| {
-                        let more = match sent.tunnel {
-                            None => String::new(),
-                            Some((vni, option)) => format!(
-                                "tun_id={vni},tun_src=192.0.2.7,tun_dst=192.0.2.254{}",
-                                option.map_or(String::new(), |o| format!(",tun_metadata0={o:#x}"))
-                            ),
-                        };
-                        real::Question {
-                            in_port: sent.in_port,
-                            more,
-                            bytes: sent.frame.to_bytes(),
-                            ct_next: sent
-                                .ct_next
-                                .iter()
-                                .map(|n| {
-                                    format!(
-                                        "{}",
-                                        ["new", "est", "rel", "rpl", "inv", "trk"]
-                                            .iter()
-                                            .enumerate()
-                                            .filter(|(i, _)| n & 1 << i != 0)
-                                            .map(|(_, w)| *w)
-                                            .collect::<Vec<_>>()
-                                            .join(",")
-                                    )
-                                })
-                                .collect(),
-                        }
-                    })
-                    .collect();
-                for (traced, q) in real.trace(&questions).into_iter().zip(&questions) {
-                    let traced = traced.map_err(proptest::test_runner::TestCaseError::fail)?;
-                    for pass in &traced.passes {
-                        let _seen = datapath::execute(&pass.actions, &pass.first, &real.ports)
-                            .map_err(|e| format!("{e}\n{}", traced.text))
-                            .map_err(proptest::test_runner::TestCaseError::fail)?;
-                        if let Some(x) = &pass.failed {
-                            println!("{x}");
-                        }
-                    }
-                }
-                Ok(())
-            })
-            .unwrap();
-    }
+    on_a_large_stack(|| programs::check_all(false));
 }

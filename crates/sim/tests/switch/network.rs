@@ -3,20 +3,36 @@
 //! What leaves a host by a tunnel comes to the other host next, so that both ends of a tunnel are looked at.
 
 use super::{
-    generate::{Case, Network},
-    real::{LOCAL_PORTS, TUNNELS},
+    compare::{Verdict, compare},
+    endpoints,
+    generate::{self, Case, Network},
+    real::{Arrival, LOCAL_PORTS, Question, Real, TUNNELS},
+    try_all,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU16,
+};
 use tuplenet_model::name::Name;
-use tuplenet_openflow::{
-    Action, Flow,
-    message::{Bucket, GroupCommand, GroupKind, GroupMod},
+use tuplenet_openflow::{Flow, field};
+use tuplenet_rules::{
+    Change, ClaimMark, Config, Engine, LocalInterface, Scope,
+    cookie::{Cookie, Rule},
+    trace::{METER, inject},
 };
-use tuplenet_rules::{Change, ClaimMark, Config, Engine, Group, LocalInterface, Scope};
+use tuplenet_sim::{Effect, Group, Packet, Switch};
+
+/// How many networks.
+const CASES: u32 = 1_200;
+/// Packets in each, at most.
+const PACKETS: usize = 16;
+/// Hosts that a packet is followed to.
+const HOPS: usize = 4;
 
 /// One host of a network.
 pub struct Host {
-    pub chassis: String,
     /// Bridge port of each of its ports.
     pub ports: Vec<((String, String), u32)>,
     pub flows: Vec<Flow>,
@@ -51,12 +67,14 @@ impl Host {
             here.push(((port.ls.clone(), port.lsp.clone()), ofport));
         }
         engine.apply(changes);
-        Host {
-            chassis: chassis.to_owned(),
-            ports: here,
-            flows: engine.flows().collect(),
-            groups: engine.groups().collect(),
-        }
+        Host { ports: here, flows: engine.flows().collect(), groups: engine.groups().map(Group::from).collect() }
+    }
+
+    /// The same with the simulator of its switch.
+    fn with_switch(network: &Network, chassis: &str) -> (Host, Switch) {
+        let host = Host::new(network, chassis);
+        let switch = Switch::new(host.flows.iter().cloned(), host.groups.iter().cloned());
+        (host, switch)
     }
 
     /// The bridge port of a switch port.
@@ -64,21 +82,6 @@ impl Host {
         let found = self.ports.iter().find(|((l, p), _)| l == ls && p == lsp);
         found.map(|(_, ofport)| *ofport)
     }
-}
-
-/// Groups as the agent makes them.
-pub fn group_mods(groups: &[Group]) -> Vec<GroupMod> {
-    let all = groups.iter().map(|group| {
-        let bucket = |(id, actions): (usize, &Vec<Action>)| Bucket::new(id as u32, actions.clone());
-        let buckets = group.buckets.iter().enumerate().map(bucket).collect();
-        GroupMod::new(GroupCommand::Add, GroupKind::All, group.id, buckets)
-    });
-    all.collect()
-}
-
-/// The hosts that have ports.
-pub fn hosts(case: &Case) -> BTreeSet<String> {
-    case.network.ports.iter().filter_map(|port| port.chassis.clone()).collect()
 }
 
 /// The host that has this tunnel end point. Of several, the first.
@@ -100,4 +103,102 @@ fn encaps(json: &str) -> Vec<(String, Option<IpAddr>)> {
     let all = value["encaps"].as_array().into_iter().flatten();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     all.map(|encap| (text(&encap["type"]), text(&encap["ip"]).parse().ok())).collect()
+}
+
+/// What was compared, so that it cannot become nothing unnoticed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    hosts: usize,
+    packets: usize,
+    outputs: usize,
+    tunnelled: usize,
+    reports: usize,
+}
+
+/// The test.
+pub fn check_all() {
+    let real = RefCell::new(Real::start(endpoints(), &[METER.id]));
+    let counts = Cell::new(Counts::default());
+    let rules = RefCell::new(BTreeSet::new());
+    try_all(&generate::cases(PACKETS), CASES, |case| {
+        check(case, &mut real.borrow_mut(), &counts, &mut rules.borrow_mut())
+    });
+    let counts = counts.get();
+    println!("{counts:?}");
+    let least = counts.packets > 5_000 && counts.outputs > 1_000 && counts.tunnelled > 300 && counts.reports > 1_000;
+    let all = CASES as u64 > super::from_environment("TUPLENET_CASES", CASES.into());
+    assert!(least || all, "too little was compared: {counts:?}");
+    let never: Vec<_> = Rule::ALL.iter().filter(|rule| !rules.borrow().contains(rule)).collect();
+    assert!(never.is_empty() || all, "no packet ever matched a flow of the rules {never:?}");
+}
+
+/// Follows all packets of a case through all hosts.
+fn check(case: &Case, real: &mut Real, counts: &Cell<Counts>, rules: &mut BTreeSet<Rule>) -> Result<(), String> {
+    let mut hosts: BTreeMap<String, (Host, Switch)> = BTreeMap::new();
+    let mut waiting: BTreeMap<String, Vec<Question>> = BTreeMap::new();
+    let chassis_of = |ls: &str, lsp: &str| {
+        let port = case.network.ports.iter().find(|port| port.ls == ls && port.lsp == lsp);
+        port.and_then(|port| port.chassis.clone())
+    };
+    for (n, sent) in case.packets.iter().enumerate() {
+        let Some(chassis) = chassis_of(&sent.ls, &sent.lsp) else { continue };
+        let host = hosts.entry(chassis.clone()).or_insert_with(|| Host::with_switch(&case.network, &chassis));
+        let Some(in_port) = host.0.ofport(&sent.ls, &sent.lsp) else { continue };
+        let mut question = Question::new(in_port, sent.frame.to_bytes());
+        // Some are those of a trace.
+        if n % 4 == 1 {
+            question.injected = NonZeroU16::new(n as u16).map(inject);
+        }
+        waiting.entry(chassis).or_default().push(question);
+    }
+    for _ in 0..HOPS {
+        for (chassis, questions) in std::mem::take(&mut waiting) {
+            let (host, switch) =
+                hosts.entry(chassis.clone()).or_insert_with(|| Host::with_switch(&case.network, &chassis));
+            let told = |why| format!("on {chassis}: {why}");
+            real.install(&host.flows, &host.groups).map_err(told)?;
+            let mut now = counts.get();
+            now.hosts += 1;
+            for (question, answer) in questions.iter().zip(real.trace(&questions)) {
+                let answer = answer.map_err(told)?;
+                let run = match compare(real, switch, question, &answer).map_err(told)? {
+                    Verdict::Same(run) => run,
+                    Verdict::Unsupported(why) => return Err(told(why.to_string())),
+                };
+                now.packets += 1;
+                rules.extend(run.steps.iter().filter_map(|step| Some(Cookie::decode(step.flow?.1)?.rule)));
+                for effect in &run.effects {
+                    match effect {
+                        Effect::Controller { .. } => now.reports += 1,
+                        Effect::Output { .. } => now.outputs += 1,
+                        Effect::Refused { .. } => {}
+                    }
+                    if let Some((to, question)) = arrival(&case.network, effect) {
+                        now.tunnelled += 1;
+                        waiting.entry(to).or_default().push(question);
+                    }
+                }
+            }
+            counts.set(now);
+        }
+    }
+    Ok(())
+}
+
+/// What comes to another host, if that is what the effect does.
+fn arrival(network: &Network, effect: &Effect) -> Option<(String, Question)> {
+    let Effect::Output { port, packet, .. } = effect else { return None };
+    let (_, kind, _) = TUNNELS.iter().find(|(.., tunnel)| tunnel == port)?;
+    let number = |field| packet.get(field).and_then(|value| value.to_u128());
+    let dst: IpAddr = match number(field::TUN_DST) {
+        Some(four) if four != 0 => Ipv4Addr::from(four as u32).into(),
+        _ => std::net::Ipv6Addr::from(number(field::TUN_IPV6_DST)?).into(),
+    };
+    let host = host_at(network, dst)?;
+    if !has_encap(network, &host, kind) {
+        return None;
+    }
+    let option = number(field::TUN_METADATA0).map(|option| option as u64).filter(|_| *kind == "geneve");
+    let tunnel = Some(Arrival { vni: number(field::TUN_ID)? as u32, src: dst, dst, option });
+    Some((host, Question { tunnel, ..Question::new(*port, packet.to_bytes()) }))
 }

@@ -14,9 +14,10 @@ use tuplenet_openflow::{
     Action, Field, Flow, Match, Value,
     action::{Controller, Ct, Nat, SetField, Subfield, Zone},
     field::{self, Access, Mask, Prerequisite, REGISTRY},
-    message::GroupKind,
+    message::{Bucket, GroupKind},
     port,
 };
+use tuplenet_sim::Group;
 
 /// Tables 0 to this one.
 const LAST: u8 = 5;
@@ -27,7 +28,7 @@ const OPTION_BITS: u16 = 64;
 #[derive(Clone)]
 pub struct Program {
     pub flows: Vec<Flow>,
-    pub groups: Vec<(u32, GroupKind, Vec<Vec<Action>>)>,
+    pub groups: Vec<Group>,
     pub packets: Vec<Stimulus>,
 }
 
@@ -48,8 +49,9 @@ impl fmt::Debug for Program {
         for flow in &self.flows {
             writeln!(f, "  {flow}")?;
         }
-        for (id, kind, buckets) in &self.groups {
-            writeln!(f, "  group {id} {kind}: {buckets:?}")?;
+        for group in &self.groups {
+            let buckets: Vec<_> = group.buckets.iter().map(|bucket| &bucket.actions).collect();
+            writeln!(f, "  group {} {}: {buckets:?}", group.id, group.kind)?;
         }
         for packet in &self.packets {
             let (port, tunnel, frame) = (packet.in_port, packet.tunnel, &packet.frame);
@@ -287,6 +289,8 @@ struct Place {
     bucket: bool,
     /// With connection tracking.
     tracked: bool,
+    /// A tag was pushed already.
+    pushed: bool,
 }
 
 impl Place {
@@ -307,7 +311,10 @@ impl Place {
         let (mut place, mut actions) = (self, Vec::new());
         for deed in deeds {
             match deed {
+                // The switch counts tags, as far as it sees: two are the most.
+                Deed::PushVlan(..) if place.pushed => {}
                 Deed::PushVlan(ethertype, vid) => {
+                    place.pushed = true;
                     actions.push(Action::PushVlan(*ethertype));
                     actions.push(Action::set_field(field::VLAN_VID, 0x1000 | *vid));
                 }
@@ -322,6 +329,11 @@ impl Place {
     }
 
     fn action(self, deed: &Deed) -> Option<Action> {
+        // What no bucket does.
+        let never = matches!(deed, Deed::Controller(_) | Deed::Push { .. } | Deed::Pop { .. } | Deed::Clone(_));
+        if self.bucket && never {
+            return None;
+        }
         Some(match deed {
             Deed::Set { which, value, mask } => {
                 let fields = self.protocol.fields(true);
@@ -427,7 +439,7 @@ fn flow(number: usize, (table, protocol, fields, deeds): &FlowPlan, groups: usiz
             matching = more;
         }
     }
-    let place = Place { table: *table, protocol, groups, bucket: false, tracked };
+    let place = Place { table: *table, protocol, groups, bucket: false, tracked, pushed: false };
     let priority = 1000 - number as u16;
     let cookie = number as u64 + 1;
     Flow { cookie, ..Flow::new(*table, priority, matching, place.actions(deeds)) }
@@ -477,12 +489,12 @@ pub fn programs(packets: usize, tracked: bool) -> impl Strategy<Value = Program>
         let flow = |(i, plan)| flow(i, plan, groups.len(), tracked);
         let flows = flows.iter().enumerate().map(flow).collect();
         // In a bucket no prerequisite is given by a match.
-        let place = Place { table: 0, protocol: PROTOCOLS[0], groups: 0, bucket: true, tracked: false };
-        let groups = groups.iter().enumerate().map(|(i, (all, buckets))| {
-            let buckets: Vec<_> = buckets.iter().map(|deeds| place.actions(deeds)).collect();
+        let place = Place { table: 0, protocol: PROTOCOLS[0], groups: 0, bucket: true, tracked: false, pushed: false };
+        let groups = groups.iter().zip(1..).map(|((all, buckets), id)| {
             let kind = if *all { GroupKind::All } else { GroupKind::Indirect };
             let most = if *all { buckets.len() } else { 1 };
-            (i as u32 + 1, kind, buckets.into_iter().take(most).collect())
+            let buckets = buckets.iter().zip(0..).take(most);
+            Group { id, kind, buckets: buckets.map(|(deeds, n)| Bucket::new(n, place.actions(deeds))).collect() }
         });
         Program { flows, groups: groups.collect(), packets }
     })

@@ -4,20 +4,23 @@ use super::{
     control::Control,
     daemon::Daemons,
     datapath::Ports,
+    fields::CT_STATE,
     trace::{self, Pass, UNDERLAY},
 };
 use std::net::IpAddr;
 use tokio::runtime::Runtime;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::{
-    Action, Flow, Match,
+    Action, Field, Flow, Match, Value,
     connection::{Config, Event, Switch, Target, connect},
+    field,
     message::{
-        FlowMod, GroupMod, Message, MeterBand, MeterCommand, MeterMod, TlvMap, TlvTableCommand, flow_mod::ALL_TABLES,
-        meter::meter_flags,
+        FlowMod, GroupCommand, GroupMod, Message, MeterBand, MeterCommand, MeterMod, TlvMap, TlvTableCommand,
+        flow_mod::ALL_TABLES, meter::meter_flags,
     },
 };
 use tuplenet_rules::register::option;
+use tuplenet_sim::Group;
 
 /// Bridge ports 1 to this are plain ones.
 pub const LOCAL_PORTS: u32 = 16;
@@ -29,26 +32,72 @@ const BRIDGE: &str = "br-int";
 const UNDERLAY_BRIDGE: &str = "br-phy";
 
 /// A question: what becomes of this packet?
+#[derive(Clone, Debug)]
 pub struct Question {
     /// The port that it comes from, OpenFlow number.
     pub in_port: u32,
-    /// More of what only the switch knows: `tun_id=...`, `metadata=...`, as `ofproto/trace` takes it.
-    pub more: String,
+    /// What the tunnel told, if it came by one.
+    pub tunnel: Option<Arrival>,
+    /// The actions of the packet-out that sends it, if one does.
+    pub injected: Option<Vec<Action>>,
     /// The frame.
     pub bytes: Vec<u8>,
-    /// States of connections that `ct` is to find, one a recirculation (`--ct-next`).
-    pub ct_next: Vec<String>,
+    /// What connections `ct` is to find, in turn: bits of `ct_state`.
+    pub ct_next: Vec<u32>,
+}
+
+/// What a tunnel tells beside the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub vni: u32,
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub option: Option<u64>,
 }
 
 impl Question {
-    fn words(&self) -> Vec<String> {
-        let mut flow = format!("in_port={}", self.in_port);
-        if !self.more.is_empty() {
-            flow = format!("{flow},{}", self.more);
+    /// A frame that comes from a port.
+    pub fn new(in_port: u32, bytes: Vec<u8>) -> Question {
+        Question { in_port, tunnel: None, injected: None, bytes, ct_next: Vec::new() }
+    }
+
+    /// What the simulator has to be told beside the frame.
+    pub fn fields(&self) -> Vec<(&'static Field, Value)> {
+        let mut fields = vec![(field::IN_PORT, self.in_port.into())];
+        if let Some(Arrival { vni, src, dst, option }) = self.tunnel {
+            fields.push((field::TUN_ID, u64::from(vni).into()));
+            for (ip, four, six) in
+                [(src, field::TUN_SRC, field::TUN_IPV6_SRC), (dst, field::TUN_DST, field::TUN_IPV6_DST)]
+            {
+                match ip {
+                    IpAddr::V4(ip) => fields.push((four, ip.into())),
+                    IpAddr::V6(ip) => fields.push((six, ip.into())),
+                }
+            }
+            fields.extend(option.map(|option| (field::TUN_METADATA0, option.into())));
         }
-        let mut words = vec!["ofproto/trace".to_owned(), BRIDGE.to_owned(), flow];
-        words.extend(self.ct_next.iter().map(|state| format!("--ct-next={state}")));
+        fields
+    }
+
+    /// The question in the words of ovs-appctl.
+    pub fn words(&self) -> Vec<String> {
+        let mut flow = format!("in_port={}", self.in_port);
+        if let Some(Arrival { vni, src, dst, option }) = self.tunnel {
+            let family = if dst.is_ipv6() { "tun_ipv6" } else { "tun" };
+            flow = format!("{flow},tun_id={vni},{family}_src={src},{family}_dst={dst}");
+            flow.extend(option.map(|option| format!(",tun_metadata0={option:#x}")));
+        }
+        let name = if self.injected.is_some() { "ofproto/trace-packet-out" } else { "ofproto/trace" };
+        let mut words = vec![name.to_owned(), BRIDGE.to_owned(), flow];
+        for state in &self.ct_next {
+            let names = CT_STATE.iter().filter(|(_, bit)| u128::from(*state) & bit != 0).map(|(name, _)| *name);
+            words.extend(["--ct-next".to_owned(), names.collect::<Vec<_>>().join(",")]);
+        }
         words.push(hex(&self.bytes));
+        if let Some(actions) = &self.injected {
+            let text = Flow::new(0, 0, Match::new(), actions.clone()).to_string();
+            words.extend(text.split_once("actions=").map(|(_, actions)| actions.to_owned()));
+        }
         words
     }
 }
@@ -65,12 +114,13 @@ pub struct Real {
     control: Control,
     /// Datapath ports to OpenFlow ports.
     pub ports: Ports,
+    endpoints: Vec<IpAddr>,
     _daemons: Daemons,
 }
 
 impl Real {
     /// Starts it; `endpoints` are the addresses that tunnels may lead to, all in 192.0.2.0/24 or 2001:db8::/64.
-    pub fn start(endpoints: impl IntoIterator<Item = IpAddr>, meters: &[u32]) -> Real {
+    pub fn start(endpoints: Vec<IpAddr>, meters: &[u32]) -> Real {
         let daemons = Daemons::start();
         let mut words = words("add-br br-phy -- set bridge br-phy datapath_type=dummy protocols=[OpenFlow15]");
         words.extend(self::words("-- add-port br-phy phy0 -- set interface phy0 type=dummy ofport_request=1"));
@@ -96,7 +146,7 @@ impl Real {
         }
         control.ask(&["ovs/route/add", "192.0.2.0/24", UNDERLAY_BRIDGE]);
         control.ask(&["ovs/route/add", "2001:db8::/64", UNDERLAY_BRIDGE]);
-        for ip in endpoints {
+        for ip in &endpoints {
             control.ask(&["tnl/neigh/set", UNDERLAY_BRIDGE, &ip.to_string(), "aa:55:aa:55:00:01"]);
         }
         let ports = ports(&control.ask(&["dpif/show"]));
@@ -112,22 +162,27 @@ impl Real {
             let meter = MeterMod { command: MeterCommand::Add, flags: meter_flags::PKTPS, meter_id: *id, bands };
             runtime.block_on(switch.request(Message::MeterMod(meter))).expect("a meter");
         }
-        Real { switch, runtime, control, ports, _daemons: daemons }
+        Real { switch, runtime, control, ports, endpoints, _daemons: daemons }
+    }
+
+    /// Whether a tunnel can lead there.
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        self.endpoints.contains(&ip)
     }
 
     /// Makes these the only flows and groups, in one bundle.
     ///
     /// # Errors
     /// The switch refuses one of them: which, and why.
-    pub fn install(
-        &mut self,
-        flows: impl IntoIterator<Item = Flow>,
-        groups: impl IntoIterator<Item = GroupMod>,
-    ) -> Result<(), String> {
+    pub fn install(&mut self, flows: &[Flow], groups: &[Group]) -> Result<(), String> {
         let mut messages = vec![FlowMod::delete_all(ALL_TABLES, 0, 0).into()];
         messages.push(Message::GroupMod(GroupMod::delete(GroupMod::ALL)));
-        messages.extend(groups.into_iter().map(Message::GroupMod));
-        messages.extend(flows.into_iter().map(|flow| Message::from(FlowMod::add(flow))));
+        messages.extend(
+            groups.iter().cloned().map(|Group { id, kind, buckets }| {
+                Message::GroupMod(GroupMod::new(GroupCommand::Add, kind, id, buckets))
+            }),
+        );
+        messages.extend(flows.iter().map(|flow| Message::from(FlowMod::add(flow.clone()))));
         self.runtime.block_on(self.switch.bundle(messages)).map_err(|error| error.to_string())
     }
 
@@ -146,7 +201,6 @@ impl Real {
 }
 
 /// An answer: read, and as it was.
-#[derive(Debug)]
 pub struct Traced {
     /// The passes of the packet.
     pub passes: Vec<Pass>,

@@ -1,0 +1,278 @@
+//! The simulator's answer laid beside the real switch's.
+
+use super::{
+    datapath::{Seen, execute},
+    fields::Fields,
+    real::{Question, Real, TUNNELS, Traced},
+    trace::Visit,
+};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use tuplenet_openflow::{Field, field, port};
+use tuplenet_sim::{Effect, Packet, Run, Switch, Unsupported};
+
+/// Headers, that is what leaves the switch.
+const HEADERS: &[&str] = &[
+    "eth_src",
+    "eth_dst",
+    "eth_type",
+    "vlan_tci",
+    "ip_src",
+    "ip_dst",
+    "ipv6_src",
+    "ipv6_dst",
+    "ipv6_label",
+    "nw_proto",
+    "nw_tos",
+    "nw_ecn",
+    "nw_ttl",
+    "ip_frag",
+    "arp_op",
+    "arp_spa",
+    "arp_tpa",
+    "arp_sha",
+    "arp_tha",
+    "tcp_src",
+    "tcp_dst",
+    "tcp_flags",
+    "udp_src",
+    "udp_dst",
+    "sctp_src",
+    "sctp_dst",
+    "icmp_type",
+    "icmp_code",
+    "icmpv6_type",
+    "icmpv6_code",
+    "nd_target",
+    "nd_sll",
+    "nd_tll",
+    "mpls_label",
+    "mpls_tc",
+    "mpls_ttl",
+    "mpls_bos",
+    "pkt_mark",
+];
+
+/// Those of the link layer.
+const LINK: &[&str] = &["eth_src", "eth_dst", "eth_type", "vlan_tci", "pkt_mark"];
+
+/// Headers that a flow has and a trace does not print: read where the datapath sets them.
+const UNPRINTED: &[&str] = &["nd_reserved", "nd_options_type"];
+
+/// What the pipeline keeps.
+const PIPELINE: &[&str] = &[
+    "in_port",
+    "metadata",
+    "tun_dst",
+    "tun_ipv6_dst",
+    "ct_state",
+    "ct_zone",
+    "ct_mark",
+    "ct_label",
+    "reg0",
+    "reg1",
+    "reg2",
+    "reg3",
+    "reg4",
+    "reg5",
+    "reg6",
+    "reg7",
+    "reg8",
+    "reg9",
+    "reg10",
+    "reg11",
+    "reg12",
+    "reg13",
+    "reg14",
+    "reg15",
+];
+
+/// What a tunnel carries beside the packet.
+const TUNNEL: &[&str] = &["tun_id", "tun_dst", "tun_ipv6_dst", "tun_metadata0"];
+
+/// The named fields of the simulator's packet.
+pub fn fields_of(packet: &Packet, names: &[&[&'static str]]) -> Fields {
+    let mut fields = Fields::default();
+    for name in names.iter().copied().flatten().copied() {
+        let known: &'static Field = match name {
+            "in_port" => field::IN_PORT,
+            name => Field::by_name(name).unwrap_or_else(|| panic!("no field {name}")),
+        };
+        let value = packet.get(known).and_then(|value| value.to_u128());
+        fields.set(name, value.unwrap_or_default());
+    }
+    fields
+}
+
+/// Why a comparison found nothing wrong, or what is.
+pub enum Verdict {
+    /// They agree.
+    Same(Run),
+    /// The simulator does not claim to know.
+    Unsupported(Unsupported),
+}
+
+/// Asks the simulator what the real switch was asked, and compares all that both tell.
+///
+/// # Errors
+/// What differs, for people.
+pub fn compare(real: &Real, switch: &mut Switch, question: &Question, answer: &Traced) -> Result<Verdict, String> {
+    let told =
+        |what: String| format!("{what}\nthe question: ovs-appctl {}\n{}", question.words().join(" "), answer.text);
+    let mut packet = Packet::parse(&question.bytes).map_err(|error| told(error.to_string()))?;
+    for (field, value) in question.fields() {
+        packet.set(field, value);
+    }
+    let mut run = |packet| match &question.injected {
+        None => switch.run(packet, 0),
+        Some(actions) => switch.execute(packet, question.in_port, actions),
+    };
+    let [pass] = &answer.passes[..] else {
+        return match run(packet) {
+            Err(unsupported) => Ok(Verdict::Unsupported(unsupported)),
+            Ok(_) => Err(told("the switch recirculates, the simulator does not".to_owned())),
+        };
+    };
+    let first = fields_of(&packet, &[HEADERS, PIPELINE]);
+    differ("the packet as it comes", &first, &pass.first.clone().without(TUNNEL_KEYS)).map_err(told)?;
+    let unprinted = fields_of(&packet, &[UNPRINTED]);
+    let run = match run(packet) {
+        Ok(run) => run,
+        Err(unsupported) => return Ok(Verdict::Unsupported(unsupported)),
+    };
+    let visits: Vec<Visit> = run.steps.iter().map(|step| Visit { table: step.table, flow: step.flow }).collect();
+    if visits != pass.visits {
+        return Err(told(format!("the tables:\n  simulator {visits:?}\n  switch    {:?}", pass.visits)));
+    }
+    match (&run.abort, &pass.failed) {
+        (None, None) => {}
+        (Some(_), Some(_)) => return Ok(Verdict::Same(run)),
+        (ours, theirs) => return Err(told(format!("giving up: simulator {ours:?}, switch {theirs:?}"))),
+    }
+    // A packet that leaves for nowhere leaves no trace in the datapath's actions.
+    let ours: Vec<Seen> = run.effects.iter().filter_map(|effect| seen(&run, effect, real)).collect();
+    let mut before = pass.first.clone();
+    for name in UNPRINTED {
+        before.set(name, unprinted.get(name));
+    }
+    let theirs = execute(&pass.actions, &before, &real.ports).map_err(told)?;
+    let theirs: Vec<Seen> = theirs.into_iter().map(only_compared).collect();
+    for (n, pair) in ours.iter().zip(&theirs).enumerate() {
+        same_effect(n, pair).map_err(told)?;
+    }
+    if ours.len() != theirs.len() {
+        return Err(told(format!("what leaves:\n  simulator {ours:?}\n  switch    {theirs:?}")));
+    }
+    let last = fields_of(&run.last, &[HEADERS, PIPELINE]);
+    differ("the packet in the end", &last, &pass.last.clone().without(TUNNEL_KEYS)).map_err(told)?;
+    Ok(Verdict::Same(run))
+}
+
+/// Not printed in every flow that has them.
+const TUNNEL_KEYS: &[&str] = &["tun_id", "tun_metadata0", "vlan_tci1"];
+
+fn same_effect(n: usize, pair: (&Seen, &Seen)) -> Result<(), String> {
+    match pair {
+        (Seen::Output { port: a, fields: x }, Seen::Output { port: b, fields: y }) if a == b => {
+            let (x, y) = committed(x, y);
+            differ(&format!("output {n} (to port {a})"), &x, &y)
+        }
+        (
+            Seen::Controller { reason: a, controller: c, cookie: e, fields: x },
+            Seen::Controller { reason: b, controller: d, cookie: f, fields: y },
+        ) if (a, c, e) == (b, d, f) => {
+            let (x, y) = committed(x, y);
+            differ(&format!("packet-in {n}"), &x, &y)
+        }
+        (ours, theirs) => Err(format!("effect {n}:\n  simulator {ours:?}\n  switch    {theirs:?}")),
+    }
+}
+
+/// What of the headers a real switch brings into the packet. While the protocol is 0, in IP or as the operation of an ARP, Open vSwitch takes the packet for one without such
+/// a header and changes nothing in it (`commit_set_nw_action`).
+fn committed(ours: &Fields, theirs: &Fields) -> (Fields, Fields) {
+    let lacking = match ours.get("eth_type") {
+        0x0800 | 0x86dd => ours.get("nw_proto") == 0,
+        0x0806 | 0x8035 => ours.get("arp_op") == 0,
+        _ => false,
+    };
+    let network: Vec<&str> = HEADERS.iter().chain(UNPRINTED).copied().filter(|name| !LINK.contains(name)).collect();
+    let only = |fields: &Fields| if lacking { fields.clone().without(&network) } else { fields.clone() };
+    (only(ours), only(theirs))
+}
+
+/// Without fields that a packet of its kind does not have: a trace goes on printing what an action on the type made void.
+fn meaningful(fields: &Fields) -> Fields {
+    let neighbour = fields.get("nw_proto") == 58 && fields.get("icmpv6_code") == 0;
+    let void: &[&str] = match fields.get("icmpv6_type") {
+        135 if neighbour => &["nd_tll"],
+        136 if neighbour => &["nd_sll"],
+        _ => &["nd_target", "nd_sll", "nd_tll", "nd_reserved", "nd_options_type"],
+    };
+    fields.clone().without(void)
+}
+
+fn differ(what: &str, ours: &Fields, theirs: &Fields) -> Result<(), String> {
+    let differences = meaningful(ours).differences(&meaningful(theirs));
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        differences.iter().map(|(name, a, b)| format!("  {name}: simulator {a:#x}, switch {b:#x}")).collect();
+    Err(format!("{what} differs:\n{}", list.join("\n")))
+}
+
+fn is_tunnel(port: u32) -> bool {
+    TUNNELS.iter().any(|(.., tunnel)| *tunnel == port)
+}
+
+/// An effect of the simulator as the real datapath would show it, if it would.
+fn seen(run: &Run, effect: &Effect, real: &Real) -> Option<Seen> {
+    match effect {
+        Effect::Refused { .. } => None,
+        Effect::Controller { reason, controller_id, packet, step, .. } => {
+            // A packet-out has no flow.
+            let flow = step.map(|step| run.steps.get(step).and_then(|step| step.flow));
+            let cookie = flow.map_or(u64::MAX, |flow| flow.map_or(0, |(_, cookie)| cookie));
+            let fields = fields_of(packet, &[HEADERS, UNPRINTED]);
+            Some(Seen::Controller { reason: *reason, controller: *controller_id, cookie, fields })
+        }
+        Effect::Output { port: port::LOCAL, .. } => None,
+        Effect::Output { port, packet, .. } => {
+            let mut fields = fields_of(packet, &[HEADERS, UNPRINTED]);
+            if is_tunnel(*port) {
+                let tunnel = fields_of(packet, &[TUNNEL]);
+                let four = tunnel.get("tun_dst");
+                let six = tunnel.get("tun_ipv6_dst");
+                // Of two addresses the IPv4 one counts; where no route leads the packet ends.
+                if four != 0 {
+                    real.reaches(Ipv4Addr::from(four as u32).into()).then(|| fields.set("tun_dst", four))?;
+                } else {
+                    real.reaches(Ipv6Addr::from(six).into()).then(|| fields.set("tun_ipv6_dst", six))?;
+                }
+                let gre = TUNNELS.iter().any(|(_, kind, tunnel)| tunnel == port && *kind == "gre");
+                fields.set("tun_id", tunnel.get("tun_id") & if gre { 0xffff_ffff } else { 0xff_ffff });
+                if TUNNELS.iter().any(|(_, kind, tunnel)| tunnel == port && *kind == "geneve") {
+                    fields.set("tun_metadata0", tunnel.get("tun_metadata0"));
+                }
+            }
+            real.ports.values().any(|known| known == port).then_some(Seen::Output { port: *port, fields })
+        }
+    }
+}
+
+/// Leaves what is not compared out of what the real switch did.
+fn only_compared(seen: Seen) -> Seen {
+    let only = |fields: Fields, tunnel: bool| {
+        let known = HEADERS.iter().chain(UNPRINTED).chain(if tunnel { TUNNEL } else { &[] });
+        let mut kept = Fields::default();
+        known.for_each(|name| kept.set(name, fields.get(name)));
+        kept
+    };
+    match seen {
+        Seen::Output { port, fields } => Seen::Output { port, fields: only(fields, is_tunnel(port)) },
+        Seen::Controller { reason, controller, cookie, fields } => {
+            Seen::Controller { reason, controller, cookie, fields: only(fields, false) }
+        }
+        other => other,
+    }
+}
