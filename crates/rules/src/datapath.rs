@@ -54,6 +54,8 @@ pub struct Datapaths {
     pub ls_present: Relation<Ls>,
     /// Valid routers that matter here.
     pub lr_present: Relation<Lr>,
+    /// Valid routers that are pinned to another chassis and have a link to a switch that matters here.
+    pub lr_beyond: Relation<Lr>,
     /// What was set aside.
     pub rejects: Relation<Reject>,
 }
@@ -129,8 +131,8 @@ pub fn derive(
     // present(B)  <- present(A), link(A, B), the router of the link is distributed or pinned to us.
     let me = config.chassis.clone();
     let here = lr_ok.filter(move |lr| lr.value.chassis.as_ref().is_none_or(|chassis| *chassis == me));
-    let edges = link
-        .index(|link| link.lrp.0.clone())
+    let link_of = link.index(|link| link.lrp.0.clone());
+    let edges = link_of
         .join_flat(&here.index(|lr| lr.name.clone()), |lr, link, _| {
             let (ls, lr) = (Node::Ls(link.lsp.0.clone()), Node::Lr(lr.clone()));
             [(ls.clone(), lr.clone()), (lr, ls)]
@@ -146,7 +148,16 @@ pub fn derive(
     let present = reach(&roots, &edges).named("present").index(Node::clone);
     let ls_present = ls_ok.index(|ls| Node::Ls(ls.name.clone())).semijoin(&present).named("ls_present");
     let lr_present = lr_ok.index(|lr| Node::Lr(lr.name.clone())).semijoin(&present).named("lr_present");
+    // beyond(LR) <- lr(LR, chassis: not us), link(LS, LR), present(LS).
+    let me = config.chassis.clone();
+    let elsewhere = lr_ok.filter(move |lr| lr.value.chassis.as_ref().is_some_and(|chassis| *chassis != me));
+    let lr_beyond = link_of
+        .join(&elsewhere.index(|lr| lr.name.clone()), |_, link, lr| (Node::Ls(link.lsp.0.clone()), lr.clone()))
+        .index(|(ls, _)| ls.clone())
+        .semijoin(&present)
+        .map(|(_, lr)| lr.clone())
+        .distinct();
 
     let rejects = duplicate.concat(&lone_lsp).concat(&lone_lrp).concat(&unequal);
-    Datapaths { ls: ls_ok, lr: lr_ok, link, ls_present, lr_present, rejects }
+    Datapaths { ls: ls_ok, lr: lr_ok, link, ls_present, lr_present, lr_beyond, rejects }
 }

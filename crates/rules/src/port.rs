@@ -136,13 +136,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
     (ok, orphan.concat(&duplicate))
 }
 
-fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<RouterPort>, Relation<Reject>) {
+/// The valid ports of these routers, and the others with the reason.
+fn router_ports(by_lr: &Index<Name, Lrp>, routers: &Relation<Lr>) -> (Relation<RouterPort>, Relation<Reject>) {
     // The same for routers, where a network rather than an address must be unique.
-    let by_lr = sources.lrp.index(|lrp| lrp.name.0.clone());
-    let here = by_lr.join(&datapaths.lr_present.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
-        lr: lr.value.id,
-        lrp: lrp.clone(),
-    });
+    let here =
+        by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort { lr: lr.value.id, lrp: lrp.clone() });
     let claims = here.flat_map(|port| {
         let value = &port.lrp.value;
         let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));
@@ -151,11 +149,20 @@ fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Route
         claims.into_iter().map(move |claim| (lr, claim, lrp.clone()))
     });
     let lost = contest(&claims, |(lr, claim, _)| (*lr, claim.clone()), |(_, _, lrp)| (lrp.created, lrp.name.clone()));
-    let ok = here
-        .index(|port| port.lrp.name.clone())
-        .antijoin(&lost.index(|((_, _, loser), _)| loser.name.clone()))
-        .named("router_port");
+    let ok = here.index(|port| port.lrp.name.clone()).antijoin(&lost.index(|((_, _, loser), _)| loser.name.clone()));
+    let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
+        key: Key::Lrp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
+        reason: claim.lost(&winner.name, "router port"),
+    });
+    (ok, duplicate)
+}
 
+/// Derives all of it.
+pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
+    let (switch_port, switch_rejects) = switch_ports(sources, datapaths);
+    let by_lr = sources.lrp.index(|lrp| lrp.name.0.clone());
+    let (router, duplicate) = router_ports(&by_lr, &datapaths.lr_present);
+    let router = router.named("router_port");
     let orphan = by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(|lrp| Reject {
         key: Key::Lrp(lrp.name.0.clone(), lrp.name.1.clone()).to_string(),
         reason: format!(
@@ -163,17 +170,7 @@ fn router_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Route
             lrp.name.0
         ),
     });
-    let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
-        key: Key::Lrp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
-        reason: claim.lost(&winner.name, "router port"),
-    });
-    (ok, orphan.concat(&duplicate))
-}
-
-/// Derives all of it.
-pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
-    let (switch_port, switch_rejects) = switch_ports(sources, datapaths);
-    let (router, router_rejects) = router_ports(sources, datapaths);
+    let router_rejects = orphan.concat(&duplicate);
     let by_name = switch_port.index(|port| port.lsp.name.clone());
 
     // local(Port, OfPort) <- port(Port), hosted(Port, OfPort), OfPort > 0.
@@ -193,17 +190,20 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         })
         .index(|(port, _)| port.lsp.name.clone())
         .antijoin(&hosted);
-    // at(Port, Chassis) <- port(Port), link(Port, LRP), LRP in LR, lr(LR, chassis: Chassis), Chassis != us.
-    let me = sources.me.clone();
-    let pinned = datapaths.lr.flat_map(move |lr: &Lr| {
-        lr.value.chassis.clone().filter(|chassis| *chassis != me).map(|chassis| (lr.name.clone(), chassis))
-    });
-    let to_pinned = datapaths
+    // linked(LRP, Port) <- link(LSP, LRP), port(LSP).
+    let linked = datapaths
         .link
-        .index(|link: &LinkName| link.lrp.0.clone())
-        .join(&pinned.index(|(lr, _)| lr.clone()), |_, link, (_, chassis)| (link.lsp.clone(), chassis.clone()));
-    let pinned_at =
-        by_name.join(&to_pinned.index(|(lsp, _)| lsp.clone()), |_, port, (_, chassis)| (port.clone(), chassis.clone()));
+        .index(|link: &LinkName| link.lsp.clone())
+        .join(&by_name, |_, link, port| (link.lrp.clone(), port.clone()))
+        .index(|(lrp, _)| lrp.clone());
+    // at(Port, Chassis) <- linked(LRP, Port), router_port(LRP), LRP in LR, lr(LR, chassis: Chassis), Chassis != us.
+    let (beyond, _) = router_ports(&by_lr, &datapaths.lr_beyond);
+    let pinned_at = linked
+        .join(&beyond.index(|router| router.lrp.name.clone()), |(lr, _), (_, port), _| (lr.clone(), port.clone()))
+        .index(|(lr, _)| lr.clone())
+        .join_flat(&datapaths.lr_beyond.index(|lr| lr.name.clone()), |_, (_, port), lr| {
+            lr.value.chassis.clone().map(|chassis| (port.clone(), chassis))
+        });
     let at = bound.concat(&pinned_at).named("at");
 
     // endpoint(Chassis, Kind, Ip) <- chassis(Chassis, encap: (Kind, Ip)), tunnel(Kind); the first in the chassis' order.
@@ -228,12 +228,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
     let used = at.map(|(_, chassis)| chassis.clone()).distinct();
     let endpoint = endpoint_of.semijoin(&used.index(Name::clone));
 
-    // link(Port, RouterPort) <- link(LSP, LRP), port(LSP), router_port(LRP).
-    let link = datapaths
-        .link
-        .index(|link: &LinkName| link.lsp.clone())
-        .join(&by_name, |_, link, port| (link.lrp.clone(), port.clone()))
-        .index(|(lrp, _)| lrp.clone())
+    // link(Port, RouterPort) <- linked(LRP, Port), router_port(LRP).
+    let link = linked
         .join(&router.index(|r| r.lrp.name.clone()), |_, (_, port), router| Link {
             port: port.clone(),
             router: router.clone(),

@@ -33,3 +33,36 @@ fn a_router_says_that_it_is_one_also_to_all_nodes() {
     assert_eq!(said, [true], "{to_all:#?}");
     assert_eq!(to_all.len(), 2, "{to_all:#?}");
 }
+
+/// Nobody would take what is sent to it: the router's host has set that port aside.
+#[test]
+fn a_port_of_a_router_elsewhere_that_is_set_aside_answers_no_question() {
+    let mut engine = engine();
+    engine.apply(two_hosts());
+    let asked = |engine: &tuplenet_rules::Engine, ip: &str| {
+        engine.flows().filter(|flow| text(flow).contains(&format!("arp_tpa={ip},"))).count()
+    };
+    engine.apply([pinned_lr("Edge", 4, "hv2")]);
+    engine.apply(link("Edge", "A", 3, 1, 101));
+    assert_eq!(asked(&engine, "10.3.0.254"), 1);
+    let second = lrp_of_the_same_network();
+    engine.apply(second);
+    assert_eq!(asked(&engine, "10.3.0.254"), 1);
+    assert_eq!(asked(&engine, "10.3.0.253"), 0);
+    engine.apply(unlink("Edge", "A"));
+    assert_eq!((asked(&engine, "10.3.0.254"), asked(&engine, "10.3.0.253")), (0, 1));
+}
+
+fn lrp_of_the_same_network() -> [tuplenet_rules::Change; 2] {
+    let mac = "f2:01:0a:03:00:fd";
+    [
+        object(
+            "lr/Edge/lrp/second",
+            format!(r#"{{"port_id":9,"mac":"{mac}","nets":["10.3.0.253/16"],"peer":{{"ls":"A","lsp":"to-second"}}}}"#),
+        ),
+        object(
+            "ls/A/lsp/to-second",
+            format!(r#"{{"port_id":102,"mac":"{mac}","ips":["10.3.0.253"],"peer":{{"lr":"Edge","lrp":"second"}}}}"#),
+        ),
+    ]
+}

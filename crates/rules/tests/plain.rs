@@ -167,7 +167,11 @@ impl Plain {
     }
 
     fn router_port(&self, present: &BTreeSet<String>, lr: &Name, lrp: &Name) -> Option<(u32, &RouterPort)> {
-        let id = self.valid_lr(lr).filter(|_| present.contains(&format!("lr {lr}")))?.id.get();
+        self.any_router_port(lr, lrp).filter(|_| present.contains(&format!("lr {lr}")))
+    }
+
+    fn any_router_port(&self, lr: &Name, lrp: &Name) -> Option<(u32, &RouterPort)> {
+        let id = self.valid_lr(lr)?.id.get();
         let (_, _, port, made) = self.lrp.iter().find(|(l, p, ..)| l == lr && p == lrp)?;
         let rival = |(l, p, other, m): &&(Name, Name, RouterPort, i64)| {
             let same_net = other.nets.iter().any(|a| port.nets.iter().any(|b| a.trunc() == b.trunc()));
@@ -209,7 +213,8 @@ impl Plain {
             }
             let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
             let bound = bound.filter(|_| local.is_none() && port.peer.is_none());
-            let pinned = link.and_then(|(_, _, lr, _)| self.valid_lr(lr)?.chassis.as_ref());
+            let pinned = link.filter(|(_, _, lr, lrp)| self.any_router_port(lr, lrp).is_some());
+            let pinned = pinned.and_then(|(_, _, lr, _)| self.valid_lr(lr)?.chassis.as_ref());
             for chassis in bound.into_iter().chain(pinned).filter(|c| c.as_str() != ME) {
                 if let Some(ip) = self.endpoint(chassis) {
                     all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac));
