@@ -66,6 +66,19 @@ pub enum Outcome {
         /// The host.
         chassis: String,
     },
+    /// A router or switch answered it, and the answer was delivered: an echo reply, an ARP reply, a neighbour advertisement.
+    Answered {
+        /// The router or switch.
+        by: String,
+        /// The kind of answer: "echo reply", "ARP reply", "neighbour advertisement".
+        what: String,
+        /// The switch where the answer left.
+        ls: String,
+        /// Its port: that of who asked, if the packet told its true source.
+        lsp: String,
+        /// The host.
+        chassis: String,
+    },
     /// It ended.
     Dropped {
         /// The host.

@@ -14,7 +14,6 @@ pub(crate) fn fold(mut sum: u64) -> u16 {
 }
 
 /// The checksum of a sum.
-#[cfg(test)]
 pub(crate) fn finish(sum: u64) -> u16 {
     !fold(sum)
 }

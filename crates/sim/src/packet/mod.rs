@@ -3,7 +3,7 @@
 //! Fields mean what they mean in Open vSwitch (ovs-fields(7)): they are read from the frame once, actions change the fields, and [`Packet::to_bytes`]
 //! brings the changes into the frame. A frame that is damaged has the fields up to the damage.
 
-mod checksum;
+pub(crate) mod checksum;
 mod extract;
 mod slot;
 mod write;
