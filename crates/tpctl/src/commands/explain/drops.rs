@@ -45,6 +45,9 @@ pub async fn explain(context: &Context, text: &[String]) -> Result<()> {
 /// A line, with an advice if a word was taken for one.
 fn read(line: &str) -> Result<Pasted> {
     match line::read(line) {
+        _ if line.parse::<u8>().is_ok() => {
+            bail!("there is no stage with table {line}: \"tpctl explain drop\" lists those where packets end")
+        }
         Err(_) if line.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
             bail!(
                 "there is no stage {line}: \"tpctl explain drop\" lists those where packets end; a cookie begins with 0x"

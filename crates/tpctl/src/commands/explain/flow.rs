@@ -176,7 +176,7 @@ fn report(world: &World, pasted: &Pasted) -> Report {
     };
     let rule = cookie.rule;
     let mut report = Report::new(format!("flow {:#x}", pasted.cookie));
-    report.fact("rule", format!("{} ({}): {}", rule.name(), rule as u8, rule.about()));
+    report.fact("rule", format!("{} ({}): {}", rule.name(), rule as u8, rule.about().trim()));
     let table = table(pasted, Some(cookie));
     match table {
         Some(table) => {
@@ -292,7 +292,7 @@ fn as_data(world: &World, pasted: &Pasted) -> Value {
     }
     let Some(cookie) = cookie else { return data };
     let explained = rules::of(cookie.rule);
-    let (name, about) = (cookie.rule.name(), cookie.rule.about());
+    let (name, about) = (cookie.rule.name(), cookie.rule.about().trim());
     put("rule", json!({"number": cookie.rule as u8, "name": name, "about": about, "why": explained.map(|e| e.why)}));
     let named = subject::named(world, cookie);
     let keys = match &named {

@@ -40,9 +40,11 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
     match (m.field, small) {
         (f, Some(port)) if f == register::SRC_PORT => format!("that came from {}", world.port_words(datapath, port)),
         (f, Some(port)) if f == register::DST_PORT && port == register::FLOOD => {
-            "for all ports of the switch".to_owned()
+            "whose destination is all ports of the switch".to_owned()
         }
-        (f, Some(port)) if f == register::DST_PORT => format!("for {}", world.port_words(datapath, port)),
+        (f, Some(port)) if f == register::DST_PORT => {
+            format!("whose destination is {}", world.port_words(datapath, port))
+        }
         (f, _) if f == register::FLAGS => flags(m).unwrap_or_else(plain),
         (f, Some(id)) if f == register::COMMAND => format!("of the trace with id {id}"),
         (f, Some(_)) if f == register::NEXT_HOP4 => match address(&m.value, true) {
@@ -63,6 +65,7 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
             Some(tci) => format!("with VLAN tag {}", tci & 0xfff),
             None => "with a VLAN tag".to_owned(),
         },
+        (f, _) if f == field::VLAN_VID && number == Some(0) => "without a VLAN tag".to_owned(),
         (f, _) if f == field::ETH_DST || f == field::ETH_SRC => {
             let way = if f == field::ETH_DST { "to" } else { "from" };
             mac_words(world, datapath, m).map_or_else(plain, |mac| format!("{way} {mac}"))
@@ -114,7 +117,7 @@ fn wide(fields: &mut Vec<FieldMatch>, registers: [&'static Field; 4]) -> Option<
 /// Takes out the tunnel end point, and names the chassis.
 fn remote(world: &World, fields: &mut Vec<FieldMatch>) -> Option<String> {
     let bits = wide(fields, [field::REG8, field::REG9, field::REG10, field::REG11])?;
-    Some(format!("for {}", host(world, end_point(bits))))
+    Some(format!("whose destination is on {}", host(world, end_point(bits))))
 }
 
 /// An IPv4 end point stands in the first word.
@@ -183,7 +186,7 @@ fn mac_words(world: &World, datapath: Option<u32>, m: &FieldMatch) -> Option<Str
 /// A MAC with whose it is.
 pub fn mac_of(world: &World, datapath: Option<u32>, mac: [u8; 6]) -> String {
     let port = datapath.and_then(|datapath| world.with_mac(datapath, mac));
-    let name = port.as_ref().and_then(child);
+    let name = port.and_then(child);
     match name {
         Some(name) => format!("MAC {} (port {name})", Mac(mac)),
         None => format!("MAC {}", Mac(mac)),
@@ -211,7 +214,7 @@ pub fn address(value: &Value, v4: bool) -> Option<IpAddr> {
 /// Whose an address is: " (port vm1)", or nothing.
 pub fn owner(world: &World, datapath: Option<u32>, ip: IpAddr) -> String {
     match datapath.and_then(|datapath| world.with_address(datapath, ip)) {
-        Some(key @ Key::Lsp(..)) => format!(" ({})", words(&key)),
+        Some(key @ Key::Lsp(..)) => format!(" ({})", words(key)),
         _ => String::new(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod drops;
 mod flow;
+mod host;
 mod line;
 mod matching;
 mod object;
@@ -87,7 +88,7 @@ enum What {
     Object {
         /// Its path in the store (lr/LR/lsr/ROUTE), its kind and names (route LR ROUTE), or a name that no other object has
         #[arg(required = true, value_name = "KEY")]
-        key: Vec<String>,
+        object: Vec<String>,
         /// Only on this host
         #[arg(long)]
         chassis: Option<Name>,
@@ -107,8 +108,8 @@ pub async fn explain(context: &Context, args: Args) -> Result<ExitCode> {
     match args.what {
         What::Flow { text } => flow::explain(context, &text).await?,
         What::Drop { text } => drops::explain(context, &text).await?,
-        What::Object { key, chassis, summary } => {
-            object::explain(context, &key, chassis.as_ref(), summary).await?;
+        What::Object { object, chassis, summary } => {
+            object::explain(context, &object, chassis.as_ref(), summary).await?;
         }
         What::Reach(args) => return reach::explain(context, &args).await,
     }

@@ -1,9 +1,9 @@
 //! What a cookie names: its objects in the store.
 
 use super::{rules, world::World};
-use tuplenet_model::key::Key;
+use tuplenet_model::{entity::RouterPort, key::Key, name::Name, object::Object};
 use tuplenet_rules::{
-    cookie::{Cookie, Rule},
+    cookie::{Cookie, name_hash},
     stage::{self, Stage},
 };
 
@@ -56,13 +56,11 @@ pub enum Named {
 
 /// What a cookie names.
 pub fn named(world: &World, cookie: Cookie) -> Named {
-    let Cookie { rule, datapath, object } = cookie;
-    let Some(subject) = rules::of(rule).map(|explained| explained.subject) else { return Named::Nothing };
+    let Cookie { datapath, object, .. } = cookie;
+    let Some(subject) = kind(cookie) else { return Named::Nothing };
     if subject != Subject::Table && datapath == 0 && object == 0 {
         return Named::Nothing;
     }
-    // A flow of the trace is a stage's, or a port's: then it has a datapath.
-    let subject = if rule == Rule::Trace && datapath != 0 { Subject::SwitchPort } else { subject };
     let keys = match subject {
         Subject::Nothing => return Named::Nothing,
         Subject::Table => {
@@ -89,6 +87,43 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
         }
         _ => format!("a {kind} with id {object} in {}", world.datapath_words(datapath)),
     })
+}
+
+/// What the cookies of an object's own flows say of it: the kind, the datapath, the object.
+pub fn identity(world: &World, key: &Key) -> Option<(Subject, u32, u32)> {
+    let id = |key: Key| world.id(&key);
+    Some(match (key, world.network.get(key)?) {
+        (Key::Ls(_) | Key::Lr(_), _) => (Subject::Datapath, world.id(key)?, 0),
+        (Key::Lsp(ls, _), Object::Lsp(port)) => {
+            (Subject::SwitchPort, id(Key::Ls(ls.clone()))?, port.port_id.get().into())
+        }
+        (Key::Lrp(lr, name), Object::Lrp(port)) => {
+            (Subject::RouterPort, id(Key::Lr(lr.clone()))?, router_port_number(name, port))
+        }
+        (Key::Lsr(lr, name), _) => (Subject::Route, id(Key::Lr(lr.clone()))?, name_hash(name)),
+        (Key::Chassis(name), _) => (Subject::Chassis, 0, name_hash(name)),
+        (Key::Binding(ls, lsp), _) => return identity(world, &Key::Lsp(ls.clone(), lsp.clone())),
+        _ => return None,
+    })
+}
+
+/// What kind of object a cookie names.
+pub fn kind(cookie: Cookie) -> Option<Subject> {
+    match rules::of(cookie.rule)?.subject {
+        // A flow of the trace is a stage's, or a port's: then it has a datapath.
+        Subject::Table if cookie.datapath != 0 => Some(Subject::SwitchPort),
+        subject => Some(subject),
+    }
+}
+
+/// The number of a router's port in a cookie: its id, or for a port without one what its name gives.
+pub fn router_port_number(name: &Name, port: &RouterPort) -> u32 {
+    port.port_id.map_or_else(|| name_hash(name), |id| id.get().into())
+}
+
+/// A port's number in a register as a cookie has it: in 24 bits.
+pub fn in_cookie(number: u32) -> u32 {
+    number & 0xff_ffff
 }
 
 fn of_kind(mut keys: Vec<Key>, kind: fn(&Key) -> bool) -> Vec<Key> {

@@ -107,11 +107,13 @@ impl Teller<'_> {
                 format!("enters {}", self.world.datapath_words(id))
             }
             (f, Some(port)) if f == register::SRC_PORT => {
-                format!("comes from {}", self.world.port_words(self.datapath, port))
+                format!("its source is {}", self.world.port_words(self.datapath, port))
             }
-            (f, Some(register::FLOOD)) if f == register::DST_PORT => "is for all ports of the switch".to_owned(),
+            (f, Some(register::FLOOD)) if f == register::DST_PORT => {
+                "its destination is all ports of the switch".to_owned()
+            }
             (f, Some(port)) if f == register::DST_PORT => {
-                format!("is for {}", self.world.port_words(self.datapath, port))
+                format!("its destination is {}", self.world.port_words(self.datapath, port))
             }
             (f, Some(flags)) if f == register::FLAGS => flags_set(flags, mask.as_ref()),
             (f, Some(0)) if f == field::IN_PORT_NXM => "may leave by the port that it came from".to_owned(),
@@ -141,7 +143,7 @@ impl Teller<'_> {
             return Some(format!("its next hop is {}", owned(of(f == register::NEXT_HOP4)?)));
         }
         if [register::REMOTE4, register::REMOTE6].contains(&f) {
-            return Some(format!("is for {}", host(self.world, of(f == register::REMOTE4)?)));
+            return Some(format!("its destination is on {}", host(self.world, of(f == register::REMOTE4)?)));
         }
         if f == field::TUN_DST || f == field::TUN_IPV6_DST {
             return Some(format!("goes by tunnel to {}", host(self.world, of(f == field::TUN_DST)?)));

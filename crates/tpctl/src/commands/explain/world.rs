@@ -1,13 +1,14 @@
 //! The network as the store has it, with what the rules set aside, to turn numbers into names.
 
+use super::subject;
 use crate::commands::{Context, chassis::alive, doctor};
 use anyhow::Result;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 use tuplenet_model::{
-    entity::{Chassis, RouterPort, SwitchPort},
+    entity::{Chassis, SwitchPort},
     key::Key,
     name::Name,
     network::Network,
@@ -24,9 +25,50 @@ pub struct World {
     pub aside: BTreeMap<String, Vec<String>>,
     /// Chassis whose agents are alive.
     pub alive: BTreeSet<String>,
-    /// As it was listed.
-    pub found: Vec<Kv>,
+    /// All that the store has, by path.
+    found: BTreeMap<String, Kv>,
     root: String,
+    index: Index,
+}
+
+/// Objects by the numbers and addresses that flows have for them. Several may claim one: those that lost are set aside.
+#[derive(Default)]
+struct Index {
+    datapaths: HashMap<u32, Vec<Key>>,
+    /// By datapath and number.
+    ports: HashMap<(u32, u32), Vec<Key>>,
+    /// By datapath.
+    macs: HashMap<(u32, [u8; 6]), Key>,
+    /// By switch.
+    addresses: HashMap<(u32, IpAddr), Key>,
+}
+
+impl Index {
+    fn of(network: &Network) -> Self {
+        let mut index = Self::default();
+        for (ls, switch) in network.switches() {
+            let id = switch.id.get();
+            index.datapaths.entry(id).or_default().push(Key::Ls(ls.clone()));
+            for (lsp, port) in network.switch_ports(ls) {
+                let key = Key::Lsp(ls.clone(), lsp.clone());
+                index.ports.entry((id, port.port_id.get().into())).or_default().push(key.clone());
+                index.macs.entry((id, port.mac.0)).or_insert_with(|| key.clone());
+                for ip in &port.ips {
+                    index.addresses.entry((id, *ip)).or_insert_with(|| key.clone());
+                }
+            }
+        }
+        for (lr, router) in network.routers() {
+            let id = router.id.get();
+            index.datapaths.entry(id).or_default().push(Key::Lr(lr.clone()));
+            for (lrp, port) in network.router_ports(lr) {
+                let key = Key::Lrp(lr.clone(), lrp.clone());
+                index.ports.entry((id, subject::router_port_number(lrp, port))).or_default().push(key.clone());
+                index.macs.entry((id, port.mac.0)).or_insert(key);
+            }
+        }
+        index
+    }
 }
 
 impl World {
@@ -39,12 +81,30 @@ impl World {
             aside.entry(key).or_default().push(reason);
         }
         let alive = alive(context).await?.into_keys().collect();
-        Ok(Self { network, aside, alive, found, root: context.store.root().to_owned() })
+        let path = |kv: &Kv| context.store.path(&kv.key).to_owned();
+        let found = found.into_iter().map(|kv| (path(&kv), kv)).collect();
+        let index = Index::of(&network);
+        Ok(Self { network, aside, alive, found, root: context.store.root().to_owned(), index })
     }
 
     /// The path of a store key.
     pub fn path<'a>(&self, key: &'a str) -> &'a str {
         key.strip_prefix(self.root.as_str()).unwrap_or(key)
+    }
+
+    /// What the store has under an object's key, readable or not.
+    pub fn value(&self, key: &Key) -> Option<&Kv> {
+        self.found.get(&key.to_string())
+    }
+
+    /// The keys of all objects, readable or not.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.found.keys().filter_map(|path| Key::parse(path).ok().flatten())
+    }
+
+    /// All that the store has, by path.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Kv)> {
+        self.found.iter().map(|(path, kv)| (path.as_str(), kv))
     }
 
     /// Why an object is set aside; `None`: it is not.
@@ -60,28 +120,13 @@ impl World {
 
     /// The switches and routers that have an id: one, unless all that have it are set aside.
     pub fn datapaths(&self, id: u32) -> Vec<Key> {
-        let switches = self.network.switches().filter(|(_, o)| o.id.get() == id).map(|(name, _)| Key::Ls(name.clone()));
-        let routers = self.network.routers().filter(|(_, o)| o.id.get() == id).map(|(name, _)| Key::Lr(name.clone()));
-        self.prefer(switches.chain(routers).collect())
+        self.prefer(self.index.datapaths.get(&id).cloned().unwrap_or_default())
     }
 
     /// The ports of a datapath that have a number, as registers and cookies have it.
     pub fn ports(&self, datapath: u32, number: u32) -> Vec<Key> {
-        let in_one = |key: &Key| -> Vec<Key> {
-            match key {
-                Key::Ls(ls) => {
-                    let fits =
-                        self.network.switch_ports(ls).filter(|(_, port)| u32::from(port.port_id.get()) == number);
-                    fits.map(|(name, _)| Key::Lsp(ls.clone(), name.clone())).collect()
-                }
-                Key::Lr(lr) => {
-                    let fits = self.network.router_ports(lr).filter(|(name, port)| is_number_of(name, port, number));
-                    fits.map(|(name, _)| Key::Lrp(lr.clone(), name.clone())).collect()
-                }
-                _ => Vec::new(),
-            }
-        };
-        self.prefer(self.datapaths(datapath).iter().flat_map(in_one).collect())
+        let number = subject::in_cookie(number);
+        self.prefer(self.index.ports.get(&(datapath, number)).cloned().unwrap_or_default())
     }
 
     /// The static routes of a router whose names have this hash.
@@ -130,35 +175,31 @@ impl World {
     }
 
     /// The port of a datapath with a MAC address.
-    pub fn with_mac(&self, datapath: u32, mac: [u8; 6]) -> Option<Key> {
-        let one = |key: Key| match key {
-            Key::Ls(ls) => {
-                let fits = self.network.switch_ports(&ls).find(|(_, port)| port.mac.0 == mac);
-                fits.map(|(name, _)| Key::Lsp(ls.clone(), name.clone()))
-            }
-            Key::Lr(lr) => {
-                let fits = self.network.router_ports(&lr).find(|(_, port)| port.mac.0 == mac);
-                fits.map(|(name, _)| Key::Lrp(lr.clone(), name.clone()))
-            }
-            _ => None,
-        };
-        self.datapaths(datapath).into_iter().find_map(one)
+    pub fn with_mac(&self, datapath: u32, mac: [u8; 6]) -> Option<&Key> {
+        self.index.macs.get(&(datapath, mac))
     }
 
     /// The port of a switch, or of one of the switches around a router, that has an address.
-    pub fn with_address(&self, datapath: u32, ip: IpAddr) -> Option<Key> {
-        let of_switch = |ls: &Name| {
-            let fits = self.network.switch_ports(ls).find(|(_, port)| port.ips.contains(&ip));
-            fits.map(|(name, _)| Key::Lsp(ls.clone(), name.clone()))
-        };
-        self.datapaths(datapath).into_iter().find_map(|key| match key {
-            Key::Ls(ls) => of_switch(&ls),
-            Key::Lr(lr) => {
-                let peers = self.network.router_ports(&lr).filter_map(|(_, port)| port.peer.as_ref());
-                peers.map(|peer| &peer.ls).find_map(of_switch)
-            }
+    pub fn with_address(&self, datapath: u32, ip: IpAddr) -> Option<&Key> {
+        if let Some(key) = self.index.addresses.get(&(datapath, ip)) {
+            return Some(key);
+        }
+        let routers = self.index.datapaths.get(&datapath)?.iter().filter_map(|key| match key {
+            Key::Lr(lr) => Some(lr),
             _ => None,
-        })
+        });
+        let peers = routers.flat_map(|lr| self.network.router_ports(lr)).filter_map(|(_, port)| port.peer.as_ref());
+        let switches = peers.filter_map(|peer| self.id(&Key::Ls(peer.ls.clone())));
+        switches.filter_map(|id| self.index.addresses.get(&(id, ip))).next()
+    }
+
+    /// The id of a switch or router.
+    pub fn id(&self, key: &Key) -> Option<u32> {
+        match self.network.get(key)? {
+            Object::Ls(switch) => Some(switch.id.get()),
+            Object::Lr(router) => Some(router.id.get()),
+            _ => None,
+        }
     }
 
     /// A datapath in words: "switch LS-A".
@@ -184,13 +225,5 @@ pub fn child(key: &Key) -> Option<&Name> {
     match key {
         Key::Lsp(_, name) | Key::Lrp(_, name) | Key::Lsr(_, name) | Key::Binding(_, name) => Some(name),
         Key::Ls(_) | Key::Lr(_) | Key::Chassis(_) => None,
-    }
-}
-
-/// Whether a router's port has this number: its id, or for a port without one what its name gives (24 bits of it in a cookie).
-fn is_number_of(name: &Name, port: &RouterPort, number: u32) -> bool {
-    match port.port_id {
-        Some(id) => u32::from(id.get()) == number,
-        None => name_hash(name) == number & 0xff_ffff,
     }
 }
