@@ -77,7 +77,7 @@ fn copies(ls: DatapathId) -> FlowRow {
     )
 }
 
-/// A copy for another chassis that came by a tunnel itself is one too many. And what concerns one wire only (spanning tree, pause, LLDP: the
+/// A copy for another chassis that came by a tunnel itself is one too many: before a trace tells of it, who would wait for that chassis. And what concerns one wire only (spanning tree, pause, LLDP: the
 /// reserved addresses of IEEE 802.1Q-2018 table 8-1) no switch passes on: a BPDU of a VM is not for another's port. No facts.
 pub fn fixed() -> Vec<FlowRow> {
     let cookie = Cookie::of(Rule::Flood);
@@ -86,7 +86,7 @@ pub fn fixed() -> Vec<FlowRow> {
     let (first, mask) = ([0x01_u8, 0x80, 0xc2, 0, 0, 0], [0xff_u8, 0xff, 0xff, 0xff, 0xff, 0xf0]);
     let reserved = Match::new().with_masked(field::ETH_DST, first, mask);
     vec![
-        flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, priority::EXCEPTION, cookie, again, vec![]),
+        flow(stage::LSP_TRACE_INGRESS_OUT, priority::EXCEPTION, cookie, again, vec![]),
         flow(stage::LSP_INGRESS_LOOKUP_DST_PORT, priority::EXCEPTION, cookie, reserved, vec![]),
     ]
 }

@@ -38,6 +38,7 @@ fn to_router(link: &Link) -> FlowRow {
         vec![
             set(register::DATAPATH, u64::from(lr.get())),
             set(register::SRC_PORT, lrp.number),
+            set(register::DST_PORT, 0_u32),
             Action::set_field_masked(register::FLAGS, 0_u32, !register::TRACED),
             resubmit(stage::LRP_TRACE_INGRESS_IN),
         ],
@@ -55,6 +56,7 @@ fn to_switch(link: &Link) -> FlowRow {
         vec![
             set(register::DATAPATH, u64::from(ls.get())),
             set(register::SRC_PORT, u32::from(lsp.port.get())),
+            set(register::DST_PORT, 0_u32),
             resubmit(stage::LSP_TRACE_INGRESS_IN),
         ],
     )
