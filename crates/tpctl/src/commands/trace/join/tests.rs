@@ -1,0 +1,150 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use std::net::Ipv4Addr;
+
+const IN: u8 = stage::LSP_TRACE_INGRESS_IN.table;
+const OUT: u8 = stage::LSP_TRACE_INGRESS_OUT.table;
+const EGRESS: u8 = stage::LSP_TRACE_EGRESS_IN.table;
+const TRACED: u32 = register::TRACED;
+const ARRIVED: u32 = register::TRACED | register::FROM_TUNNEL;
+
+fn hv(number: u8) -> Name {
+    format!("hv{number}").parse().unwrap()
+}
+
+fn owner(ip: IpAddr) -> Option<Name> {
+    match ip {
+        IpAddr::V4(ip) if ip.octets()[3] < 10 => Some(hv(ip.octets()[3])),
+        _ => None,
+    }
+}
+
+/// Reports of one host, numbered in their order.
+struct Host(u8, Vec<Report>);
+
+impl Host {
+    fn new(number: u8) -> Self {
+        Self(number, Vec::new())
+    }
+    fn add(mut self, event: TraceEvent, table: u8, to: u32, flags: u32, remote: u8, at: u64) -> Self {
+        let remote = (remote > 0).then(|| Ipv4Addr::new(192, 0, 2, remote).into());
+        let (text, next_hop, packet) = (None, None, String::new());
+        let record = TraceRecord { event, at, table, datapath: 7, from: 1, to, flags, remote, next_hop, packet, text };
+        let number = u32::try_from(self.1.len()).unwrap();
+        self.1.push(Report { chassis: hv(self.0), number, record, known: Duration::from_nanos(1_000_000) });
+        self
+    }
+    fn hop(self, table: u8, to: u32, at: u64) -> Self {
+        self.add(TraceEvent::Hop, table, to, TRACED, 0, at)
+    }
+    fn sends(self, to: u32, remote: u8, at: u64) -> Self {
+        self.add(TraceEvent::Hop, OUT, to, TRACED, remote, at)
+    }
+    fn enters(self, to: u32, at: u64) -> Self {
+        self.add(TraceEvent::Hop, EGRESS, to, ARRIVED, 0, at)
+    }
+    fn delivers(self, to: u32, at: u64) -> Self {
+        self.add(TraceEvent::Delivered, stage::LSP_EGRESS_PUSHOUT.table, to, TRACED, 0, at)
+    }
+    fn ends(self) -> Self {
+        self.add(TraceEvent::End, 0, 0, 0, 0, 0)
+    }
+}
+
+fn joined(hosts: impl IntoIterator<Item = Host>) -> Joined {
+    let reports: Vec<Report> = hosts.into_iter().flat_map(|host| host.1).collect();
+    join(&hv(1), &reports, owner)
+}
+
+fn places(joined: &Joined) -> Vec<(String, u8, u64)> {
+    let place = |p: &Passed| (p.chassis.to_string(), p.record.table, u64::try_from(p.at.as_nanos()).unwrap());
+    joined.passed.iter().map(place).collect()
+}
+
+fn ends(joined: &Joined) -> Vec<Option<u8>> {
+    joined.ended.iter().map(|(_, last)| last.as_ref().map(|last| last.record.table)).collect()
+}
+
+#[test]
+fn hosts_are_joined_by_cause_and_their_clocks_with_them() {
+    for (skew, arrived) in [(0, 50), (-5_000_000, 20), (7_000_000_000, 20)] {
+        let clock = |at: u64| (1_000_000_000_000 + skew + i64::try_from(at).unwrap()).try_into().unwrap();
+        let base = 1_000_000_000_000;
+        let hv1 = Host::new(1).hop(IN, 0, base).sends(2, 2, base + 20).ends();
+        let hv2 = Host::new(2).enters(2, clock(50)).delivers(2, clock(53)).ends();
+        let all = joined([hv2, hv1]);
+        assert_eq!((&all.missing[..], all.ended.len()), (&[][..], 0));
+        let expected = [("hv1", IN, 0), ("hv1", OUT, 20), ("hv2", EGRESS, arrived), ("hv2", 34, arrived + 3)];
+        assert_eq!(places(&all), expected.map(|(c, t, at)| (c.to_owned(), t, at)));
+    }
+}
+
+#[test]
+fn a_packet_may_come_back_to_the_host_that_sent_it() {
+    let hv1 = Host::new(1).hop(IN, 0, 10).sends(2, 2, 20).ends().enters(9, 70).delivers(9, 80).ends();
+    let hv2 = Host::new(2).enters(2, 40).sends(9, 1, 60).ends();
+    let all = joined([hv1, hv2]);
+    assert!(all.missing.is_empty(), "{:?}", all.missing);
+    let hosts: Vec<String> = places(&all).into_iter().map(|place| place.0).collect();
+    assert_eq!(hosts, ["hv1", "hv1", "hv2", "hv2", "hv1", "hv1"]);
+}
+
+#[test]
+fn copies_are_told_one_after_another_and_each_has_its_end() {
+    const ALL: u32 = register::FLOOD;
+    let hv1 = Host::new(1).hop(IN, 0, 1).hop(OUT, ALL, 2).hop(EGRESS, ALL, 3);
+    let hv1 = hv1.sends(ALL, 2, 4).hop(EGRESS, 5, 5).delivers(5, 6).sends(ALL, 3, 7).hop(EGRESS, 1, 8).ends();
+    // Within a host that got a copy the packet meets the same stage again, for each port; that is no visit of its own.
+    let again = ARRIVED | register::ENTERED;
+    let hv2 = Host::new(2).enters(ALL, 11).add(TraceEvent::Hop, EGRESS, 8, again, 0, 12).delivers(8, 13).ends();
+    let hv3 = Host::new(3).enters(ALL, 21).add(TraceEvent::Hop, EGRESS, 9, again, 0, 22).delivers(9, 23);
+    let all = joined([hv2, hv1, Host(3, hv3.1.clone())].into_iter().map(|host| Host(host.0, host.1)));
+    assert_eq!(all.missing, [Missing::End(hv(3))]);
+    let all = joined([Host(3, hv3.ends().1)]);
+    assert_eq!(all.missing, [Missing::Start(hv(1))]);
+    assert_eq!(all.passed.len(), 3);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    assert_eq!(joined([]).missing, [Missing::Start(hv(1))]);
+    let open = joined([Host::new(1).hop(IN, 0, 1)]);
+    assert_eq!(open.missing, [Missing::End(hv(1))]);
+    let sent = || Host::new(1).hop(IN, 0, 1).sends(2, 2, 2).ends();
+    let ip = |last| IpAddr::from([192, 0, 2, last]);
+    assert_eq!(joined([sent()]).missing, [Missing::Arrival(hv(1), ip(2), Some(hv(2)))]);
+    let nobody = joined([Host::new(1).hop(IN, 0, 1).sends(2, 99, 2).ends()]);
+    assert_eq!(nobody.missing, [Missing::Arrival(hv(1), ip(99), None)]);
+    // A visit for another port is not the one that was awaited, but it is told.
+    let other = joined([sent(), Host::new(2).enters(3, 5).ends()]);
+    assert_eq!((other.missing.len(), other.passed.len()), (1, 3));
+}
+
+#[test]
+fn a_gap_in_the_numbers_leaves_the_path_open() {
+    let whole = Host::new(1).hop(IN, 0, 1).hop(OUT, 2, 2).hop(EGRESS, 2, 3).delivers(2, 4).ends();
+    assert!(joined([Host(1, whole.1.clone())]).missing.is_empty());
+    for hole in 0..4 {
+        let mut reports = whole.1.clone();
+        reports.remove(hole);
+        let expected = if hole == 0 { 0 } else { 1 }; // numbers may begin at 0 or at 1
+        assert_eq!(joined([Host(1, reports)]).missing.len(), expected, "without {hole}");
+    }
+    let mut late = whole.1.clone();
+    late.reverse();
+    assert!(joined([Host(1, late)]).missing.is_empty());
+}
+
+#[test]
+fn a_visit_without_delivery_or_departure_ended_where_it_was_seen_last() {
+    let all = joined([Host::new(1).hop(IN, 0, 1).hop(50, 0, 2).ends()]);
+    assert!(all.missing.is_empty());
+    assert_eq!(ends(&all), [Some(50)]);
+    assert_eq!(ends(&joined([Host::new(1).ends()])), [None]);
+    // The host has no tunnel of that kind: the packet went on to its own egress, and ended there.
+    let stuck = Host::new(1).hop(IN, 0, 1).sends(2, 2, 2).add(TraceEvent::Hop, EGRESS, 2, TRACED, 2, 3).ends();
+    let all = joined([stuck]);
+    assert!(all.missing.is_empty(), "{:?}", all.missing);
+    assert_eq!(ends(&all), [Some(EGRESS)]);
+}

@@ -1,0 +1,238 @@
+//! `trace --all-pairs`: every port of some switches to every other one, in each family that both have. Prints what fails.
+
+use super::{
+    Args, PATIENCE, format, guarded, living_host, outcome, packet,
+    session::{Session, Shot},
+    show::Shown,
+    simulation,
+    world::World,
+};
+use crate::{
+    cli::Format,
+    commands::{Context, chassis::alive},
+    print::{self, printable},
+};
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::{
+    cell::RefCell, future::poll_fn, io::IsTerminal, net::IpAddr, pin::Pin, process::ExitCode, task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+use tuplenet_model::{entity::SwitchPortRef, key::Key};
+use tuplenet_sim::network::Network;
+use tuplenet_sim::path::{Outcome, Path};
+use tuplenet_store::network::NetworkError;
+
+/// How many packets are under way at once: together they stay far below what switches report (`tuplenet_rules::trace::METER`).
+const AT_ONCE: usize = 32;
+/// How long after the one before a packet is sent: an agent reads 256 traces a second at most.
+const PACE: Duration = Duration::from_millis(5);
+/// How often a packet that is lost is sent. Open vSwitch loses the first one to a host whose MAC it does not know yet.
+const TRIES: usize = 2;
+
+/// From a port to an address of another.
+struct Pair {
+    from: SwitchPortRef,
+    to: SwitchPortRef,
+    ip: IpAddr,
+}
+
+/// Checks them all.
+pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitCode> {
+    let mut simulation = if args.simulates() { Some(simulation(&world, args, &args.at)?) } else { None };
+    let hosted = |at: &SwitchPortRef| simulation.as_ref().map_or(world.host(at).is_some(), |s| s.has(&world, at));
+    let (ports, unbound) = ports(&world, args, hosted)?;
+    if !unbound.is_empty() {
+        let names: Vec<String> = unbound.iter().map(|at| format!("{}/{}", at.ls, at.lsp)).collect();
+        eprintln!("tpctl: note: left out, since no chassis has them: {}", printable(&names.join(", ")));
+    }
+    let pairs = pairs(&world, &ports);
+    let report = Report::new(pairs.len(), format(context));
+    match &mut simulation {
+        Some(simulation) => {
+            for pair in &pairs {
+                let frame =
+                    packet::probe(&world.network, &pair.from, pair.ip, args).and_then(|probe| Ok(probe.to_bytes()?));
+                let path = frame.and_then(|frame| Ok((simulation.walk(&world, &pair.from, &frame)?, frame)));
+                report.take(pair, path.map(|(path, frame)| judge(pair, &path, &frame, true)));
+            }
+        }
+        None => {
+            let session = Session::begin(context).await?;
+            let done = guarded(&session, real(context, &session, &world, args, &pairs, &report)).await;
+            session.end().await;
+            done?;
+        }
+    }
+    report.finish()
+}
+
+/// The ports of the switches, and those that no chassis has.
+fn ports(
+    world: &World,
+    args: &Args,
+    hosted: impl Fn(&SwitchPortRef) -> bool,
+) -> Result<(Vec<SwitchPortRef>, Vec<SwitchPortRef>)> {
+    let mut all: Vec<SwitchPortRef> = Vec::new();
+    for ls in &args.all_pairs {
+        let key = Key::Ls(ls.clone());
+        world.network.get(&key).ok_or_else(|| NetworkError::missing(&key))?;
+        let guests = world.network.switch_ports(ls).filter(|(_, port)| port.peer.is_none());
+        all.extend(guests.map(|(lsp, _)| SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() }));
+    }
+    all.sort();
+    all.dedup();
+    Ok(all.into_iter().partition(hosted))
+}
+
+fn pairs(world: &World, ports: &[SwitchPortRef]) -> Vec<Pair> {
+    let ips = |at: &SwitchPortRef| world.network.switch_port(at).map(|port| port.ips.clone()).unwrap_or_default();
+    let mut pairs = Vec::new();
+    for from in ports {
+        let own = ips(from);
+        for to in ports.iter().filter(|to| *to != from) {
+            let theirs = ips(to);
+            for v4 in [true, false] {
+                let of_family = |ip: &&IpAddr| ip.is_ipv4() == v4;
+                if let (Some(_), Some(ip)) = (own.iter().find(of_family), theirs.iter().find(of_family)) {
+                    pairs.push(Pair { from: from.clone(), to: to.clone(), ip: *ip });
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// Sends a packet for each pair, a bounded number at once.
+async fn real(
+    context: &Context,
+    session: &Session<'_>,
+    world: &World,
+    args: &Args,
+    pairs: &[Pair],
+    report: &Report,
+) -> Result<()> {
+    let network = RefCell::new(Network::new(world.objects()));
+    let patience = context.timeout.unwrap_or(PATIENCE);
+    let begun = Instant::now();
+    let one = async |index: u32, pair: &Pair| -> Result<Result<(), String>> {
+        sleep_until(begun + PACE * index).await;
+        let frame = packet::probe(&world.network, &pair.from, pair.ip, args)?.to_bytes()?;
+        let chassis = living_host(world, &pair.from)?;
+        let shot = Shot { from: &pair.from, chassis: &chassis, frame: &frame };
+        let mut joined = session.shoot(world, &shot, patience).await?;
+        for _ in 1..TRIES {
+            if joined.missing.is_empty() {
+                break;
+            }
+            joined = session.shoot(world, &shot, patience).await?;
+        }
+        let living = if joined.missing.is_empty() { None } else { Some(alive(context).await?.into_keys().collect()) };
+        let living = living.as_ref().unwrap_or(&world.alive);
+        let path = outcome::path(world, living, &mut network.borrow_mut(), &shot, &joined, patience);
+        Ok(judge(pair, &path, &frame, false))
+    };
+    let mut waiting = (0..).zip(pairs);
+    let mut running: Vec<(&Pair, Pin<Box<dyn Future<Output = _> + '_>>)> = Vec::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some((index, pair)) = waiting.next()
+        {
+            running.push((pair, Box::pin(one(index, pair))));
+        }
+        if running.is_empty() {
+            return Ok(());
+        }
+        let (index, result) = poll_fn(|cx| {
+            let ready = running.iter_mut().enumerate().find_map(|(i, (_, future))| match future.as_mut().poll(cx) {
+                Poll::Ready(result) => Some((i, result)),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        let (pair, _) = running.swap_remove(index);
+        report.take(pair, result);
+    }
+}
+
+/// Whether the packet reached whom it was for, and nobody else; otherwise what became of it.
+fn judge(pair: &Pair, path: &Path, frame: &[u8], simulated: bool) -> Result<(), String> {
+    let arrived = |outcome: &Outcome| match outcome {
+        Outcome::Delivered { ls, lsp, .. } => {
+            ls.as_str() == pair.to.ls.as_str() && lsp.as_str() == pair.to.lsp.as_str()
+        }
+        _ => false,
+    };
+    if let [only] = &path.outcomes[..]
+        && arrived(only)
+    {
+        return Ok(());
+    }
+    Err(Shown { path, from: (&pair.from.ls, &pair.from.lsp), frame, simulated }.verdict())
+}
+
+/// What is printed: failures as they are found (as data: all of them at the end), and a summary.
+struct Report {
+    format: Format,
+    bar: ProgressBar,
+    pairs: usize,
+    failed: RefCell<Vec<Value>>,
+}
+
+impl Report {
+    fn new(pairs: usize, format: Format) -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(pairs as u64) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { format, bar, pairs, failed: RefCell::default() }
+    }
+
+    fn take(&self, pair: &Pair, result: Result<Result<(), String>>) {
+        let problem = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(verdict)) => Some(verdict),
+            Err(error) => Some(format!("{error:#}")),
+        };
+        if let Some(problem) = problem {
+            let Pair { from, to, ip } = pair;
+            let name = |at: &SwitchPortRef| format!("{}/{}", at.ls, at.lsp);
+            let line = printable(&format!("{} -> {} ({ip}): {problem}", name(from), name(to)));
+            if !self.is_data() {
+                self.bar.suspend(|| print::out(&(line + "\n"))).ok();
+            }
+            let failed = json!({"from": name(from), "to": name(to), "ip": ip, "verdict": problem});
+            self.failed.borrow_mut().push(failed);
+            self.bar.set_message(format!("{} failed", self.failed.borrow().len()));
+        }
+        self.bar.inc(1);
+    }
+
+    fn is_data(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml)
+    }
+
+    fn finish(self) -> Result<ExitCode> {
+        self.bar.finish_and_clear();
+        let Self { format, pairs, failed, .. } = &self;
+        let failed = failed.take();
+        let arrived = pairs - failed.len();
+        if self.is_data() {
+            print::data(&json!({"pairs": pairs, "arrived": arrived, "failed": failed}), *format)?;
+        } else {
+            print::out(&format!("{arrived} of {pairs} packets arrived\n"))?;
+        }
+        match failed.len() {
+            0 if *pairs == 0 => bail!("there is no pair of ports to check: see \"tpctl lsp show LS\""),
+            0 => Ok(ExitCode::SUCCESS),
+            number => {
+                eprintln!("tpctl: {} did not arrive", print::count(number, "packet", "packets"));
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}

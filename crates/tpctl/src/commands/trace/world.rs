@@ -1,0 +1,213 @@
+//! The network that is traced in: as the store has it at one revision, or as a document says.
+
+use super::args::{Place, PortName};
+use crate::{commands::Context, print::printable};
+use anyhow::{Context as _, Result, anyhow, bail};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Read},
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
+use tuplenet_model::{
+    document::Document,
+    entity::{Chassis, Encap, EncapKind, Meta, SwitchPort, SwitchPortRef},
+    key::Key,
+    name::Name,
+    network::Network,
+    object::Object,
+};
+use tuplenet_sim::network as sim;
+use tuplenet_store::network::NetworkError;
+
+/// Who has all ports of a document that nobody was given.
+const IMAGINARY: &str = "host";
+/// How many candidates an error names.
+const NAMED: usize = 8;
+
+/// A network, with what is needed to compute its hosts' tables.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// All readable objects.
+    pub network: Network,
+    /// Chassis whose agents are alive.
+    pub alive: BTreeSet<String>,
+    /// Every object as the store has it, by path, with the revision that made it.
+    stored: BTreeMap<String, (Vec<u8>, i64)>,
+    revision: i64,
+}
+
+impl World {
+    /// The network in the store.
+    pub async fn read(context: &Context) -> Result<Self> {
+        let (found, revision) = context.store.list("").await?;
+        let network = context.store.snapshot_of(&found, revision).network();
+        let mut world = Self { network, revision, ..Self::default() };
+        for kv in found {
+            let path = context.store.path(&kv.key);
+            if let Some(chassis) = path.strip_prefix("status/").and_then(|rest| rest.strip_suffix("/alive")) {
+                world.alive.insert(chassis.to_owned());
+            } else if matches!(path.split('/').next(), Some("ls" | "lr" | "chassis" | "binding")) {
+                world.stored.insert(path.to_owned(), (kv.value.to_vec(), kv.create_revision));
+            }
+        }
+        Ok(world)
+    }
+
+    /// The network of a document alone. An imaginary chassis has what `places` leave over.
+    pub fn of_document(file: &Path, places: &[Place]) -> Result<Self> {
+        let mut world = Self::default().with(file)?;
+        let pinned = world.network.routers().filter_map(|(_, router)| router.chassis.clone());
+        let mut chassis: BTreeSet<Name> = pinned.chain(places.iter().map(|place| place.chassis.clone())).collect();
+        let imaginary: Name = IMAGINARY.parse().map_err(anyhow::Error::msg)?;
+        chassis.insert(imaginary);
+        for name in chassis {
+            world.add_chassis(name);
+        }
+        Ok(world)
+    }
+
+    /// The imaginary chassis of a network that is in no store.
+    pub fn imaginary() -> Result<Name> {
+        IMAGINARY.parse().map_err(anyhow::Error::msg)
+    }
+
+    /// The network after this document was applied.
+    pub fn with(&self, file: &Path) -> Result<Self> {
+        let wanted = read_document(file, &self.network)?;
+        let mut after = Self { revision: self.revision + 1, ..self.clone() };
+        for (path, _) in self.stored.iter() {
+            let key = Key::parse(path).ok().flatten();
+            let stays = match &key {
+                Some(Key::Chassis(_)) => true,
+                Some(Key::Binding(ls, lsp)) => wanted.get(&Key::Lsp(ls.clone(), lsp.clone())).is_some(),
+                Some(key) => wanted.get(key).is_some(),
+                None => true,
+            };
+            if !stays {
+                after.stored.remove(path);
+                key.and_then(|key| after.network.remove(&key));
+            }
+        }
+        for (key, object) in wanted.iter().filter(|(key, object)| self.network.get(key) != Some(object)) {
+            let old = self.stored.get(&key.to_string());
+            let value = object.merged_into(old.map(|(value, _)| value.as_slice()).unwrap_or_default());
+            let created = old.map_or(after.revision, |(_, created)| *created);
+            after.stored.insert(key.to_string(), (serde_json::Value::Object(value).to_string().into_bytes(), created));
+            after.network.insert(key.clone(), object.clone());
+        }
+        Ok(after)
+    }
+
+    /// A chassis that is nowhere, with a tunnel end point from the range for tests (RFC 2544), unless there is one of the name.
+    pub fn add_chassis(&mut self, name: Name) {
+        let key = Key::Chassis(name);
+        if self.network.get(&key).is_some() {
+            return;
+        }
+        let number = u32::try_from(self.stored.len()).unwrap_or_default();
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)).wrapping_add(number % 0x1_ffff)).into();
+        let encaps = vec![Encap { kind: EncapKind::Geneve, ip }];
+        let object = Object::Chassis(Chassis { encaps, roles: Vec::new(), meta: Meta::default() });
+        let value = serde_json::Value::Object(object.to_json()).to_string().into_bytes();
+        self.stored.insert(key.to_string(), (value, self.revision));
+        self.network.insert(key, object);
+    }
+
+    /// All objects, for the simulator.
+    pub fn objects(&self) -> impl Iterator<Item = sim::Object> {
+        self.stored.iter().map(|(path, (value, created))| sim::Object {
+            path: path.clone(),
+            value: value.clone().into(),
+            create_revision: *created,
+        })
+    }
+
+    /// The port that is meant.
+    pub fn resolve(&self, name: &PortName) -> Result<SwitchPortRef> {
+        let lsp = &name.lsp;
+        if let Some(ls) = &name.ls {
+            for key in [Key::Ls(ls.clone()), Key::Lsp(ls.clone(), lsp.clone())] {
+                self.network.get(&key).ok_or_else(|| NetworkError::missing(&key))?;
+            }
+            return Ok(SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() });
+        }
+        let has = |ls: &&Name| self.network.get(&Key::Lsp((*ls).clone(), lsp.clone())).is_some();
+        let found: Vec<&Name> = self.network.switches().map(|(ls, _)| ls).filter(has).collect();
+        match found[..] {
+            [] => bail!("no switch has a port {lsp}: see \"tpctl ls show\" and \"tpctl lsp show LS\""),
+            [ls] => Ok(SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() }),
+            _ => {
+                let mut names: Vec<String> = found.iter().take(NAMED).map(|ls| format!("{ls}/{lsp}")).collect();
+                if let more @ 1.. = found.len().saturating_sub(NAMED) {
+                    names.push(format!("{more} more"));
+                }
+                bail!("{} switches have a port {lsp}: say which one, {}", found.len(), names.join(" or "))
+            }
+        }
+    }
+
+    /// A port that exists and is no end of a link.
+    pub fn guest(&self, at: &SwitchPortRef) -> Result<&SwitchPort> {
+        let port = self.network.switch_port(at);
+        let port = port.ok_or_else(|| NetworkError::missing(&Key::Lsp(at.ls.clone(), at.lsp.clone())))?;
+        match &port.peer {
+            Some(peer) => bail!(
+                "port {} of switch {} is the end of a link with router {}, which sends nothing by itself: name a port of a VM",
+                at.lsp,
+                at.ls,
+                peer.lr
+            ),
+            None => Ok(port),
+        }
+    }
+
+    /// Who has a port.
+    pub fn host(&self, at: &SwitchPortRef) -> Option<&Name> {
+        match self.network.get(&Key::Binding(at.ls.clone(), at.lsp.clone())) {
+            Some(Object::Binding(binding)) => Some(&binding.chassis),
+            _ => None,
+        }
+    }
+
+    /// Who has a tunnel end point.
+    pub fn chassis_at(&self, ip: IpAddr) -> Option<Name> {
+        self.network.iter().find_map(|(key, object)| match (key, object) {
+            (Key::Chassis(name), Object::Chassis(chassis)) => {
+                chassis.encaps.iter().any(|encap| encap.ip == ip).then(|| name.clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// A chassis by name.
+    pub fn chassis(&self, name: &str) -> Option<&Chassis> {
+        match self.network.get(&Key::Chassis(name.parse().ok()?)) {
+            Some(Object::Chassis(chassis)) => Some(chassis),
+            _ => None,
+        }
+    }
+}
+
+/// The network that a document describes where another one is.
+fn read_document(file: &Path, present: &Network) -> Result<Network> {
+    let stdin = file == Path::new("-");
+    let name = if stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let mut text = String::new();
+    let limit = Document::MAX as u64 + 1;
+    let read = match stdin {
+        true => io::stdin().lock().take(limit).read_to_string(&mut text),
+        false => File::open(file).and_then(|file| file.take(limit).read_to_string(&mut text)),
+    };
+    read.with_context(|| format!("cannot read {name}"))?;
+    let document = Document::parse(&text).with_context(|| name.clone())?;
+    document.resolve(present).map_err(|faults| {
+        let first = faults.first().map(|fault| printable(&fault.to_string())).unwrap_or_default();
+        let others = match faults.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more: \"tpctl diff -f\" lists them)", n - 1),
+        };
+        anyhow!("{name} describes no valid network: {first}{others}")
+    })
+}
