@@ -1,6 +1,6 @@
 //! Networks, from a plan of small numbers.
 
-use super::odd::{self, Oddity};
+use super::odd::Oddity;
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Value, json};
 use std::{
@@ -52,7 +52,7 @@ pub struct Network {
 pub struct Plan {
     hosts: Vec<Host>,
     switches: Vec<Switch>,
-    /// The chassis of each router, beyond the last: one that does not exist.
+    /// The chassis of each router that is pinned; [`NO_HOST`] is none.
     routers: Vec<Option<usize>>,
     links: Vec<Link>,
     routes: Vec<Route>,
@@ -170,20 +170,23 @@ fn route() -> impl Strategy<Value = Route> {
     })
 }
 
+/// The number of a chassis that is in no network.
+const NO_HOST: usize = 12;
+
 fn pin() -> impl Strategy<Value = Option<usize>> {
-    option::weighted(0.3, 0..5_usize)
+    option::weighted(0.3, 0..=NO_HOST)
 }
 
 /// Any network of up to 4 hosts, 4 switches and 3 routers.
-pub fn plan() -> impl Strategy<Value = Plan> {
+pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value = Plan> {
     (
         vec(host(), 1..=4),
         prop_oneof![1 => vec(switch(), 1..=2), 2 => vec(switch(), 3..=4)],
         prop_oneof![1 => vec(pin(), 0..=3), 3 => vec(pin(), 1..=3)],
-        prop_oneof![1 => vec(link(), 0..=6), 3 => vec(link(), 3..=8)],
+        prop_oneof![1 => vec(link(), 0..=6), 4 => vec(link(), 4..=9)],
         vec(route(), 0..=5),
         proptest::bool::weighted(0.6),
-        prop_oneof![2 => Just(Vec::new()), 1 => vec(odd::oddity(), 0..=4)],
+        oddities,
         vec(1..6_i64, 1..=7),
     )
         .prop_map(|(hosts, switches, routers, links, routes, routed, oddities, ages)| Plan {
@@ -261,7 +264,8 @@ impl Plan {
             self.build_switch(&mut draft, i, switch);
         }
         for (i, chassis) in self.routers.iter().enumerate() {
-            let chassis = chassis.map(|c| format!("hv{c}"));
+            let host = |c| if c == NO_HOST { c } else { c % self.hosts.len() };
+            let chassis = chassis.map(|c| format!("hv{}", host(c)));
             draft.put(format!("lr/LR-{i}"), json!({"id": 50 + i, "chassis": chassis}));
         }
         for (i, router, switch, link) in self.real_links() {

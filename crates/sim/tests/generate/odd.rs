@@ -35,8 +35,12 @@ enum Kind {
     OtherPeer,
 }
 
-/// Any of them.
-pub fn oddity() -> impl Strategy<Value = Oddity> {
+/// At least so many of them.
+pub fn oddities(least: usize) -> impl Strategy<Value = Vec<Oddity>> {
+    proptest::collection::vec(oddity(), least..=4)
+}
+
+fn oddity() -> impl Strategy<Value = Oddity> {
     use Kind::*;
     let kind = proptest::sample::select(vec![
         Deleted,

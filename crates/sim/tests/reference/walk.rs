@@ -24,8 +24,8 @@
 //! A distributed router is on every host: the packet stays where it is. To a pinned one, and to a VM on another host, it crosses the underlay.
 //! Who has never a bound port can send nothing.
 
-use super::world::{Gate, Place, Port, Router, World};
 use crate::generate::{Arp, Body, Frame, Ip, Says};
+use crate::world::{Gate, Place, Port, Router, World};
 use std::{
     cmp::Reverse,
     net::{IpAddr, Ipv6Addr},

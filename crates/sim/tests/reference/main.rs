@@ -1,0 +1,17 @@
+//! What the rules make of a packet, against a reference of what switches and routers should do with it that is so small that it is plainly right.
+//!
+//! Random networks are told to the simulator, which computes every host's tables by the rules and walks packets through them. The
+//! reference ([`world`], [`walk`]) reads the same objects and knows no tables, no flows and nothing of the rules. Both say
+//! which ports get the packet, on which hosts, with which bytes, and how often it crossed the underlay.
+//!
+//! `TUPLENET_SEED` chooses other networks, `TUPLENET_CASES` how many. A case that fails is shrunk, and printed as the list of its objects and its
+//! packets in words.
+
+mod by_hand;
+#[path = "../generate/mod.rs"]
+mod generate;
+mod packets;
+mod power;
+mod same;
+mod walk;
+mod world;
