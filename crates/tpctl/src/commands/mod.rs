@@ -75,7 +75,7 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
 }
 
 /// Ends the program as clap does when it is used wrongly: the reason, exit code 2.
-fn usage(reason: &str) -> ! {
+pub fn usage(reason: &str) -> ! {
     cli::Cli::command().error(ErrorKind::ArgumentConflict, reason).exit()
 }
 
