@@ -119,7 +119,7 @@ enum Hop {
 
 fn host() -> impl Strategy<Value = Host> {
     let encaps = prop_oneof![
-        14 => Just(&["geneve"][..]),
+        30 => Just(&["geneve"][..]),
         1 => Just(&["vxlan"][..]),
         1 => Just(&["gre"][..]),
         2 => Just(&["geneve", "vxlan"][..]),

@@ -1,0 +1,150 @@
+//! Packets arrive where the reference says, as the reference says.
+
+use crate::{
+    generate::{self, Case, Sent},
+    walk::Delivery,
+    world::World,
+};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tuplenet_model::name::Name;
+use tuplenet_sim::{Network, Object, Packet, WalkError};
+
+pub fn name(s: &str) -> Name {
+    s.parse().expect("the generator's names are names")
+}
+
+/// The network in the simulator.
+pub fn simulated(network: &generate::Network) -> Network {
+    Network::new(network.objects.iter().map(object))
+}
+
+pub fn object(object: &generate::Object) -> Object {
+    let value = object.json.clone().into_bytes().into();
+    Object { path: object.path.clone(), value, create_revision: object.created }
+}
+
+/// What is delivered, as one can compare it: the frame by its bytes.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Got {
+    pub to: String,
+    pub crossings: u32,
+    pub frame: Vec<u8>,
+}
+
+/// In the simulator. `None`: nothing can come from that port.
+pub fn simulate(network: &mut Network, sent: &Sent) -> Result<Option<Vec<Got>>, String> {
+    let packet = Packet::parse(&sent.frame.to_bytes()).map_err(|e| format!("{sent}: {e}"))?;
+    let all = match network.deliveries(&name(&sent.ls), &name(&sent.lsp), packet) {
+        Ok(all) => all,
+        Err(error @ WalkError::Unsupported { .. }) => return Err(error.to_string()),
+        Err(_) => return Ok(None),
+    };
+    let got = all.into_iter().map(|d| {
+        let to = format!("{}/{} on {}", d.ls, d.lsp, d.chassis);
+        Got { to, crossings: d.crossings, frame: d.packet.to_bytes() }
+    });
+    let mut got: Vec<Got> = got.collect();
+    got.sort();
+    Ok(Some(got))
+}
+
+fn expected(deliveries: &[Delivery]) -> Vec<Got> {
+    let got = deliveries.iter().map(|d| {
+        let to = format!("{}/{} on {}", d.ls, d.lsp, d.chassis);
+        Got { to, crossings: d.crossings, frame: d.frame.to_bytes() }
+    });
+    let mut got: Vec<Got> = got.collect();
+    got.sort();
+    got
+}
+
+/// What is wrong, if something is.
+pub fn compare(network: &mut Network, world: &World, sent: &Sent) -> Result<Option<Vec<Delivery>>, String> {
+    let should = world.send(&sent.ls, &sent.lsp, &sent.frame);
+    let does = simulate(network, sent)?;
+    if should.as_deref().map(expected) == does {
+        return Ok(should);
+    }
+    let mut text = format!("{sent}\n  should");
+    match &should {
+        None => text += " not be sent",
+        Some(all) => {
+            let list = all.iter().map(|d| {
+                format!("\n    to {}/{} on {}, {} crossings: {}", d.ls, d.lsp, d.chassis, d.crossings, d.frame)
+            });
+            text += &list.collect::<String>();
+        }
+    }
+    text += "\n  does";
+    match does {
+        None => text += " not come from that port",
+        Some(all) => {
+            let hex = |frame: &[u8]| frame.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let list =
+                all.iter().map(|got| format!("\n    to {}, {} crossings: {}", got.to, got.crossings, hex(&got.frame)));
+            text += &list.collect::<String>();
+        }
+    }
+    Err(text)
+}
+
+/// What packets met, so that a test whose packets all end at once does not pass for a good one.
+#[derive(Default)]
+struct Tally {
+    networks: AtomicUsize,
+    packets: AtomicUsize,
+    delivered: AtomicUsize,
+    copied: AtomicUsize,
+    answered: AtomicUsize,
+    routed: AtomicUsize,
+    crossed: AtomicUsize,
+}
+
+impl Tally {
+    fn count(&self, sent: &Sent, deliveries: &[Delivery]) {
+        let add = |counter: &AtomicUsize, yes: bool| counter.fetch_add(usize::from(yes), Ordering::Relaxed);
+        add(&self.packets, true);
+        add(&self.delivered, !deliveries.is_empty());
+        add(&self.copied, deliveries.len() > 1);
+        add(&self.answered, deliveries.iter().any(|d| (&d.ls, &d.lsp) == (&sent.ls, &sent.lsp)));
+        add(&self.routed, deliveries.iter().any(|d| d.ls != sent.ls));
+        add(&self.crossed, deliveries.iter().any(|d| d.crossings > 0));
+    }
+
+    fn demand(&self) {
+        let read = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let (networks, packets) = (read(&self.networks), read(&self.packets));
+        let counts = [&self.delivered, &self.copied, &self.answered, &self.routed, &self.crossed].map(read);
+        println!("{networks} networks, {packets} packets; [delivered, copied, answered, routed, crossed]: {counts:?}");
+        for (count, least) in counts.into_iter().zip([5, 100, 40, 30, 20]) {
+            assert!(count >= packets / least, "{counts:?} of {packets} packets are too few to tell much");
+        }
+    }
+}
+
+fn try_cases(strategy: &impl proptest::strategy::Strategy<Value = Case>, cases: u32) {
+    let tally = Tally::default();
+    generate::try_all(strategy, cases, |case| {
+        let world = World::of(&case.network);
+        let mut network = simulated(&case.network);
+        tally.networks.fetch_add(1, Ordering::Relaxed);
+        for sent in &case.packets {
+            let deliveries = compare(&mut network, &world, sent)?;
+            tally.count(sent, &deliveries.unwrap_or_default());
+        }
+        Ok(())
+    });
+    tally.demand();
+}
+
+// Two tests, so that two processors share the work.
+
+#[test]
+fn in_sound_networks_packets_do_as_the_reference_says() {
+    try_cases(&generate::sound_cases(16), 600);
+}
+
+#[test]
+fn among_contradictions_packets_do_as_the_reference_says() {
+    try_cases(&generate::odd_cases(16), 500);
+}
