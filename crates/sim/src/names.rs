@@ -116,14 +116,15 @@ impl Names {
         self.endpoints.get(&ip)?.iter().find(speaks)
     }
 
-    /// What passed a stage, from what registers say there. `None`: no such datapath, or no such stage.
+    /// What passed a stage, from what registers say there. A port without name is told by its number: "id 7". `None`: no such datapath, or no such
+    /// stage.
     pub fn hop(&self, chassis: &str, table: u8, datapath: u32, from: u32, to: u32) -> Option<Hop> {
         let stage = stage::ALL.iter().find(|stage| stage.table == table)?;
         let (kind, pipeline) = self.datapath(datapath)?;
         let name = |number: u32| match number {
             0 => None,
             register::FLOOD if kind == Kind::Ls => Some(ALL_PORTS.to_owned()),
-            number => Some(self.port(datapath, number).map_or_else(|| format!("<{number}>"), |name| name.to_string())),
+            number => Some(self.port(datapath, number).map_or_else(|| format!("id {number}"), ToString::to_string)),
         };
         // What is in the register there is what the datapath before decided.
         let entered = [stage::LSP_TRACE_INGRESS_IN, stage::LRP_TRACE_INGRESS_IN].contains(stage);

@@ -6,9 +6,11 @@
 pub(crate) mod checksum;
 mod extract;
 mod slot;
+mod tuple;
 mod write;
 
 pub(crate) use slot::{ALL as ALL_SLOTS, SLOTS, Slot, ones, place};
+pub(crate) use tuple::{Tracked, Tuple};
 
 use std::{fmt, sync::Arc};
 use tuplenet_openflow::{

@@ -16,10 +16,12 @@ pub(super) fn write(frame: &[u8], slots: &[u128; SLOTS]) -> Vec<u8> {
     let mut out = Patch { out: frame.to_vec(), before: &before, after: slots };
     out.copy(Slot::EthDst, 0, 6);
     out.copy(Slot::EthSrc, 6, 6);
+    // Open vSwitch takes protocol 0, and an ARP operation of 0, for "no such header", and leaves it as it came (`commit_set_nw_action`).
+    let (protocol, operation) = (slots[Slot::IpProto as usize], slots[Slot::ArpOp as usize]);
     match (before[Slot::EthType as usize], layout.l3) {
-        (ethertype::IPV4, Some(l3)) => out.ipv4(l3, &layout),
-        (ethertype::IPV6, Some(l3)) => out.ipv6(l3, &layout),
-        (ethertype::ARP | ethertype::RARP, Some(l3)) => {
+        (ethertype::IPV4, Some(l3)) if protocol != 0 => out.ipv4(l3, &layout),
+        (ethertype::IPV6, Some(l3)) if protocol != 0 => out.ipv6(l3, &layout),
+        (ethertype::ARP | ethertype::RARP, Some(l3)) if operation != 0 => {
             // Only the low byte of the operation is a field.
             out.copy(Slot::ArpOp, l3 + 7, 1);
             out.copy(Slot::ArpSha, l3 + 8, 6);

@@ -2,10 +2,14 @@
 //!
 //! What the interpreter does not know is an error that names the flow, never skipped.
 
+mod act;
 mod action_set;
+mod connection;
+mod frame;
 mod machine;
 mod run;
 mod table;
+mod track;
 
 pub use run::{Abort, Effect, Run, Step, Unsupported};
 
@@ -46,6 +50,7 @@ pub struct Switch {
     hash: u32,
     /// Ports that are down.
     down: BTreeSet<u32>,
+    tracker: connection::Tracker,
 }
 
 impl Switch {
@@ -110,6 +115,11 @@ impl Switch {
         } else {
             self.down.insert(port);
         }
+    }
+
+    /// Forgets all connections that earlier packets began.
+    pub fn forget_connections(&mut self) {
+        self.tracker = connection::Tracker::default();
     }
 
     /// What becomes of a packet that enters the pipeline at a table.

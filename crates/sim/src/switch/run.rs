@@ -109,7 +109,7 @@ pub struct Unsupported {
 
 impl Unsupported {
     pub(super) fn new(table: u8, flow: Option<&Flow>, what: impl Into<String>) -> Self {
-        let flow = flow.map_or_else(|| "packet-out".to_owned(), |flow| format!("cookie={:#x}, {flow}", flow.cookie));
+        let flow = flow.map_or_else(|| "packet-out".to_owned(), ToString::to_string);
         Self { table, flow, what: what.into() }
     }
 }

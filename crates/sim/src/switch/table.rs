@@ -43,6 +43,8 @@ pub(super) struct Table {
 pub(super) struct Pretend {
     /// As if it came from there.
     pub in_port: Option<u32>,
+    /// Addresses and ports are those of the tracked connection's first packet.
+    pub connection: bool,
 }
 
 impl Table {
@@ -102,6 +104,19 @@ impl Table {
         let mut slots = *packet.slots();
         if let Some(port) = pretend.in_port {
             slots[Slot::InPort as usize] = port.into();
+        }
+        if pretend.connection {
+            for (slot, original) in [
+                (Slot::IpProto, Slot::CtProto),
+                (Slot::Ip4Src, Slot::Ct4Src),
+                (Slot::Ip4Dst, Slot::Ct4Dst),
+                (Slot::Ip6Src, Slot::Ct6Src),
+                (Slot::Ip6Dst, Slot::Ct6Dst),
+                (Slot::TpSrc, Slot::CtTpSrc),
+                (Slot::TpDst, Slot::CtTpDst),
+            ] {
+                slots[slot as usize] = slots[original as usize];
+            }
         }
         // Without reassembly nobody knows the ports of a fragment (ovs-fields(7), "IPv4/IPv6 Fragment").
         if slots[Slot::Frag as usize] != 0 {

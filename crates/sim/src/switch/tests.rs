@@ -54,3 +54,29 @@ fn what_it_does_not_know_is_an_error() {
     let error = switch.run(packet(), 0).unwrap_err().to_string();
     assert!(error.contains("table 0") && error.contains("learn"), "{error}");
 }
+
+/// A loop that TTL ends, as two routers make that point at each other: 60 times through 50 tables.
+#[test]
+fn a_long_way_needs_no_deep_stack() {
+    let work = || {
+        let chain = (0..49_u8).map(|t| format!("table={t},actions=resubmit(,{})", t + 1));
+        let mut switch = Switch::new(chain.map(|flow| flow.parse().unwrap()), []);
+        switch.insert("table=49,priority=1,ip,actions=dec_ttl,resubmit(,0)".parse().unwrap());
+        switch.insert("table=49,priority=2,ip,nw_ttl=1,actions=output:1".parse().unwrap());
+        let header = [0x45, 0, 0, 20, 0, 0, 0, 0, 60, 99, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let frame = [&[2; 12][..], &[8, 0], &header].concat();
+        outputs(&switch.run(Packet::parse(&frame).unwrap(), 0).unwrap())
+    };
+    let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn(work);
+    assert_eq!(thread.unwrap().join().unwrap(), [1]);
+}
+
+#[test]
+fn too_many_lookups_end_without_effect() {
+    let flows = (0..13_u8).map(|t| format!("table={t},actions=output:1,resubmit(,{0}),resubmit(,{0})", t + 1));
+    let mut switch =
+        Switch::new(flows.chain(["table=13,actions=output:2".into()]).map(|flow| flow.parse().unwrap()), []);
+    let run = switch.run(packet(), 0).unwrap();
+    assert!(matches!(run.abort, Some(Abort::TooManyResubmits(_))), "{:?}", run.abort);
+    assert_eq!(outputs(&run), Vec::<u32>::new());
+}
