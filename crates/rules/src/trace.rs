@@ -41,9 +41,8 @@ pub struct Meter {
 
 /// Limits the reports, so that nobody who sends coloured packets, by mistake or from the underlay, drowns an agent.
 ///
-/// A path through two switches and a router makes some 15 reports: 100 traces begun at once fit twice into the burst. An agent takes ten times
-/// the rate. A switch that has no such meter takes the flows nevertheless, and reports without limit.
-pub const METER: Meter = Meter { id: 1, rate: 4_000, burst: 4_000 };
+/// A path through two switches and a router makes some 15 reports: 100 traces begun at once fit six times into the burst. A switch that has no such meter takes the flows nevertheless, and reports without limit.
+pub const METER: Meter = Meter { id: 1, rate: 10_000, burst: 10_000 };
 
 /// Reports the packet as it is now. Of the packet only as much as [`PACKET_BYTES`].
 pub(crate) fn report(event: Event, meter_id: u32) -> Action {

@@ -8,6 +8,8 @@
 //! must not harm the agent's other work.
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 use super::{Effect, Level, stats::Stats};
 use rustc_hash::FxHashMap;
@@ -30,12 +32,14 @@ const MAX_QUEUED: usize = 4_096;
 const MAX_TRACES: usize = 1_024;
 /// Records in one transaction; etcd takes 128 operations.
 const BATCH: usize = 64;
-/// Traces that the store is asked for within a second: no more than a tool begins at once, whatever colours come from the underlay.
-const MAX_READS: u32 = 256;
+/// Traces that the store is asked for within a second: more than tools begin, whatever colours come from the underlay.
+const MAX_READS: u32 = 1_000;
 /// How long a colour that the store does not know is not asked for again.
 const UNKNOWN_FOR: Duration = Duration::from_millis(200);
 /// A trace that was silent for so long is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
+/// How often silent traces are looked for, when there are too many.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Packets that may be on their way to the switch at once.
 const MAX_INJECTING: usize = 256;
 
@@ -127,6 +131,16 @@ struct Trace {
     gone: Option<Found>,
 }
 
+impl Trace {
+    fn is_worth_keeping(&self, now: Instant) -> bool {
+        match self.state {
+            _ if !self.records.is_empty() => true,
+            State::Unknown(until) => now < until,
+            _ => now < self.used + FORGET_AFTER,
+        }
+    }
+}
+
 /// What injecting has at hand.
 pub struct Place<'a> {
     /// The number in the switch of a port that is here.
@@ -145,6 +159,8 @@ pub struct Traces {
     queued: usize,
     /// When this second began, and how often the store was asked in it.
     reads: Option<(Instant, u32)>,
+    /// When silent traces were last looked for.
+    swept: Option<Instant>,
     injecting: usize,
     /// Whether the last exchange with the store failed: said once.
     failing: bool,
@@ -159,6 +175,7 @@ impl Traces {
             traces: FxHashMap::default(),
             queued: 0,
             reads: None,
+            swept: None,
             injecting: 0,
             failing: false,
         }
@@ -267,7 +284,12 @@ impl Traces {
     /// The trace of an id, unless the store is known not to have it; asks the store if it is not known.
     fn wake(&mut self, id: Id, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) -> Option<&mut Trace> {
         if !self.traces.contains_key(&id) && self.traces.len() >= MAX_TRACES {
-            self.traces.retain(|_, t| !t.records.is_empty() || now < t.used + FORGET_AFTER);
+            // Not for each packet of a storm.
+            if self.swept.is_some_and(|at| now < at + SWEEP_EVERY) {
+                return None;
+            }
+            self.swept = Some(now);
+            self.traces.retain(|_, t| t.is_worth_keeping(now));
             if self.traces.len() >= MAX_TRACES {
                 return None;
             }

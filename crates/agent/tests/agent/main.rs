@@ -13,3 +13,4 @@ mod network;
 mod process;
 mod restart;
 mod scale;
+mod traces;

@@ -1,0 +1,77 @@
+//! The meter of the trace reports: it is there before the flows, stays, comes back, and keeps a storm of coloured packets from the agent.
+
+use super::{host::Host, network::Store, process::wait_for};
+use tuplenet_rules::trace::METER;
+
+const READY: &str = "tuplenet_switch_settled";
+
+fn meter(host: &Host) -> String {
+    let dump = host.ofctl(&["dump-meters"]);
+    dump.split_once("meter=")
+        .map(|(_, meter)| meter.split_whitespace().collect::<Vec<_>>().join(" "))
+        .unwrap_or_default()
+}
+
+/// Packets that the meter has dropped.
+fn dropped(host: &Host) -> u64 {
+    let stats = host.ofctl(&["meter-stats"]);
+    let bands = stats.split("bands:").nth(1).and_then(|bands| bands.split("packet_count:").nth(1));
+    bands.and_then(|count| count.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn the_meter_is_made_stays_and_comes_back() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    store.switch_with_ports(2);
+    let mut agent = host.agent(&store.url, &["--audit-interval", "1"]);
+    agent.settle();
+    let wanted = format!("1 pktps burst bands= type=drop rate={} burst_size={}", METER.rate, METER.burst);
+    assert_eq!((METER.id, meter(&host)), (1, wanted.clone()));
+    let reports = host.flows().iter().filter(|f| f.contains("meter_id=1")).count();
+    assert!(reports >= 8, "{reports} flows report with the meter");
+
+    agent.process.signal("TERM");
+    agent.process.wait();
+    agent = host.agent(&store.url, &["--audit-interval", "1"]);
+    agent.settle();
+    assert_eq!((agent.metric("tuplenet_flow_mods_total"), meter(&host)), (Some(0), wanted.clone()));
+
+    host.ofctl(&["del-meters"]);
+    wait_for("the meter to come back", || (meter(&host) == wanted).then_some(()));
+    host.ofctl(&["mod-meter", "meter=1,pktps,burst,band=type=drop,rate=1,burst_size=1"]);
+    wait_for("the meter to be put right", || (meter(&host) == wanted).then_some(()));
+    assert_eq!(agent.metric("tuplenet_flow_mods_total"), Some(0), "no flow is sent for that");
+}
+
+#[test]
+fn a_storm_of_coloured_packets_is_limited_and_harms_nobody() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    store.switch_with_ports(2);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    let began = std::time::Instant::now();
+    // Each of these packets makes 1,000 reports, in 100 colours that nobody asked for.
+    for n in 0..60 {
+        let report = format!("controller(max_len=64,userdata=01.01,meter_id={})", METER.id);
+        let actions = vec![report; 1_000].join(",");
+        let packet = "50540000000550540000000788b5".to_owned() + &"00".repeat(50);
+        let out = format!("in_port=controller,packet={packet},actions=set_field:{}->reg7,{actions}", n % 100 + 1);
+        host.ofctl(&["packet-out", &out]);
+    }
+    let most = u64::from(METER.burst) + began.elapsed().as_secs() * u64::from(METER.rate) + u64::from(METER.rate);
+    wait_for("the meter to drop", || (dropped(&host) > 0).then_some(()));
+    let seen = agent.wait_metric("tuplenet_packet_ins_total", |v| v > 0);
+    assert!(seen <= most, "{seen} packet-ins, not {most} at most");
+    // Meanwhile and after, what matters is done.
+    host.plug("eth1", "vm1");
+    store.wait_binding("LS-A/vm1", "hv1", 1);
+    wait_for("the port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.1")).then_some(()));
+    agent.wait_metric(READY, |v| v == 1);
+    wait_for("the reports to be dropped", || {
+        let seen = agent.metric("tuplenet_packet_ins_total")?;
+        (agent.metric("tuplenet_trace_records_dropped_total")? == seen).then_some(())
+    });
+    assert_eq!(agent.metric("tuplenet_trace_records_total"), Some(0));
+}
