@@ -50,7 +50,7 @@ impl Ended {
         let Ended::Leaf { step } = self else { return false };
         let Some(end) = run.steps.get(step) else { return false };
         match rule(end) {
-            Some(Rule::Flood) => end.table == stage::LSP_INGRESS_OUTPUT_DST_PORT.table,
+            Some(Rule::Flood) => end.table == stage::LSP_TRACE_INGRESS_OUT.table,
             Some(Rule::Loopback) => {
                 let mut at = end.parent;
                 while let Some(step) = at.and_then(|at| run.steps.get(at)) {
@@ -354,7 +354,7 @@ impl Case<'_> {
     fn flood(&self) -> String {
         if self.table == stage::LSP_INGRESS_LOOKUP_DST_PORT.table {
             format!("{} is reserved for the protocols of bridges: no switch passes it on (IEEE 802.1Q)", self.mac())
-        } else if self.table == stage::LSP_INGRESS_OUTPUT_DST_PORT.table {
+        } else if self.table == stage::LSP_TRACE_INGRESS_OUT.table {
             "it came as another host's copy for all ports; that host sends the other hosts theirs".to_owned()
         } else {
             format!("{} has no port here to flood it to", self.here())

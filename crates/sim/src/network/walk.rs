@@ -145,18 +145,14 @@ pub(super) fn start(network: &mut Network, ls: &Name, lsp: &Name, packet: Packet
     if let Some(error) = set_aside(network, Some(&chassis), &ls, &lsp) {
         return Err(error);
     }
-    let mut walker = Walker { network, walked: Walked::default(), crossings: 0 };
-    walker.follow(&chassis, run, true, &History::default())?;
-    Ok(walker.walked)
+    Walker::new(network).all(&chassis, run, true)
 }
 
 pub(super) fn resume(network: &mut Network, chassis: &Name, table: u8, packet: Packet) -> Result<Walked, WalkError> {
     let Some(host) = network.host(chassis) else { return Err(WalkError::NoChassis(chassis.clone())) };
     let coloured = coloured(&packet);
     let run = host.switch_mut().run(packet, table);
-    let mut walker = Walker { network, walked: Walked::default(), crossings: 0 };
-    walker.follow(chassis, run, coloured, &History::default())?;
-    Ok(walker.walked)
+    Walker::new(network).all(chassis, run, coloured)
 }
 
 fn coloured(packet: &Packet) -> bool {
@@ -186,13 +182,37 @@ enum Event_ {
     Ended(Ended),
 }
 
+/// A copy on the underlay.
+struct Crossing {
+    from: Name,
+    to: Name,
+    kind: EncapKind,
+    packet: Packet,
+    history: History,
+}
+
 struct Walker<'a> {
     network: &'a mut Network,
     walked: Walked,
+    /// Copies that are still on their way, the next one last.
+    onward: Vec<Crossing>,
     crossings: u32,
 }
 
-impl Walker<'_> {
+impl<'a> Walker<'a> {
+    fn new(network: &'a mut Network) -> Self {
+        Walker { network, walked: Walked::default(), onward: Vec::new(), crossings: 0 }
+    }
+
+    /// From what the first host's switch did to the end of all copies.
+    fn all(mut self, chassis: &Name, run: Result<Run, Unsupported>, coloured: bool) -> Result<Walked, WalkError> {
+        self.follow(chassis, run, coloured, &History::default())?;
+        while let Some(crossing) = self.onward.pop() {
+            self.cross(crossing)?;
+        }
+        Ok(self.walked)
+    }
+
     /// Takes what a host's switch did, and goes on to the hosts that it sent copies to.
     fn follow(
         &mut self,
@@ -227,9 +247,7 @@ impl Walker<'_> {
                 self.walked.path.outcomes.insert(at, outcome);
             }
         }
-        for (next, kind, packet, history) in onward {
-            self.cross(chassis, &next, kind, packet, &history)?;
-        }
+        self.onward.extend(onward.into_iter().rev());
         Ok(())
     }
 
@@ -266,7 +284,7 @@ impl Walker<'_> {
         packet: Packet,
         answer: Option<Answer>,
         history: &History,
-        onward: &mut Vec<(Name, EncapKind, Packet, History)>,
+        onward: &mut Vec<Crossing>,
     ) {
         let Some(host) = self.network.hosts.get(chassis) else { return };
         if let Some((ls, lsp)) = host.port_at(port) {
@@ -305,20 +323,14 @@ impl Walker<'_> {
             self.walked.path.outcomes.push(lost(next.to_string(), reason));
             return;
         }
-        onward.push((next.clone(), kind, packet, History { crossings, answer }));
+        let history = History { crossings, answer };
+        onward.push(Crossing { from: chassis.clone(), to: next.clone(), kind, packet, history });
     }
 
     /// Into the next host, by its tunnel port of the same protocol.
-    fn cross(
-        &mut self,
-        from: &Name,
-        to: &Name,
-        kind: EncapKind,
-        sent: Packet,
-        history: &History,
-    ) -> Result<(), WalkError> {
+    fn cross(&mut self, Crossing { from, to, kind, packet: sent, history }: Crossing) -> Result<(), WalkError> {
         let source =
-            self.network.names.chassis(from).and_then(|c| c.encaps.iter().find(|e| e.kind == kind)).map(|e| e.ip);
+            self.network.names.chassis(&from).and_then(|c| c.encaps.iter().find(|e| e.kind == kind)).map(|e| e.ip);
         let mut packet = sent.fresh();
         let vni = if kind == EncapKind::Gre { u128::from(u32::MAX) } else { 0xff_ffff };
         *packet.slot_mut(Slot::TunId) = sent.slot(Slot::TunId) & vni;
@@ -337,13 +349,13 @@ impl Walker<'_> {
             packet.set(field::TUN_METADATA0, option);
             is_coloured = option >> register::option::FLAGS & u128::from(register::TRACED) != 0;
         }
-        let arrived = self.network.host(to).and_then(|host| {
+        let arrived = self.network.host(&to).and_then(|host| {
             let number = host.tunnel(kind)?;
             packet.set(field::IN_PORT, number);
             Some(host.switch_mut().run(packet, stage::PHYSICAL_IN.table))
         });
         match arrived {
-            Some(run) => self.follow(to, run, is_coloured, history),
+            Some(run) => self.follow(&to, run, is_coloured, &history),
             None => Ok(()),
         }
     }
