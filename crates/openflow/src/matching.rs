@@ -109,6 +109,11 @@ impl Match {
 
     /// Translates to the canonical fields and puts them in; says whether a field was there already.
     fn set(&mut self, f: &'static Field, value: &Value, mask: Option<&Value>) -> Result<bool, ValueError> {
+        // The usual case: a field in its own form, after those that come before it.
+        if oxm::is_normal(f, value, mask) && !has_another_form(f) && self.last().is_none_or(|l| l < f.index()) {
+            oxm::put(&mut self.oxm, f, value, mask);
+            return Ok(false);
+        }
         let (value, mask) = oxm::normalise(f, value, mask)?;
         let first_reg = if f.index() >= field::XXREG0.index() && f.index() <= field::XXREG3.index() {
             Some((f.index() - field::XXREG0.index()) * 4)
@@ -160,6 +165,11 @@ impl Match {
             };
         }
         twice
+    }
+
+    /// The place in the registry of the last field; past all if that is one which the registry does not know.
+    fn last(&self) -> Option<u16> {
+        self.tlvs().last().map(|tlv| tlv.field().map_or(u16::MAX, Field::index))
     }
 
     /// Bytes before the TLVs of `f` and after them.
@@ -257,6 +267,14 @@ impl Match {
         unknown.iter().for_each(|tlv| found.oxm.extend_from_slice(tlv));
         Ok(found)
     }
+}
+
+/// Whether a match on the field is kept as a match on others, or not at all.
+fn has_another_form(f: &'static Field) -> bool {
+    let within = |first: &'static Field, last: &'static Field| (first.index()..=last.index()).contains(&f.index());
+    within(field::XXREG0, field::XXREG3)
+        || within(field::XREG0, field::XREG7)
+        || [field::VLAN_TCI, field::NW_TOS, field::IN_PORT_NXM, field::PACKET_TYPE].contains(&f)
 }
 
 impl std::fmt::Debug for Match {

@@ -59,13 +59,31 @@ pub(crate) fn put<A: smallvec::Array<Item = u8>>(
     value: &Value,
     mask: Option<&Value>,
 ) {
-    let len = value.as_bytes().len() * if mask.is_some() { 2 } else { 1 };
-    out.extend_from_slice(&header(field.code(), mask.is_some(), len));
+    let value = value.as_bytes();
+    let len = value.len() * if mask.is_some() { 2 } else { 1 };
+    let header = header(field.code(), mask.is_some(), len);
     if field.code().class == Class::EXPERIMENTER {
+        out.extend_from_slice(&header);
         out.extend_from_slice(&field.code().experimenter.to_be_bytes());
+        out.extend_from_slice(value);
+    } else {
+        // In one piece, as this is done most.
+        let mut short = [0; 4 + 16];
+        match short.get_mut(..4 + value.len()).and_then(|short| short.split_at_mut_checked(4)) {
+            Some((head, body)) => {
+                head.copy_from_slice(&header);
+                body.copy_from_slice(value);
+                out.extend_from_slice(short.get(..4 + value.len()).unwrap_or_default());
+            }
+            None => {
+                out.extend_from_slice(&header);
+                out.extend_from_slice(value);
+            }
+        }
     }
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(mask.map_or(&[], Value::as_bytes));
+    if let Some(mask) = mask {
+        out.extend_from_slice(mask.as_bytes());
+    }
 }
 
 /// The first four bytes of a TLV whose body (without the experimenter) has `len` bytes.
@@ -74,6 +92,27 @@ pub(crate) fn header(code: &Code, has_mask: bool, len: usize) -> [u8; 4] {
     // At most 4 + 2 * 124.
     let length = (code.header_len() - 4 + len) as u8;
     [high, low, code.number << 1 | u8::from(has_mask), length]
+}
+
+/// Whether these are in the one form already, so that [`normalise`] would only copy them, and match something: most are, and a host makes
+/// hundreds of thousands. May say no for some that are.
+pub(crate) fn is_normal(field: &'static Field, value: &Value, mask: Option<&Value>) -> bool {
+    // What the first byte has at most; the others may be full.
+    let top = match field.match_bits() % 8 {
+        0 => 0xff,
+        bits => (1u8 << bits) - 1,
+    };
+    let fits = |bytes: &[u8]| {
+        bytes.len() == usize::from(field.bytes)
+            && bytes.len() == usize::from(field.match_bits().div_ceil(8))
+            && bytes.first().is_some_and(|first| first & !top == 0)
+    };
+    let masks = |mask: &[u8]| {
+        let full = mask.iter().skip(1).all(|byte| *byte == 0xff) && mask.first() == Some(&top);
+        let covers = mask.iter().zip(value.as_bytes()).all(|(mask, value)| value & !mask == 0);
+        field.mask == Mask::Any && fits(mask) && !full && covers && mask.iter().any(|byte| *byte != 0)
+    };
+    !field.is_variable() && fits(value.as_bytes()) && mask.is_none_or(|mask| masks(mask.as_bytes()))
 }
 
 /// Checks a value and a mask against the field and brings them to the one form that stands for what they mean: full
@@ -117,4 +156,34 @@ pub(crate) fn normalise_set(
     }
     let mask = mask.unwrap_or(value).fit(field)?;
     Ok((value.fit(field)?.and(&mask), Some(mask)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_called_normal_is_what_normalising_gives(
+            index in 0..crate::field::REGISTRY.len(), value: [u8; 16], mask: Option<[u8; 16]>, zeros in 0..12_usize, ones in 0..12_usize,
+        ) {
+            let Some(field) = crate::field::REGISTRY.get(index) else { return Ok(()) };
+            let len = usize::from(field.bytes).min(16);
+            let mask = mask.map(|mut mask| {
+                mask.iter_mut().take(ones).for_each(|byte| *byte = 0xff);
+                mask
+            });
+            let covered: Vec<u8> = value.iter().enumerate().map(|(i, byte)| match mask {
+                _ if i < zeros => 0,
+                Some(mask) => byte & mask.get(i).copied().unwrap_or(0),
+                None => *byte,
+            }).collect();
+            let value = Value::from_bytes(covered.get(..len).unwrap_or_default());
+            let mask = mask.map(|mask| Value::from_bytes(mask.get(..len).unwrap_or_default()));
+            if is_normal(field, &value, mask.as_ref()) {
+                prop_assert_eq!(normalise(field, &value, mask.as_ref()).ok(), Some((value, mask)));
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::{
     stage::Stage,
 };
 use std::net::IpAddr;
+use tuplenet_model::id::DatapathId;
 use tuplenet_openflow::{
     Action, Match, Value,
     action::Subfield,
@@ -103,8 +104,14 @@ pub fn set_remote(endpoint: IpAddr) -> Action {
 }
 
 /// Packets in a datapath.
-pub fn within(datapath: tuplenet_model::id::DatapathId) -> Match {
-    Match::new().with(register::DATAPATH, u64::from(datapath.get()))
+pub fn within(datapath: DatapathId) -> Match {
+    these_within(Match::new(), datapath)
+}
+
+/// These packets, in a datapath. A match keeps its fields in the registry's order, headers before registers: given in that order they cost
+/// least, which counts where each port has such a flow.
+pub fn these_within(packets: Match, datapath: DatapathId) -> Match {
+    packets.with(register::DATAPATH, u64::from(datapath.get()))
 }
 
 /// Ethertypes and protocol numbers that rules match.

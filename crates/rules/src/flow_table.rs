@@ -51,9 +51,13 @@ impl FlowTable {
     pub fn apply(&mut self, delta: Vec<(FlowRow, i64)>) -> Vec<FlowChange> {
         let mut changes = Vec::with_capacity(delta.len());
         let mut contested: Vec<Box<[u8]>> = Vec::new();
-        let (come, go): (Vec<_>, Vec<_>) = delta.into_iter().partition(|(_, weight)| *weight > 0);
-        for (row, weight) in come {
-            self.come(row, weight, &mut changes, &mut contested);
+        let mut go = Vec::new();
+        for (row, weight) in delta {
+            if weight > 0 {
+                self.come(row, weight, &mut changes, &mut contested);
+            } else {
+                go.push((row, weight));
+            }
         }
         for (row, weight) in go {
             self.go(row, weight, &mut changes, &mut contested);

@@ -4,13 +4,13 @@
 
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, flow, priority, resubmit, set, set_remote, within},
+    flow::{FlowRow, flow, priority, resubmit, set, set_remote, these_within},
     port::{Link, LocalPort, RemotePort, SwitchPort},
     register, stage,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
-use tuplenet_openflow::field;
+use tuplenet_openflow::{Match, field};
 
 /// ```text
 /// l2(LS, Mac, Port)             <- local(LS, Port), lsp(Port, Mac).
@@ -24,14 +24,17 @@ pub fn flows(local: &Relation<LocalPort>, remote: &Relation<RemotePort>, link: &
 
 fn lookup(port: &SwitchPort, endpoint: Option<IpAddr>) -> FlowRow {
     let lsp = &port.lsp.value;
-    let mut actions = vec![set(register::DST_PORT, u32::from(lsp.port.get()))];
-    actions.extend(endpoint.map(set_remote));
-    actions.push(resubmit(stage::LSP_TRACE_INGRESS_OUT));
+    let destination = set(register::DST_PORT, u32::from(lsp.port.get()));
+    let on = resubmit(stage::LSP_TRACE_INGRESS_OUT);
+    let actions = match endpoint {
+        Some(endpoint) => vec![destination, set_remote(endpoint), on],
+        None => vec![destination, on],
+    };
     flow(
         stage::LSP_INGRESS_LOOKUP_DST_PORT,
         priority::OBJECT,
         Cookie::port(Rule::L2, port.ls, lsp.port),
-        within(port.ls).with(field::ETH_DST, lsp.mac),
+        these_within(Match::new().with(field::ETH_DST, lsp.mac), port.ls),
         actions,
     )
 }

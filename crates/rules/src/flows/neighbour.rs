@@ -9,12 +9,13 @@
 
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, within},
+    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, these_within},
     port::{LocalPort, SwitchPort},
     register, stage,
 };
 use std::net::{IpAddr, Ipv6Addr};
 use tuplenet_datalog::Relation;
+use tuplenet_model::id::DatapathId;
 use tuplenet_openflow::{Match, field};
 
 /// Neighbour solicitation (RFC 4861 section 4.3).
@@ -50,14 +51,18 @@ pub fn flows(located: &Relation<SwitchPort>, local: &Relation<LocalPort>) -> Rel
     replies.concat(&own)
 }
 
-fn asks_for(matching: Match, ip: IpAddr) -> Match {
-    let matching = matching.with_masked(field::VLAN_TCI, 0_u16, 0x1000_u16);
-    match ip {
+fn asks_for(ls: DatapathId, ip: IpAddr) -> Match {
+    let untagged = |matching: Match| matching.with_masked(field::VLAN_VID, 0_u16, 0x1000_u16);
+    let question = match ip {
         IpAddr::V4(ip) => {
-            matching.with(field::ETH_TYPE, proto::ARP).with(field::ARP_OP, 1_u16).with(field::ARP_TPA, ip)
+            untagged(Match::new().with(field::ETH_TYPE, proto::ARP)).with(field::ARP_OP, 1_u16).with(field::ARP_TPA, ip)
         }
-        IpAddr::V6(ip) => solicitation(matching).with(field::ND_TARGET, ip),
-    }
+        IpAddr::V6(ip) => untagged(Match::new().with(field::ETH_TYPE, proto::IPV6))
+            .with(field::IP_PROTO, proto::ICMPV6)
+            .with(field::ICMPV6_TYPE, SOLICITATION)
+            .with(field::ND_TARGET, ip),
+    };
+    these_within(question, ls)
 }
 
 fn solicitation(matching: Match) -> Match {
@@ -76,7 +81,8 @@ fn advertisement(matching: Match) -> Match {
 
 fn reply(port: &SwitchPort, ip: IpAddr) -> FlowRow {
     let lsp = &port.lsp.value;
-    let mut actions = vec![copy(field::ETH_SRC, field::ETH_DST, 48), set(field::ETH_SRC, lsp.mac)];
+    let mut actions = Vec::with_capacity(4);
+    actions.extend([copy(field::ETH_SRC, field::ETH_DST, 48), set(field::ETH_SRC, lsp.mac)]);
     let rule = match ip {
         IpAddr::V4(_) => Rule::Arp,
         IpAddr::V6(_) => {
@@ -90,7 +96,7 @@ fn reply(port: &SwitchPort, ip: IpAddr) -> FlowRow {
         stage::LSP_INGRESS_ARP_RESPONSE,
         priority::OBJECT,
         Cookie::port(rule, port.ls, lsp.port),
-        asks_for(within(port.ls), ip),
+        asks_for(port.ls, ip),
         actions,
     )
 }
@@ -101,7 +107,7 @@ fn own_address(port: &SwitchPort, ip: IpAddr) -> FlowRow {
         stage::LSP_INGRESS_ARP_RESPONSE,
         priority::EXCEPTION,
         Cookie::port(Rule::OwnAddress, port.ls, lsp.port),
-        asks_for(within(port.ls).with(register::SRC_PORT, u32::from(lsp.port.get())), ip),
+        asks_for(port.ls, ip).with(register::SRC_PORT, u32::from(lsp.port.get())),
         vec![resubmit(stage::LSP_INGRESS_LOOKUP_DST_PORT)],
     )
 }

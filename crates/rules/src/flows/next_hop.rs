@@ -4,13 +4,13 @@
 
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, flow, priority, proto, resubmit, set, within},
+    flow::{FlowRow, flow, priority, proto, resubmit, set, these_within},
     port::{Link, RouterPort, SwitchPort},
     register, stage,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
-use tuplenet_openflow::field;
+use tuplenet_openflow::{Match, field};
 
 /// ```text
 /// next_hop(LR, RouterPort, Ip, Mac) <- link(LS, _, LR, RouterPort), located(LS, Port), lsp(Port, Ip, Mac),
@@ -25,11 +25,12 @@ pub fn flows(link: &Relation<Link>, located: &Relation<SwitchPort>) -> Relation<
 }
 
 fn next_hop(router: &RouterPort, port: &SwitchPort, ip: IpAddr) -> FlowRow {
-    let matching = within(router.lr).with(register::DST_PORT, router.lrp.value.number);
+    let family = |ethertype: u16| these_within(Match::new().with(field::ETH_TYPE, ethertype), router.lr);
     let matching = match ip {
-        IpAddr::V4(ip) => matching.with(field::ETH_TYPE, proto::IPV4).with(register::NEXT_HOP4, ip),
-        IpAddr::V6(ip) => matching.with(field::ETH_TYPE, proto::IPV6).with(register::NEXT_HOP6, ip),
+        IpAddr::V4(ip) => family(proto::IPV4).with(register::NEXT_HOP4, ip),
+        IpAddr::V6(ip) => family(proto::IPV6).with(register::NEXT_HOP6, ip),
     };
+    let matching = matching.with(register::DST_PORT, router.lrp.value.number);
     flow(
         stage::LRP_EGRESS_UPDATE_ETH_DST,
         priority::OBJECT,
