@@ -129,8 +129,23 @@ pub fn all(world: &World) -> BTreeSet<Name> {
     hosts
 }
 
-/// The switches and routers that a host's ports can reach: no flow of another one is on that host.
-pub fn present(world: &World, chassis: &Name) -> BTreeSet<Key> {
+/// Whether a host can have flows because of an object: its switch or router, or one that contends with that for an id, is there; or a switch that
+/// a router elsewhere is linked to. If not, the rules need not be asked.
+pub fn matters(world: &World, chassis: &Name, datapath: &Key) -> bool {
+    let present = present(world, chassis);
+    let rivals = world.id(datapath).map(|id| world.rivals(id)).unwrap_or_default();
+    let around = match datapath {
+        Key::Lr(lr) => {
+            let peers = world.network.router_ports(lr).filter_map(|(_, port)| Some(port.peer.as_ref()?.ls.clone()));
+            peers.map(Key::Ls).collect()
+        }
+        _ => Vec::new(),
+    };
+    [datapath].into_iter().chain(rivals).chain(&around).any(|key| present.contains(key))
+}
+
+/// The switches and routers that a host's ports can reach.
+fn present(world: &World, chassis: &Name) -> BTreeSet<Key> {
     let pinned = |lr: &Name| match world.network.get(&Key::Lr(lr.clone())) {
         Some(Object::Lr(router)) => router.chassis.clone(),
         _ => None,

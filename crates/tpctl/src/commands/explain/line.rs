@@ -71,6 +71,7 @@ pub fn read(line: &str) -> Result<Pasted> {
         ensure!(pasted.cookie != 0, unreadable(&line, "it has no actions and no cookie"));
         return Ok(pasted);
     }
+    ensure!(pasted.cookie != 0 || !line.starts_with("actions"), unreadable(&line, "it has no match and no cookie"));
     match line.parse::<Flow>() {
         Ok(flow) => {
             // Where none is said it is table 0.
@@ -145,7 +146,7 @@ mod tests {
             ("0x5408000001000002,", None),
             ("cookie=0x5408000001000002", None),
             ("cookie=0x5408000001000002/-1", None),
-            ("6055519498170466306", None),
+            ("6055089699016409090", None),
             ("17. metadata=0x1,dl_dst=f2:01:0a:14:01:02, priority 100, cookie 0x5408000001000002", Some(17)),
             (
                 "table_id=17, duration=1s, n_packets=0, n_bytes=0, priority=100,actions=drop cookie=0x5408000001000002",

@@ -61,6 +61,7 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (f, Some(129)) if f == field::ICMPV6_TYPE => "that are echo replies".to_owned(),
         (f, Some(135)) if f == field::ICMPV6_TYPE => "that are neighbour solicitations".to_owned(),
         (f, Some(136)) if f == field::ICMPV6_TYPE => "that are neighbour advertisements".to_owned(),
+        (f, Some(flags)) if f == field::ND_RESERVED => format!("that say of who answers: {}", advertised(flags)),
         (f, _) if f == field::VLAN_VID && number.is_some_and(|tci| tci & 0x1000 != 0) => match exact {
             Some(tci) => format!("with VLAN tag {}", tci & 0xfff),
             None => "with a VLAN tag".to_owned(),
@@ -171,12 +172,22 @@ pub fn noted(flags: u32) -> String {
     said.join(", ")
 }
 
+/// The flags of a neighbour advertisement (RFC 4861, section 4.4).
+pub fn advertised(flags: u32) -> String {
+    let bits = [(1 << 31, "a router"), (1 << 30, "it was asked"), (1 << 29, "what was known before is void")];
+    let said: Vec<&str> = bits.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, text)| *text).collect();
+    if said.is_empty() { "nothing".to_owned() } else { said.join(", ") }
+}
+
 /// A MAC with whose it is.
 fn mac_words(world: &World, datapath: Option<u32>, m: &FieldMatch) -> Option<String> {
     let mac = <[u8; 6]>::try_from(m.value.as_bytes()).ok()?;
     if let Some(mask) = &m.mask {
         return match mask.as_bytes() {
             [1, 0, 0, 0, 0, 0] if mac[0] & 1 == 1 => Some("broadcast and multicast MACs".to_owned()),
+            _ if mac == [1, 0x80, 0xc2, 0, 0, 0] => {
+                Some("the MACs that bridges keep for one wire (01:80:c2:00:00:00 to 0f)".to_owned())
+            }
             _ => None,
         };
     }

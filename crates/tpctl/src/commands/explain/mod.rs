@@ -68,7 +68,7 @@ enum What {
     #[command(after_long_help = FLOW)]
     Flow {
         /// A line of "ovs-ofctl dump-flows", or a cookie (0x...); "-": lines from standard input
-        #[arg(required = true, allow_hyphen_values = true, value_name = "TEXT")]
+        #[arg(required = true, value_name = "TEXT")]
         text: Vec<String>,
     },
     /// Of packets that end: which kinds end there and why, and what to look at next
@@ -78,7 +78,7 @@ enum What {
     #[command(after_long_help = DROP)]
     Drop {
         /// A stage, a cookie, or a line of "ovs-ofctl dump-flows"; "-": lines from standard input
-        #[arg(allow_hyphen_values = true, value_name = "STAGE|COOKIE|LINE")]
+        #[arg(value_name = "STAGE|COOKIE|LINE")]
         text: Vec<String>,
     },
     /// Of an object of the network: which flows exist because of it, on which hosts

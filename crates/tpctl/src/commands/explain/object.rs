@@ -70,7 +70,7 @@ impl Effect {
             Key::Lr(lr) | Key::Lrp(lr, _) | Key::Lsr(lr, _) => Some(Key::Lr(lr.clone())),
             Key::Chassis(_) => None,
         };
-        if let Some(datapath) = datapath.filter(|datapath| !host::present(world, &effect.chassis).contains(datapath)) {
+        if let Some(datapath) = datapath.filter(|datapath| !host::matters(world, &effect.chassis, datapath)) {
             effect.absent = Some(format!("no port of {} can reach {}", effect.chassis, words(&datapath)));
             return effect;
         }

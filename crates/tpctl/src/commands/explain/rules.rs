@@ -83,11 +83,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::Flood,
         subject: Datapath,
-        stages: &[
-            stage::LSP_INGRESS_LOOKUP_DST_PORT,
-            stage::LSP_INGRESS_OUTPUT_DST_PORT,
-            stage::LSP_EGRESS_FORWARD_PACKET,
-        ],
+        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT, stage::LSP_TRACE_INGRESS_OUT, stage::LSP_EGRESS_FORWARD_PACKET],
         why: "Two for each switch with flood on: broadcast and multicast go to all its ports. And two on every host that end what must not \
               be copied: frames for one wire only, and copies of copies.",
         counts: "How many broadcasts and multicasts the switch delivered, or (the flows without actions) ended.",

@@ -123,10 +123,9 @@ pub const ALL: &[Explained] = &[
             },
         ],
     },
-    passes(stage::LSP_TRACE_INGRESS_OUT, "The destination port is known; a trace prints it."),
     Explained {
-        stage: stage::LSP_INGRESS_OUTPUT_DST_PORT,
-        about: "The packet goes by tunnel to the host that has the destination port, or stays here.",
+        stage: stage::LSP_TRACE_INGRESS_OUT,
+        about: "The destination port is known; a trace prints it.",
         ends: &[End {
             rule: Rule::Flood,
             owned: false,
@@ -136,6 +135,10 @@ pub const ALL: &[Explained] = &[
             check: "Nothing: that is how flooding ends.",
         }],
     },
+    passes(
+        stage::LSP_INGRESS_OUTPUT_DST_PORT,
+        "The packet goes by tunnel to the host that has the destination port, or stays here.",
+    ),
     passes(
         stage::LSP_TRACE_EGRESS_IN,
         "The packet is about to leave a switch, on the host of the destination port; a trace prints it.",
@@ -300,7 +303,7 @@ mod tests {
     fn explanations_are_sentences() {
         for Explained { about, ends, .. } in ALL {
             for text in [*about].into_iter().chain(ends.iter().flat_map(|end| [end.why, end.check])) {
-                assert!(text.ends_with('.') && !text.contains("  "), "{text}");
+                assert!(text.ends_with(['.', '?']) && !text.contains("  "), "{text}");
             }
         }
     }

@@ -122,6 +122,12 @@ impl Teller<'_> {
             (f, Some(0)) if f == field::ICMPV4_TYPE => "becomes an echo reply".to_owned(),
             (f, Some(129)) if f == field::ICMPV6_TYPE => "becomes an echo reply".to_owned(),
             (f, Some(136)) if f == field::ICMPV6_TYPE => "becomes a neighbour advertisement".to_owned(),
+            (f, Some(flags)) if f == field::ND_RESERVED => {
+                format!("says of who answers: {}", matching::advertised(flags))
+            }
+            (f, Some(2)) if f == field::ND_OPTIONS_TYPE => {
+                "its option becomes the answer's link-layer address".to_owned()
+            }
             (f, Some(2)) if f == field::ARP_OP => "becomes an answer".to_owned(),
             (f, Some(0)) if [field::TUN_DST, field::TUN_IPV6_DST].contains(&f) => {
                 "clears a tunnel address of the other family that it may still have".to_owned()
@@ -147,6 +153,9 @@ impl Teller<'_> {
         }
         if f == field::TUN_DST || f == field::TUN_IPV6_DST {
             return Some(format!("goes by tunnel to {}", host(self.world, of(f == field::TUN_DST)?)));
+        }
+        if [field::IPV4_DST, field::IPV6_DST].contains(&f) {
+            return Some(format!("gets the destination address {}", owned(of(f == field::IPV4_DST)?)));
         }
         if [field::IPV4_SRC, field::IPV6_SRC].contains(&f) {
             return Some(format!("gets the source address {}", owned(of(f == field::IPV4_SRC)?)));

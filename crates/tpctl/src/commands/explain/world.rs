@@ -123,6 +123,11 @@ impl World {
         self.prefer(self.index.datapaths.get(&id).cloned().unwrap_or_default())
     }
 
+    /// All switches and routers that claim an id.
+    pub fn rivals(&self, id: u32) -> &[Key] {
+        self.index.datapaths.get(&id).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The ports of a datapath that have a number, as registers and cookies have it.
     pub fn ports(&self, datapath: u32, number: u32) -> Vec<Key> {
         let number = subject::in_cookie(number);
@@ -210,6 +215,9 @@ impl World {
 
     /// A port in words, its datapath left out: "port vm1".
     pub fn port_words(&self, datapath: Option<u32>, number: u32) -> String {
+        if number == 0 {
+            return "not known yet".to_owned();
+        }
         let keys = datapath.map(|datapath| self.ports(datapath, number)).unwrap_or_default();
         let named = keys.iter().filter_map(child).map(Name::as_str).collect::<Vec<_>>().join(" or ");
         match (named.is_empty(), datapath) {

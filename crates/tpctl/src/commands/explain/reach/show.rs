@@ -1,0 +1,71 @@
+//! The answer, for people and programs.
+
+use super::{Answer, way::Way};
+use crate::{
+    cli::Format,
+    commands::Context,
+    print::{self, printable},
+};
+use anyhow::Result;
+use serde_json::{Value, json};
+
+/// Prints it.
+pub fn print(context: &Context, answer: &Answer) -> Result<()> {
+    match context.format {
+        Format::Table => print::out(&text(answer)),
+        format => print::data(&data(answer), format),
+    }
+}
+
+/// In one sentence.
+fn verdict(answer: &Answer) -> String {
+    let Answer { from, to, by, .. } = answer;
+    match answer.first_missing() {
+        Some((None, missing)) => format!("{from} does not reach {to} by {by}: {}", missing.what),
+        Some((Some(way), missing)) => {
+            format!("{from} does not reach {to} by {by}: {}, {}: {}", way.family(), way.direction, missing.what)
+        }
+        // Of what is behind the last port nothing is known here.
+        None if answer.outside => {
+            let arrival = answer.ways.first().map_or("", |way| way.arrival.as_str());
+            format!(
+                "a packet from {from} to {to} by {by} {arrival}, which is the next hop; what is behind it is not known here"
+            )
+        }
+        None => {
+            let mut families: Vec<&str> = answer.ways.iter().map(Way::family).collect();
+            families.dedup();
+            format!("{from} reaches {to} by {by}: {}", families.join(" and "))
+        }
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    let mut lines = vec![verdict(answer)];
+    if let Some((_, missing)) = answer.first_missing().filter(|(_, missing)| !missing.remedy.is_empty()) {
+        lines.push(format!("what to do: {}", missing.remedy));
+    }
+    for way in &answer.ways {
+        lines.push(String::new());
+        let gateway = way.gateway.as_ref().map(|lr| format!(" by router {lr}")).unwrap_or_default();
+        let outcome = way.missing.as_ref().map_or(way.arrival.as_str(), |missing| missing.what.as_str());
+        lines.push(format!("{}, {}: {} to {}{gateway}: {outcome}", way.family(), way.direction, way.src, way.dst));
+        lines.extend(way.path.hops.iter().map(|hop| format!("  {hop}")));
+    }
+    lines.iter().map(|line| printable(line) + "\n").collect()
+}
+
+fn data(answer: &Answer) -> Value {
+    let way = |way: &Way| {
+        json!({
+            "family": way.family(), "direction": way.direction, "from": way.src, "to": way.dst, "gateway": way.gateway,
+            "arrives": way.missing.is_none(), "at": way.missing.is_none().then_some(&way.arrival), "missing": way.missing.as_ref().map(|missing| &missing.what),
+            "hops": way.path.hops, "outcomes": way.path.outcomes,
+        })
+    };
+    let missing = answer.first_missing().map(|(_, missing)| json!({"what": missing.what, "remedy": missing.remedy}));
+    json!({
+        "reaches": missing.is_none(), "verdict": verdict(answer), "missing": missing,
+        "ways": answer.ways.iter().map(way).collect::<Vec<_>>(),
+    })
+}
