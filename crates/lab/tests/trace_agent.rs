@@ -533,6 +533,52 @@ fn copies_of_a_flood_keep_the_colour_and_what_cannot_be_sent_is_refused() -> Res
     revoke(&lab, lease)
 }
 
+/// The router between two hosts is on a third: the packet crosses the underlay twice, and each host on its way has an end of its own.
+#[test]
+fn a_path_over_three_hosts_has_three_ends() -> Result<()> {
+    let lab = Lab::new("trace-three")?;
+    lab.store()?;
+    let (hosts, agents) = hosts(&lab, 3)?;
+    apply(&lab, &NETWORK.replace("  R:\n", "  R:\n    chassis: hv3\n"))?;
+    let (a1, b2) = (hosts[0].vm(&spec("a1", 1, 1))?, hosts[1].vm(&spec("b2", 2, 2))?);
+    reaches(&a1, &b2, 63)?;
+    let numbers = numbers(&lab)?;
+    let [_, hv2, hv3] = [0, 1, 2].map(|n| hosts[n].encap_ip());
+    for (trace, to) in (1..).zip(both(&b2)?) {
+        let lease = begin(&lab, &[request(trace, &a1, &udp(&a1, &gateway(1), to, 64, trace, 100)?)])?;
+        let records = wait_ends(&lab, &[(trace, "hv1"), (trace, "hv2"), (trace, "hv3")])?;
+        let expected = [
+            ("hv1", vec!["10 A a1>?".to_owned(), format!("18 A a1>A_to_R @{hv3}"), "end".into()]),
+            (
+                "hv3",
+                vec![
+                    "30 A a1>A_to_R".into(),
+                    "50 R R_to_A>?".into(),
+                    format!("59 R R_to_A>R_to_B via {to}"),
+                    format!("70 R R_to_A>R_to_B via {to}"),
+                    format!("77 R R_to_A>R_to_B via {to}"),
+                    "10 B B_to_R>?".into(),
+                    format!("18 B B_to_R>b2 @{hv2}"),
+                    "end".into(),
+                ],
+            ),
+            ("hv2", vec!["30 B B_to_R>b2".into(), "delivered 34 B B_to_R>b2".into(), "end".into()]),
+        ];
+        for (host, expected) in expected {
+            let there = said(&records, trace, host, &numbers);
+            ensure!(there == expected, "{host}: {there:#?}");
+        }
+        revoke(&lab, lease)?;
+    }
+
+    // A host that dies leaves the others' words, and no end of its own.
+    agents[2].kill9()?;
+    let lease = begin(&lab, &[request(9, &a1, &udp(&a1, &gateway(1), both(&b2)?[0], 64, 9, 100)?)])?;
+    let records = wait_ends(&lab, &[(9, "hv1"), (9, "hv2")])?;
+    ensure!(!records.contains_key(&(9, "hv3".into())), "a dead agent wrote {records:?}");
+    revoke(&lab, lease)
+}
+
 #[test]
 fn a_hundred_at_once_do_not_mix() -> Result<()> {
     let lab = Lab::new("trace-many")?;
