@@ -2,12 +2,17 @@
 //! `UPDATE_DOCS=1 cargo test -p tuplenet-rules --test docs`.
 
 use std::{fmt::Write, path::Path};
-use tuplenet_rules::{cookie::Rule, register, stage};
+use tuplenet_rules::{
+    cookie::Rule,
+    register, stage,
+    trace::{Event, METER},
+    userdata::Userdata,
+};
 
 fn pipeline() -> String {
     let mut page = String::from(
         "# The pipeline\n\n\
-         <!-- Made from crates/rules/src/{stage,register,cookie}.rs by the test `docs`; change it there. -->\n\n\
+         <!-- Made from crates/rules/src/{stage,register,cookie,userdata,trace}.rs by the test `docs`; change it there. -->\n\n\
          What `ovs-ofctl -O OpenFlow15 dump-flows br-int` shows, explained: the tables, the registers, the cookies.\n\n\
          ## Tables\n\n\
          A packet enters at table 0. *Else* is where it goes when a table has nothing to say about it; without an entry \
@@ -58,12 +63,28 @@ fn pipeline() -> String {
         "\n## Geneve option\n\n\
          Class `{:#06x}`, type `{:#04x}`, {} bytes, in `tun_metadata0`: source port, destination port, flags, command id, 16 bits each. \
          The VNI is the datapath's id.\n\n\
-         ## Cookies\n\n\
-         `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, the table of a stage's own flow, or a hash of a name.\n\n\
-         | rule | name | what its flows do |\n|---|---|---|\n",
+         ## Packet-ins\n\n\
+         A flow with `controller(userdata=...)` tells the agent of a packet. The first byte says what for; so far there is one handler.\n\n\
+         | userdata | what the packet is reported for |\n|---|---|\n",
         register::option::CLASS,
         register::option::TYPE,
         register::option::LEN
+    );
+    for (event, meaning) in [
+        (Event::Hop, "a coloured packet passes a stage that a trace prints"),
+        (Event::Delivered, "it leaves by the destination port"),
+        (Event::End, "this host has done all that it does with it"),
+    ] {
+        let bytes = Userdata::Trace(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+        let _ = writeln!(page, "| `{}` | {meaning} |", bytes.join("."));
+    }
+    let _ = write!(
+        page,
+        "\nMeter {}: {} reports a second, {} at once.\n\n\
+         ## Cookies\n\n\
+         `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, the table of a stage's own flow, or a hash of a name.\n\n\
+         | rule | name | what its flows do |\n|---|---|---|\n",
+        METER.id, METER.rate, METER.burst
     );
     for rule in Rule::ALL {
         let _ = writeln!(page, "| {} | `{}` | {} |", *rule as u8, rule.name(), rule.about().trim());
