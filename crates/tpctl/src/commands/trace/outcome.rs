@@ -13,15 +13,19 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tuplenet_model::{
     entity::EncapKind,
     name::Name,
-    trace::{TraceEvent, TraceRecord},
+    trace::{TraceEvent, TraceRecord, from_hex},
 };
-use tuplenet_rules::{register, stage};
+use tuplenet_rules::{register, stage, trace::PACKET_BYTES};
 use tuplenet_sim::network::Network;
 use tuplenet_sim::{
     packet::Packet,
     path::{Hop, Kind, Outcome, Path},
 };
 
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+/// What any network passes (IEEE 802.3): with more than that in it, a packet's length is worth a question.
+const COMMON_MTU: usize = 1500;
 /// What to do when a host does not do what it should.
 const REMEDY: &str = "see its agent's log; restarting the agent sets the flows right";
 
@@ -49,7 +53,7 @@ pub fn path(
     }
     for (chassis, last) in &joined.ended {
         let dropped = match last {
-            Some(last) => dropped(network, last),
+            Some(last) => dropped(network, shot, last),
             None => Outcome::Dropped {
                 chassis: chassis.to_string(),
                 datapath: None,
@@ -65,7 +69,7 @@ pub fn path(
         match missing {
             // It is certain what became of it, though not that there was nothing else.
             Missing::End(chassis) if delivered_by(chassis) => {}
-            missing => path.outcomes.push(lost(world, alive, missing, patience)),
+            missing => path.outcomes.push(lost(world, alive, missing, shot.frame, patience)),
         }
     }
     path
@@ -100,12 +104,12 @@ fn answer(network: &mut Network, shot: &Shot<'_>, delivered: &Outcome) -> Option
 }
 
 /// Why a packet ended after its last report.
-fn dropped(network: &mut Network, last: &Passed) -> Outcome {
+fn dropped(network: &mut Network, shot: &Shot<'_>, last: &Passed) -> Outcome {
     let Hop { pipeline, chassis, stage, .. } = hop(network, last);
     let at_last =
         |reason| Outcome::Dropped { chassis: chassis.clone(), datapath: Some(pipeline.clone()), stage, reason };
     let resumed =
-        packet(&last.record).and_then(|packet| Ok(network.resume(&last.chassis, last.record.table, packet)?));
+        packet(&last.record, shot).and_then(|packet| Ok(network.resume(&last.chassis, last.record.table, packet)?));
     let resumed = match resumed {
         Ok(resumed) => resumed,
         Err(error) => return at_last(format!("its flows do not tell why ({error:#})")),
@@ -121,16 +125,26 @@ fn dropped(network: &mut Network, last: &Passed) -> Outcome {
                 (None, Some(Outcome::Delivered { lsp, .. })) => format!("been delivered to {lsp}"),
                 _ => "gone on".to_owned(),
             };
+            // The hook between these two stages is the only place for flows that are not ours.
+            let others = last.record.table == stage::LSP_TRACE_INGRESS_IN.table;
+            let others = if others {
+                format!(", or other software's flows in table {} took it", stage::HOOK.table)
+            } else {
+                String::new()
+            };
             at_last(format!(
-                "by the network in the store it should have {next}, so the flows of {chassis} are not what they should be: {REMEDY}"
+                "by the network in the store it should have {next}, so the flows of {chassis} are not what they should be{others}: {REMEDY}"
             ))
         }
     }
 }
 
-/// The packet as it was reported, with its registers.
-fn packet(record: &TraceRecord) -> Result<Packet> {
-    let bytes = super::args::frame(&record.packet).map_err(anyhow::Error::msg)?;
+/// The packet as it was reported, with its registers. Of a long one only the beginning is reported; the rest is what was sent.
+fn packet(record: &TraceRecord, shot: &Shot<'_>) -> Result<Packet> {
+    let mut bytes = from_hex(&record.packet).map_err(anyhow::Error::msg)?;
+    if bytes.len() >= PACKET_BYTES.into() {
+        bytes.extend(shot.frame.get(bytes.len()..).unwrap_or_default());
+    }
     let mut packet = Packet::parse(&bytes)?;
     packet.set(register::DATAPATH, u64::from(record.datapath));
     packet.set(register::SRC_PORT, record.from);
@@ -151,11 +165,17 @@ fn packet(record: &TraceRecord) -> Result<Packet> {
 }
 
 /// Who was last heard of, and why probably nothing more.
-fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, patience: Duration) -> Outcome {
+fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, frame: &[u8], patience: Duration) -> Outcome {
     let seconds = patience.as_secs();
     let dead = |chassis: &Name| {
         let silent = !alive.contains(chassis.as_str());
         silent.then(|| format!("the agent on {chassis} is not alive (it has no heartbeat status/{chassis}/alive)"))
+    };
+    // Traffic does not need an agent.
+    let unseen = |chassis: &Name| Some(dead(chassis)? + "; the packet may have arrived all the same");
+    let large = match frame.len().saturating_sub(ETHERNET) {
+        payload if payload > COMMON_MTU => format!(" Does it pass packets of {payload} bytes and the tunnel's header?"),
+        _ => String::new(),
     };
     match missing {
         Missing::Start(chassis) => Outcome::Lost {
@@ -174,8 +194,11 @@ fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, patience: Du
         Missing::Arrival(from, ip, to) => {
             let reason = match to {
                 None => format!("no chassis has the tunnel end point {ip}"),
-                Some(to) => dead(to).or_else(|| colourless(world, from, to, *ip)).unwrap_or_else(|| {
-                    format!("{to} reported nothing within {seconds} s, although its agent is alive: does the underlay pass Geneve (UDP port 6081) from {from} to {ip}?")
+                Some(to) => unseen(to).or_else(|| colourless(world, from, to)).unwrap_or_else(|| {
+                    format!(
+                        "{to} reported nothing within {seconds} s, although its agent is alive: does the underlay pass Geneve (UDP port 6081) \
+                         from {from} to {ip}?{large} (The first packet to a host may be lost while Open vSwitch asks for its MAC: try again.)"
+                    )
                 }),
             };
             let towards = to.as_ref().map_or_else(|| ip.to_string(), Name::to_string);
@@ -185,10 +208,12 @@ fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, patience: Du
 }
 
 /// Why a packet that arrives may not be seen: only Geneve has room for the colour.
-fn colourless(world: &World, from: &Name, to: &Name, ip: IpAddr) -> Option<String> {
-    let kinds = |chassis: &Name| world.chassis(chassis).map(|c| c.encaps.clone()).unwrap_or_default();
-    let geneve = kinds(to).iter().any(|encap| encap.ip == ip && encap.kind == EncapKind::Geneve)
-        && kinds(from).iter().any(|encap| encap.kind == EncapKind::Geneve);
-    (!geneve)
-        .then(|| format!("the tunnel from {from} to {to} is not Geneve, and no other carries the colour of a trace"))
+fn colourless(world: &World, from: &Name, to: &Name) -> Option<String> {
+    let encaps = |chassis: &Name| world.chassis(chassis).map(|c| c.encaps.clone()).unwrap_or_default();
+    // The first in the order of the other end that this host speaks, too.
+    let kind =
+        encaps(to).iter().map(|encap| encap.kind).find(|kind| encaps(from).iter().any(|encap| encap.kind == *kind));
+    (kind != Some(EncapKind::Geneve)).then(|| {
+        format!("the tunnel from {from} to {to} is not Geneve, and no other carries the colour of a trace: see the rest with --simulate")
+    })
 }

@@ -58,17 +58,23 @@ fn destination_mac(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpA
     if let Some((_, port)) = network.switch_ports(&from.ls).find(|(_, port)| port.ips.contains(&to)) {
         return Ok(port.mac);
     }
-    gateway(network, &from.ls, src, to)
+    gateway(network, from, src, to)
 }
 
 /// The MAC of the router port that leads from a switch to an address.
-fn gateway(network: &Network, ls: &Name, src: IpAddr, to: IpAddr) -> Result<Mac> {
+fn gateway(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpAddr) -> Result<Mac> {
     let links: Vec<(&RouterPortRef, Mac)> =
-        network.switch_ports(ls).filter_map(|(_, port)| Some((port.peer.as_ref()?, port.mac))).collect();
-    let near = |peer: &RouterPortRef| {
-        network.router_port(peer).is_some_and(|port| port.nets.iter().any(|net| net.contains(&src)))
+        network.switch_ports(&from.ls).filter_map(|(_, port)| Some((port.peer.as_ref()?, port.mac))).collect();
+    let near = |peer: &RouterPortRef, ip: IpAddr| {
+        network.router_port(peer).is_some_and(|port| port.nets.iter().any(|net| net.contains(&ip)))
     };
-    let gateways: Vec<&(&RouterPortRef, Mac)> = links.iter().filter(|(peer, _)| near(peer)).collect();
+    // Who says a source that is not its own still has the gateway of its own address.
+    let own = network.switch_port(from).map(|port| port.ips.as_slice()).unwrap_or_default();
+    let mut sources = [src].into_iter().chain(own.iter().copied().filter(|ip| ip.is_ipv4() == to.is_ipv4()));
+    let of = |ip: IpAddr| links.iter().filter(|(peer, _)| near(peer, ip)).collect::<Vec<_>>();
+    let gateways: Vec<&(&RouterPortRef, Mac)> =
+        sources.find_map(|ip| Some(of(ip)).filter(|of| !of.is_empty())).unwrap_or_default();
+    let ls = &from.ls;
     let leads: Vec<&&(&RouterPortRef, Mac)> =
         gateways.iter().filter(|(peer, _)| gateways.len() == 1 || reaches(network, &peer.lr, to)).collect();
     match (&leads[..], &gateways[..]) {
@@ -154,6 +160,7 @@ routers:
             ("10.1.0.1", "10.3.0.1", "f2:01:0a:01:00:fd"),
             ("10.1.0.1", "10.9.1.1", "f2:01:0a:01:00:fd"),
             ("fd00:1::1", "2001:db8::1", "f2:01:0a:01:00:fe"), // the only router of that family
+            ("192.168.7.7", "10.2.0.1", "f2:01:0a:01:00:fe"), // nobody's network: the gateway of the port's own address
             ("10.1.0.1", "224.1.2.3", "01:00:5e:01:02:03"),
             ("10.1.0.1", "255.255.255.255", "ff:ff:ff:ff:ff:ff"),
             ("fd00:1::1", "ff02::1:ff00:7", "33:33:ff:00:00:07"),
