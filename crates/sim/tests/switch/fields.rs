@@ -139,6 +139,9 @@ const IGNORED: &[&str] = &[
     "ct_ipv6_src",
     "ct_ipv6_dst",
     "packet_type",
+    // Labels after the outermost.
+    "mpls_lse1",
+    "mpls_lse2",
 ];
 
 /// Protocol words at the head of a flow: EtherType, IP protocol.
@@ -206,8 +209,11 @@ pub fn parse_flow(text: &str) -> Result<Fields, String> {
             "dl_vlan1" => fields.set_masked("vlan_tci1", 0x1000 | number(value).ok_or_else(bad)?, 0x1fff),
             "dl_vlan_pcp1" => fields.set_masked("vlan_tci1", number(value).ok_or_else(bad)? << 13, 0xe000),
             "tp_src" | "tp_dst" => {
-                let name = transport(proto, key == "tp_src").ok_or_else(bad)?;
-                fields.set(name, number(value).ok_or_else(bad)?);
+                let value = number(value).ok_or_else(bad)?;
+                // Of other protocols (IGMP, ICMP in IPv6) Open vSwitch keeps two numbers too, which no flow can match.
+                if let Some(name) = transport(proto, key == "tp_src") {
+                    fields.set(name, value);
+                }
             }
             "icmp_type" => fields.set(if v6 { "icmpv6_type" } else { "icmp_type" }, number(value).ok_or_else(bad)?),
             "icmp_code" => fields.set(if v6 { "icmpv6_code" } else { "icmp_code" }, number(value).ok_or_else(bad)?),
@@ -247,7 +253,7 @@ pub fn number(text: &str) -> Option<u128> {
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
         return Some(u32::from(ip).into());
     }
-    if text.len() == 17 && text.split(':').count() == 6 {
+    if text.split(':').count() == 6 && text.split(':').all(|byte| byte.len() == 2) {
         return text.split(':').try_fold(0, |n, byte| Some(n << 8 | u128::from_str_radix(byte, 16).ok()?));
     }
     if let Ok(ip) = text.parse::<Ipv6Addr>() {
@@ -263,7 +269,7 @@ fn words(text: &str, names: &[(&str, u128)]) -> Option<u128> {
     text.split('|').try_fold(0, |all, word| {
         let known = names.iter().find(|(name, _)| *name == word).map(|(_, bit)| *bit);
         // A bit without a name stands in brackets.
-        let bit = known.or_else(|| number(word.strip_prefix('[')?.strip_suffix(']')?))?;
+        let bit = known.or_else(|| u128::from_str_radix(word.strip_prefix('[')?.strip_suffix(']')?, 16).ok())?;
         Some(all | bit)
     })
 }

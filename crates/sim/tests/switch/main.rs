@@ -11,13 +11,17 @@ mod compare;
 mod control;
 mod daemon;
 mod datapath;
+mod deed;
 mod fields;
+mod frames;
 #[path = "../generate/mod.rs"]
 mod generate;
 mod network;
 mod program;
 mod programs;
+mod protocol;
 mod real;
+mod stimulus;
 mod trace;
 
 use proptest::{
@@ -73,4 +77,9 @@ fn networks() {
 #[test]
 fn programs() {
     on_a_large_stack(|| programs::check_all(false));
+}
+
+#[test]
+fn frames() {
+    frames::check_all();
 }

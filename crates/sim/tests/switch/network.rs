@@ -22,7 +22,7 @@ use tuplenet_rules::{
     cookie::{Cookie, Rule},
     trace::{METER, inject},
 };
-use tuplenet_sim::{Effect, Group, Packet, Switch};
+use tuplenet_sim::{Effect, Group, Switch};
 
 /// How many networks.
 const CASES: u32 = 1_200;

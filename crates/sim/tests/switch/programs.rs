@@ -3,28 +3,18 @@
 use super::{
     compare::{Verdict, compare},
     endpoints,
-    program::{Stimulus, programs},
-    real::{Arrival, Question, Real},
+    program::programs,
+    real::{Question, Real},
+    stimulus::Stimulus,
     try_all,
 };
-use std::{
-    cell::{Cell, RefCell},
-    net::Ipv4Addr,
-};
+use std::cell::{Cell, RefCell};
 use tuplenet_sim::Switch;
 
 /// How many programs.
 const CASES: u32 = 2_000;
 /// Packets for each, at most.
 const PACKETS: usize = 12;
-
-impl Stimulus {
-    fn question(&self) -> Question {
-        let endpoint = |n| Ipv4Addr::new(192, 0, 2, n).into();
-        let tunnel = self.tunnel.map(|(vni, option)| Arrival { vni, src: endpoint(7), dst: endpoint(254), option });
-        Question { tunnel, ct_next: self.ct_next.clone(), ..Question::new(self.in_port, self.frame.to_bytes()) }
-    }
-}
 
 /// The test.
 pub fn check_all(tracked: bool) {

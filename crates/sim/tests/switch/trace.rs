@@ -78,10 +78,9 @@ pub fn parse(text: &str) -> Result<Vec<Pass>, String> {
             pass.actions = actions.to_owned();
         } else if let Some(why) = line.strip_prefix("Translation failed ") {
             pass.failed = Some(why.to_owned());
-        } else if let Some(visit) = visit(line).map_err(|()| error("no visit of a table"))? {
-            if visit.flow.is_none_or(|(_, cookie)| cookie != UNDERLAY) {
-                pass.visits.push(visit);
-            }
+        } else {
+            let visit = visit(line).map_err(|()| error("no visit of a table"))?;
+            pass.visits.extend(visit.filter(|visit| visit.flow.is_none_or(|(_, cookie)| cookie != UNDERLAY)));
         }
     }
     match passes.iter().find(|pass| pass.actions.is_empty()) {
