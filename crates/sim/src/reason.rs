@@ -338,6 +338,9 @@ impl Case<'_> {
         };
         match kind {
             Some(kind) => format!("{to} is {kind}, which {here} does not route"),
+            None if self.packet.number(field::IP_PROTO) == Some(0) => {
+                "its protocol is 0: Open vSwitch would not count down its TTL".to_owned()
+            }
             None => self.spent(),
         }
     }

@@ -127,6 +127,8 @@ fn ipv6(frame: &[u8], at: usize, slots: &mut [u128; SLOTS], layout: &mut Layout)
     let first = number(frame, at, 4)?;
     let mut next = number(frame, at + 6, 1)?;
     layout.end = at + 40 + length;
+    slots[Slot::Ip6Src as usize] = number(frame, at + 8, 16)?;
+    slots[Slot::Ip6Dst as usize] = number(frame, at + 24, 16)?;
     let whole = frame.get(..layout.end)?;
     let mut here = at + 40;
     let mut fragment = 0;
@@ -145,14 +147,15 @@ fn ipv6(frame: &[u8], at: usize, slots: &mut [u128; SLOTS], layout: &mut Layout)
                 here += 4 * (number(whole, here + 1, 1)? as usize + 2);
             }
             44 => {
-                next = number(whole, here, 1)?;
-                let bits = number(whole, here + 2, 2)?;
                 number(whole, here, 8)?;
+                let bits = number(whole, here + 2, 2)?;
                 fragment = fragment_bits(bits & 1 != 0, bits >> 3);
-                here += 8;
                 if fragment & 2 != 0 {
+                    // What is in a later fragment, this one does not know.
                     break;
                 }
+                next = number(whole, here, 1)?;
+                here += 8;
             }
             _ => break,
         }
@@ -165,8 +168,6 @@ fn ipv6(frame: &[u8], at: usize, slots: &mut [u128; SLOTS], layout: &mut Layout)
     slots[Slot::Ip6Label as usize] = first & 0xf_ffff;
     slots[Slot::Ttl as usize] = number(frame, at + 7, 1)?;
     slots[Slot::IpProto as usize] = next;
-    slots[Slot::Ip6Src as usize] = number(frame, at + 8, 16)?;
-    slots[Slot::Ip6Dst as usize] = number(frame, at + 24, 16)?;
     slots[Slot::Frag as usize] = fragment;
     transport(frame, here, slots, layout)
 }
@@ -186,6 +187,12 @@ fn transport(frame: &[u8], at: usize, slots: &mut [u128; SLOTS], layout: &mut La
         _ => return None,
     };
     whole.get(at..at + need)?;
+    if slots[Slot::IpProto as usize] == protocol::TCP {
+        let header = 4 * (number(whole, at + 12, 1)? >> 4) as usize;
+        if header < need || whole.len() < at + header {
+            return None;
+        }
+    }
     layout.l4 = Some(at);
     slots[Slot::TpSrc as usize] = number(whole, at, field)?;
     slots[Slot::TpDst as usize] = number(whole, at + field, field)?;

@@ -175,7 +175,8 @@ impl Packet {
         let ethertype = self.slot(Slot::EthType);
         let ipv4 = ethertype == ethertype::IPV4;
         let ipv6 = ethertype == ethertype::IPV6;
-        let proto = |wanted| (ipv4 || ipv6) && self.slot(Slot::IpProto) == wanted;
+        // A later fragment has no such header, whatever protocol it is a part of.
+        let proto = |wanted| (ipv4 || ipv6) && self.slot(Slot::Frag) & 2 == 0 && self.slot(Slot::IpProto) == wanted;
         let icmpv6 = ipv6 && proto(protocol::ICMPV6);
         let nd = |kind| icmpv6 && self.slot(Slot::TpDst) == 0 && self.slot(Slot::TpSrc) == kind;
         match prerequisite {

@@ -144,6 +144,8 @@ fn find(field: &'static Field) -> Option<Place> {
         (field::MPLS_TC, Mpls, 9, 3),
         (field::MPLS_BOS, Mpls, 8, 1),
         (field::MPLS_TTL, Mpls, 0, 8),
+        // The other eight bits of an operation mean nothing to Open vSwitch.
+        (field::ARP_OP, ArpOp, 0, 8),
         (field::IP_DSCP, Tos, 2, 6),
         (field::IP_ECN, Tos, 0, 2),
     ];
@@ -166,7 +168,6 @@ fn find(field: &'static Field) -> Option<Place> {
         (field::NW_TOS, Tos),
         (field::NW_TTL, Ttl),
         (field::IP_FRAG, Frag),
-        (field::ARP_OP, ArpOp),
         (field::ARP_SPA, ArpSpa),
         (field::ARP_TPA, ArpTpa),
         (field::ARP_SHA, ArpSha),

@@ -66,6 +66,8 @@ pub(super) struct Restore {
     pub action_set: Vec<Action>,
     pub stack: Vec<u128>,
     pub place: Place,
+    /// The copy is one of a clone: `exit` there ends what is outside as well.
+    pub clone: bool,
     /// The copy went through the connection tracker, and the switch deals with it by itself: if it gives that up, only effects from this one on are void.
     pub recirculated: Option<usize>,
 }

@@ -55,6 +55,8 @@ pub(super) struct Machine<'a> {
     pub place: Place,
     pub frames: Vec<Frame>,
     abort: Option<Abort>,
+    /// The step that all others come from; a packet-out has none.
+    first: Option<usize>,
 }
 
 impl<'a> Machine<'a> {
@@ -69,12 +71,15 @@ impl<'a> Machine<'a> {
             place: Place::default(),
             frames: vec![Frame::ActionSet],
             abort: None,
+            first: None,
         }
     }
 
     /// From a table on.
     pub fn enter(mut self, table: u8) -> Result<Run, Unsupported> {
         let first = self.search(table, Pretend::default());
+        // What the action set does in the end is the first flow's doing.
+        self.first = Some(0);
         self.finish(first)
     }
 
@@ -130,7 +135,7 @@ impl<'a> Machine<'a> {
                         self.frames.pop();
                         self.frames.pop_if(|frame| matches!(frame, Frame::Instructions(_)));
                     }
-                    Next::Exit => while self.frames.pop_if(|frame| !matches!(frame, Frame::Restore(_))).is_some() {},
+                    Next::Exit => self.exit(),
                 }
             }
             Frame::Instructions(entry) => self.instructions(&entry.flow.instructions)?,
@@ -142,11 +147,12 @@ impl<'a> Machine<'a> {
             Frame::Buckets(buckets, at) => {
                 let Some(bucket) = buckets.get(at) else { return Ok(()) };
                 self.frames.push(Frame::Buckets(buckets.clone(), at + 1));
-                self.copy(None);
+                self.copy(false, None);
                 self.place.depth += 1;
                 self.push_set(&bucket.actions)?;
             }
             Frame::ActionSet => {
+                self.place.step = self.place.step.or(self.first);
                 let set = std::mem::take(&mut self.action_set);
                 self.push_set(&set)?;
             }
@@ -154,13 +160,25 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Nothing more is done, save outside of a bucket and of what came from the connection tracker.
+    fn exit(&mut self) {
+        while let Some(frame) = self.frames.pop() {
+            match frame {
+                Frame::Restore(restore) if restore.clone => self.restore(*restore),
+                Frame::Restore(restore) => return self.restore(*restore),
+                _ => {}
+            }
+        }
+    }
+
     /// What comes next is done on a copy of the packet and of all that belongs to it.
-    pub fn copy(&mut self, recirculated: Option<usize>) {
+    fn copy(&mut self, clone: bool, recirculated: Option<usize>) {
         self.frames.push(Frame::Restore(Box::new(Restore {
             packet: self.packet.clone(),
             action_set: self.action_set.clone(),
             stack: self.stack.clone(),
             place: self.place.clone(),
+            clone,
             recirculated,
         })));
     }
@@ -269,7 +287,7 @@ impl<'a> Machine<'a> {
 
     /// A copy of the packet continues in a table, and the switch deals with it by itself, as with a packet that just came.
     pub fn recirculate(&mut self, packet: Packet, table: u8) -> Result<(), Halt> {
-        self.copy(Some(self.effects.len()));
+        self.copy(false, Some(self.effects.len()));
         if self.place.recirculations >= MAX_RECIRCULATIONS {
             return Err(Abort::TooManyRecirculations(self.place.recirculations).into());
         }
@@ -279,9 +297,10 @@ impl<'a> Machine<'a> {
         self.search(table, Pretend::default())
     }
 
-    /// A clone's actions, or those of some bucket, on a copy.
+    /// A clone's actions. The action set runs at their end, and again at the end of all: Open vSwitch does so.
     pub fn clone_actions(&mut self, actions: &[Action]) {
-        self.copy(None);
+        self.copy(true, None);
+        self.frames.push(Frame::ActionSet);
         self.frames.push(Frame::Actions(List::Own(actions.into()), 0));
     }
 
