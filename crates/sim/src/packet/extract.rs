@@ -149,7 +149,8 @@ fn ipv6(frame: &[u8], at: usize, slots: &mut [u128; SLOTS], layout: &mut Layout)
             44 => {
                 number(whole, here, 8)?;
                 let bits = number(whole, here + 2, 2)?;
-                fragment = fragment_bits(bits & 1 != 0, bits >> 3);
+                // Reserved bits count: what is not all zero is a fragment.
+                fragment = fragment_bits(bits != 0, bits >> 3);
                 if fragment & 2 != 0 {
                     // What is in a later fragment, this one does not know.
                     break;

@@ -34,3 +34,52 @@ fn a_packet_reads_what_was_asked_for() {
     );
     assert_eq!(read(What::Nd, true).get(field::ND_SLL), Some([2, 0, 0, 0, 0, 1].into()));
 }
+
+/// Another implementation reads it, and finds the checksums right.
+#[test]
+fn checksums_are_right() {
+    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+    for (what, v6) in [What::Tcp(80), What::Udp(53), What::Icmp].into_iter().flat_map(|w| [(w, false), (w, true)]) {
+        let bytes = probe(what, v6).to_bytes().unwrap();
+        let sliced = SlicedPacket::from_ethernet(&bytes).unwrap();
+        match (sliced.net.unwrap(), sliced.transport.unwrap()) {
+            (NetSlice::Ipv4(ip), transport) => {
+                let header = ip.header().to_header();
+                assert_eq!(header.header_checksum, header.calc_header_checksum());
+                match transport {
+                    TransportSlice::Tcp(tcp) => {
+                        let sum = tcp.to_header().calc_checksum_ipv4(&header, tcp.payload()).unwrap();
+                        assert_eq!(tcp.checksum(), sum);
+                    }
+                    TransportSlice::Udp(udp) => {
+                        let sum = udp.to_header().calc_checksum_ipv4(&header, udp.payload()).unwrap();
+                        assert_eq!(udp.checksum(), sum);
+                    }
+                    TransportSlice::Icmpv4(icmp) => {
+                        assert_eq!(icmp.checksum(), icmp.icmp_type().calc_checksum(icmp.payload()));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            (NetSlice::Ipv6(ip), transport) => {
+                let header = ip.header().to_header();
+                match transport {
+                    TransportSlice::Tcp(tcp) => {
+                        let sum = tcp.to_header().calc_checksum_ipv6(&header, tcp.payload()).unwrap();
+                        assert_eq!(tcp.checksum(), sum);
+                    }
+                    TransportSlice::Udp(udp) => {
+                        let sum = udp.to_header().calc_checksum_ipv6(&header, udp.payload()).unwrap();
+                        assert_eq!(udp.checksum(), sum);
+                    }
+                    TransportSlice::Icmpv6(icmp) => {
+                        let (src, dst) = (header.source, header.destination);
+                        assert_eq!(icmp.checksum(), icmp.icmp_type().calc_checksum(src, dst, icmp.payload()).unwrap());
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
