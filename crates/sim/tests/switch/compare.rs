@@ -52,9 +52,6 @@ const HEADERS: &[&str] = &[
     "pkt_mark",
 ];
 
-/// Those of the link layer.
-const LINK: &[&str] = &["eth_src", "eth_dst", "eth_type", "vlan_tci", "pkt_mark"];
-
 /// Headers that a flow has and a trace does not print: read where the datapath sets them.
 const UNPRINTED: &[&str] = &["nd_reserved", "nd_options_type"];
 
@@ -173,31 +170,16 @@ const TUNNEL_KEYS: &[&str] = &["tun_id", "tun_metadata0", "vlan_tci1"];
 fn same_effect(n: usize, pair: (&Seen, &Seen)) -> Result<(), String> {
     match pair {
         (Seen::Output { port: a, fields: x }, Seen::Output { port: b, fields: y }) if a == b => {
-            let (x, y) = committed(x, y);
-            differ(&format!("output {n} (to port {a})"), &x, &y)
+            differ(&format!("output {n} (to port {a})"), x, y)
         }
         (
             Seen::Controller { reason: a, controller: c, cookie: e, fields: x },
             Seen::Controller { reason: b, controller: d, cookie: f, fields: y },
         ) if (a, c, e) == (b, d, f) => {
-            let (x, y) = committed(x, y);
-            differ(&format!("packet-in {n}"), &x, &y)
+            differ(&format!("packet-in {n}"), x, y)
         }
         (ours, theirs) => Err(format!("effect {n}:\n  simulator {ours:?}\n  switch    {theirs:?}")),
     }
-}
-
-/// What of the headers a real switch brings into the packet. While the protocol is 0, in IP or as the operation of an ARP, Open vSwitch takes the packet for one without such
-/// a header and changes nothing in it (`commit_set_nw_action`).
-fn committed(ours: &Fields, theirs: &Fields) -> (Fields, Fields) {
-    let lacking = match ours.get("eth_type") {
-        0x0800 | 0x86dd => ours.get("nw_proto") == 0,
-        0x0806 | 0x8035 => ours.get("arp_op") == 0,
-        _ => false,
-    };
-    let network: Vec<&str> = HEADERS.iter().chain(UNPRINTED).copied().filter(|name| !LINK.contains(name)).collect();
-    let only = |fields: &Fields| if lacking { fields.clone().without(&network) } else { fields.clone() };
-    (only(ours), only(theirs))
 }
 
 /// Without fields that a packet of its kind does not have: a trace goes on printing what an action on the type made void.

@@ -61,22 +61,14 @@ fn endpoints() -> Vec<IpAddr> {
     (0..10).flat_map(both).map(|ip| ip.parse().expect("an address")).collect()
 }
 
-/// A packet in a routing loop nests thousands of tables, and the builds of tests are not lean.
-fn on_a_large_stack(test: fn()) {
-    let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(test).expect("a thread");
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
 #[test]
 fn networks() {
-    on_a_large_stack(network::check_all);
+    network::check_all();
 }
 
 #[test]
 fn programs() {
-    on_a_large_stack(|| programs::check_all(false));
+    programs::check_all(false);
 }
 
 #[test]
