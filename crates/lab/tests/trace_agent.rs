@@ -303,9 +303,8 @@ struct Guests {
     b2: Vm,
 }
 
-/// Two hosts, one guest of each switch on each, and everybody has reached everybody.
+/// Two hosts on the lab's store, one guest of each switch on each, and everybody has reached everybody.
 fn start(lab: &Lab) -> Result<(Vec<Host>, Vec<tuplenet_lab::Agent>, Guests)> {
-    lab.store()?;
     let (hosts, agents) = hosts(lab, 2)?;
     apply(lab, NETWORK)?;
     let [hv1, hv2] = &hosts[..] else { unreachable!("two hosts were asked for") };
@@ -328,6 +327,7 @@ fn both(vm: &Vm) -> Result<[IpAddr; 2]> {
 #[test]
 fn a_path_is_reported_by_the_hosts_on_it_and_the_packet_arrives() -> Result<()> {
     let lab = Lab::new("trace-path")?;
+    lab.store()?;
     let (hosts, agents, Guests { a1, a2, b1, b2 }) = start(&lab)?;
     let (hv1, hv2) = (hosts[0].encap_ip(), hosts[1].encap_ip());
     let numbers = numbers(&lab)?;
@@ -582,6 +582,7 @@ fn a_path_over_three_hosts_has_three_ends() -> Result<()> {
 #[test]
 fn a_hundred_at_once_do_not_mix() -> Result<()> {
     let lab = Lab::new("trace-many")?;
+    lab.etcd(1)?;
     let (hosts, agents, Guests { a1, a2, b1, b2 }) = start(&lab)?;
     let hosts: BTreeMap<&str, IpAddr> = hosts.iter().map(|h| (h.name(), h.encap_ip().into())).collect();
     let numbers = numbers(&lab)?;
@@ -633,6 +634,7 @@ fn a_hundred_at_once_do_not_mix() -> Result<()> {
 #[test]
 fn ordinary_packets_have_the_same_megaflows_with_and_without_traces() -> Result<()> {
     let lab = Lab::new("trace-cost")?;
+    lab.store()?;
     let (hosts, _agents, Guests { a1, a2, b1, b2 }) = start(&lab)?;
     let [hv1, _] = &hosts[..] else { unreachable!("two hosts were asked for") };
     let port = a1.ofport()?;
