@@ -198,6 +198,10 @@ fn a_flow_is_explained_to_people() {
     says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "no route to", "look at"]);
     says(&find(Rule::RouterDrop, "nw_ttl=1"), &["with a TTL or hop limit of 1", "ends it", "no object"]);
 
+    // As ovs-ofctl shows it on a terminal: with names for ports.
+    let named = find(Rule::Pushout, "reg5=0x4").split("output:").next().unwrap().to_owned() + "output:tap7";
+    says(&named, &["leaves by port tap7 of the bridge: the interface of port vm4"]);
+
     // A cookie alone tells the rule and the object.
     let cookie = find(Rule::L2, "f2:01:0a:14:02:02");
     let cookie = cookie.trim().split([',', '=']).nth(1).unwrap();
@@ -237,7 +241,7 @@ fn flows_of_others_and_of_nobody_are_told_apart() {
         ("0x54ff000000000000", "by rule 255, which this tpctl does not know"),
         ("cookie=0x5408000001000002, table=57, priority=1 actions=drop", "rule l2 has no flows in table 57"),
         (
-            "cookie=0x5408000001000002, table=17, in_port=\"eth 0\" actions=frobnicate(7)",
+            "cookie=0x5408000001000002, table=17, reg5=0x1 actions=frobnicate(7)",
             "match and actions cannot be read",
         ),
     ] {
@@ -555,9 +559,11 @@ fn bad_input_is_refused_in_one_line() {
     }
     let output = with_input(b, &["explain", "flow", "-"], &"x".repeat(100_000));
     assert_eq!((output.status.code(), texts(&output).1.lines().count()), (Some(1), 1));
-    // One bad line among good ones says which.
-    let output = with_input(b, &["explain", "flow", "-"], "0x5408000001000002\nnonsense\n");
-    assert!(texts(&output).1.contains("\"nonsense\" is neither"));
+    // One bad line among good ones: these are explained all the same.
+    let output = with_input(b, &["explain", "flow", "-"], "0x5408000001000002\nnonsense\n0x99\n");
+    let (out, err) = texts(&output);
+    assert_eq!((output.status.code(), out.matches("flow 0x").count()), (Some(1), 2));
+    assert!(err.contains("\"nonsense\" is neither"), "{err}");
     b.refused_with("explain reach vm1 vm2", &["there is no vm1"]);
     b.refused_with("explain object vm1", &["there is no vm1"]);
     assert!(b.refused("-e 127.0.0.1:1 explain flow 0x5408000001000002").contains("cannot reach the store"));

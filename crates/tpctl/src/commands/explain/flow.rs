@@ -28,16 +28,23 @@ use tuplenet_store::network::words;
 pub async fn explain(context: &Context, text: &[String]) -> Result<()> {
     let lines = line::lines(text)?;
     let single = lines.len() == 1;
-    let pasted = lines.iter().map(|line| line::read(line)).collect::<Result<Vec<_>>>()?;
-    let world = World::read(context).await?;
-    if context.format == Format::Table {
-        let texts: Vec<String> = pasted.iter().map(|pasted| report(&world, pasted).text()).collect();
-        return print::out(&texts.join("\n"));
+    let (pasted, failed) = line::read_all(&lines);
+    if !pasted.is_empty() {
+        let world = World::read(context).await?;
+        print(context, &world, &pasted, single)?;
     }
-    let mut data: Vec<Value> = pasted.iter().map(|pasted| as_data(&world, pasted)).collect();
-    match data.pop() {
-        Some(one) if single => print::data(&one, context.format),
-        last => print::data(&data.into_iter().chain(last).collect(), context.format),
+    // What can be read is explained all the same.
+    failed.map_or(Ok(()), Err)
+}
+
+fn print(context: &Context, world: &World, pasted: &[Pasted], single: bool) -> Result<()> {
+    match (context.format, pasted) {
+        (Format::Table, _) => {
+            let texts: Vec<String> = pasted.iter().map(|pasted| report(world, pasted).text()).collect();
+            print::out(&texts.join("\n"))
+        }
+        (format, [one]) if single => print::data(&as_data(world, one), format),
+        (format, all) => print::data(&all.iter().map(|pasted| as_data(world, pasted)).collect(), format),
     }
 }
 
@@ -168,8 +175,8 @@ fn report(world: &World, pasted: &Pasted) -> Report {
             });
             report.fact("owner", if let Owner::Newer(rule) = other { newer(rule) } else { foreign(pasted) });
             if let Some(flow) = &pasted.flow {
-                report.facts("matches", everything(matching::describe(world, &flow.matching)));
-                report.facts("does", drops_if_empty(verbs::describe(world, flow).said));
+                report.facts("matches", everything(pasted.with_names(matching::describe(world, &flow.matching))));
+                report.facts("does", drops_if_empty(pasted.with_names(verbs::describe(world, flow).said)));
             }
             return report;
         }
@@ -199,9 +206,9 @@ fn report(world: &World, pasted: &Pasted) -> Report {
         report.fact("why", explained.why);
     }
     if let Some(flow) = &pasted.flow {
-        report.facts("matches", everything(matching::describe(world, &flow.matching)));
+        report.facts("matches", everything(pasted.with_names(matching::describe(world, &flow.matching))));
         let deeds = verbs::describe(world, flow);
-        report.facts("does", drops_if_empty(deeds.said));
+        report.facts("does", drops_if_empty(pasted.with_names(deeds.said)));
         let next = deeds.on.iter().filter_map(|table| stages::of(*table));
         report.facts("next", next.map(|explained| format!("{}: {}", explained.stage.name, explained.about)));
     }
@@ -270,8 +277,8 @@ fn as_data(world: &World, pasted: &Pasted) -> Value {
         }
     };
     if let Some(flow) = &pasted.flow {
-        put("matches", matching::describe(world, &flow.matching).into());
-        put("does", verbs::describe(world, flow).said.into());
+        put("matches", pasted.with_names(matching::describe(world, &flow.matching)).into());
+        put("does", pasted.with_names(verbs::describe(world, flow).said).into());
     }
     let cookie = match owner(pasted.cookie) {
         Owner::Ours(cookie) => Some(cookie),

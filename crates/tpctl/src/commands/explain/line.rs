@@ -1,7 +1,7 @@
 //! What users paste: lines of `ovs-ofctl dump-flows`, of `ofproto/trace`, or a cookie alone. Text from outside: any.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use std::io::Read;
+use anyhow::{Context as _, Error, Result, bail, ensure};
+use std::{collections::BTreeMap, io::Read};
 use tuplenet_openflow::Flow;
 
 /// The most that is read from standard input, in bytes.
@@ -24,6 +24,23 @@ pub struct Pasted {
     pub bytes: Option<u64>,
     /// What could not be read, and why.
     pub unread: Option<String>,
+    /// Ports of the bridge that the text calls by name, by the numbers that they have here instead.
+    ports: BTreeMap<u32, String>,
+}
+
+/// Numbers that stand for names of ports: no switch has so many ports.
+const NAMED: u32 = 0x7ead_0000;
+
+impl Pasted {
+    /// What is said of the flow, with the names of ports where the text had names.
+    pub fn with_names(&self, said: Vec<String>) -> Vec<String> {
+        let named = |text: String| {
+            self.ports
+                .iter()
+                .fold(text, |text, (number, name)| text.replace(&format!("port {number} "), &format!("port {name} ")))
+        };
+        said.into_iter().map(named).collect()
+    }
 }
 
 /// The lines that arguments or standard input give: without headers and empty ones.
@@ -44,6 +61,18 @@ pub fn lines(text: &[String]) -> Result<Vec<String>> {
         "there is no text to explain: give a line of \"ovs-ofctl dump-flows br-int\", or a cookie (0x...)"
     );
     Ok(lines)
+}
+
+/// Reads all lines: those that can be read, and why the first of the others cannot.
+pub fn read_all(lines: &[String]) -> (Vec<Pasted>, Option<Error>) {
+    let (mut read, mut failed) = (Vec::with_capacity(lines.len()), None);
+    for line in lines {
+        match self::read(line) {
+            Ok(pasted) => read.push(pasted),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    (read, failed)
 }
 
 /// What `ovs-ofctl` prints before the flows.
@@ -72,7 +101,13 @@ pub fn read(line: &str) -> Result<Pasted> {
         return Ok(pasted);
     }
     ensure!(pasted.cookie != 0 || !line.starts_with("actions"), unreadable(&line, "it has no match and no cookie"));
-    match line.parse::<Flow>() {
+    let flow = line.parse::<Flow>().or_else(|error| {
+        // On a terminal ovs-ofctl shows ports by name.
+        let (numbered, ports) = numbered(&line);
+        pasted.ports = ports;
+        if pasted.ports.is_empty() { Err(error) } else { numbered.parse() }
+    });
+    match flow {
         Ok(flow) => {
             // Where none is said it is table 0.
             pasted.table = Some(flow.table);
@@ -82,6 +117,36 @@ pub fn read(line: &str) -> Result<Pasted> {
         Err(error) => bail!(unreadable(&line, &error.to_string())),
     }
     Ok(pasted)
+}
+
+/// Puts a number for each name of a port.
+fn numbered(line: &str) -> (String, BTreeMap<u32, String>) {
+    let (mut text, mut ports) = (String::new(), BTreeMap::new());
+    let mut rest = line;
+    while let Some(at) = ["in_port=", "output:"].iter().filter_map(|word| Some(rest.find(word)? + word.len())).min() {
+        let (before, after) = rest.split_at(at);
+        text.push_str(before);
+        let (name, length) = match after.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+            Some((name, _)) => (name, name.len() + 2),
+            None => {
+                let length = after.find([',', ' ', ')']).unwrap_or(after.len());
+                (after.get(..length).unwrap_or_default(), length)
+            }
+        };
+        // Reserved ports have upper case names, which the parser knows.
+        let known =
+            name.is_empty() || number(name).is_some() || name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        if known {
+            text.push_str(after.get(..length).unwrap_or_default());
+        } else {
+            let stands_for = NAMED + ports.len() as u32;
+            ports.insert(stands_for, name.to_owned());
+            text.push_str(&stands_for.to_string());
+        }
+        rest = after.get(length..).unwrap_or_default();
+    }
+    text.push_str(rest);
+    (text, ports)
 }
 
 fn unreadable(line: &str, why: &str) -> String {
@@ -161,8 +226,22 @@ mod tests {
     #[test]
     fn a_flow_that_cannot_be_read_still_has_its_cookie() {
         let pasted = read("cookie=0x5408000001000002, table=17, in_port=\"a b\" actions=frobnicate").unwrap();
+        assert!(pasted.flow.is_none());
         assert_eq!((pasted.cookie, pasted.table, pasted.flow.is_none()), (0x5408000001000002, Some(17), true));
         assert!(pasted.unread.is_some());
+    }
+
+    #[test]
+    fn ports_may_have_names() {
+        let pasted = read("cookie=0x1, table=34, in_port=\"eth 0\",metadata=0x1 actions=set_field:0->in_port,output:tap7,output:3,LOCAL").unwrap();
+        assert_eq!(pasted.flow.as_ref().unwrap().actions().len(), 4);
+        let said = pasted.with_names(vec![
+            format!("by port {} of the bridge", NAMED),
+            format!("port {} of", NAMED + 1),
+            "port 3 of".to_owned(),
+        ]);
+        assert_eq!(said, ["by port eth 0 of the bridge", "port tap7 of", "port 3 of"]);
+        assert!(read("in_port= actions=output:").is_err());
     }
 
     #[test]

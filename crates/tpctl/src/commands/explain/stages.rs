@@ -49,6 +49,10 @@ fn spent(matching: &Match) -> bool {
     matching.get(field::NW_TTL).is_some()
 }
 
+fn protocol_zero(matching: &Match) -> bool {
+    matching.get(field::IP_PROTO).is_some()
+}
+
 fn to_address(matching: &Match) -> bool {
     matching.get(field::IPV4_DST).is_some() || matching.get(field::IPV6_DST).is_some()
 }
@@ -213,6 +217,14 @@ pub const ALL: &[Explained] = &[
                 packets: "packets to 0.0.0.0/8, loopback, multicast, class E; IPv6 also to link-local",
                 why: "A router does not forward them (RFC 1812, sections 5.2.1.1 and 5.3.7; RFC 4291).",
                 check: "Multicast across routers does not work. Otherwise: who uses such addresses?",
+            },
+            End {
+                rule: Rule::RouterDrop,
+                owned: false,
+                which: protocol_zero,
+                packets: "packets of IP protocol 0, or cut off in their IPv6 extension headers",
+                why: "Open vSwitch would not count down their TTL: in a circle of routers one such packet would never end.",
+                check: "No program sends them in earnest: a scanner, or a VM that tries what it can break.",
             },
             End {
                 rule: Rule::RouterDrop,
