@@ -95,6 +95,12 @@ pub fn fixed() -> Vec<FlowRow> {
         let spent = Match::new().with(field::ETH_TYPE, ethertype).with(field::NW_TTL, ttl);
         flows.push(drop(unexpect, priority::GENERAL, spent));
     }
+    // Protocol 0 stands for "no network header" in Open vSwitch: it would send such a packet on with its TTL as it came, round and
+    // round where two routers point at each other. (IPv6 has it only in packets that are cut off in their extension headers.)
+    for ethertype in [proto::IPV4, proto::IPV6] {
+        let unspent = Match::new().with(field::ETH_TYPE, ethertype).with(field::IP_PROTO, 0_u8);
+        flows.push(drop(unexpect, priority::GENERAL, unspent));
+    }
     // ::/16 holds the unspecified and the loopback address and what looks like IPv4. A longer prefix would be cut out of
     // the switch's cache of every IPv6 packet.
     for (net, mask) in [(0, 0xffff), (0xfe80, 0xffc0), (0xff00, 0xff00)] {
