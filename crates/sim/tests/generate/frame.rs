@@ -61,11 +61,12 @@ pub enum Says {
     Solicit { target: Ipv6Addr, source: Option<Mac> },
     /// Neighbour advertisement with its flags, perhaps with the option that names the target's MAC.
     Advertise { target: Ipv6Addr, flags: u32, mac: Option<Mac> },
-    /// Another protocol, of that number.
+    /// Another protocol, of that number. 0 is no protocol in IPv4, and in IPv6 an extension header, which here is cut off.
     Other(u8),
 }
 
-const DATA: &[u8] = b"a payload of odd length that must arrive as it was sent";
+/// What packets carry.
+pub const DATA: &[u8] = b"a payload of odd length that must arrive as it was sent";
 
 impl Frame {
     /// The frame as it is on the wire, without FCS.

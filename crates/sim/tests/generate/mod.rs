@@ -12,7 +12,7 @@ mod odd;
 mod packet;
 mod run;
 
-pub use frame::{Arp, Body, Frame, Ip, Says};
+pub use frame::{Arp, Body, DATA, Frame, Ip, Says};
 pub use network::{Network, Object, Port};
 pub use packet::Sent;
 pub use run::{some, try_all};

@@ -51,6 +51,7 @@ pub struct Network {
 #[derive(Clone, Debug)]
 pub struct Plan {
     hosts: Vec<Host>,
+    encaps: &'static [&'static str],
     switches: Vec<Switch>,
     /// The chassis of each router that is pinned; [`NO_HOST`] is none.
     routers: Vec<Option<usize>>,
@@ -65,7 +66,8 @@ pub struct Plan {
 
 #[derive(Clone, Debug)]
 struct Host {
-    encaps: &'static [&'static str],
+    /// Others than most hosts have.
+    encaps: Option<&'static [&'static str]>,
     v6: bool,
 }
 
@@ -117,16 +119,19 @@ enum Hop {
     NoPort,
 }
 
-fn host() -> impl Strategy<Value = Host> {
-    let encaps = prop_oneof![
-        30 => Just(&["geneve"][..]),
-        1 => Just(&["vxlan"][..]),
-        1 => Just(&["gre"][..]),
-        2 => Just(&["geneve", "vxlan"][..]),
-        2 => Just(&["vxlan", "geneve"][..]),
+fn encaps(geneve: u32) -> impl Strategy<Value = &'static [&'static str]> {
+    prop_oneof![
+        geneve => Just(&["geneve"][..]),
+        2 => Just(&["vxlan"][..]),
+        2 => Just(&["gre"][..]),
+        1 => Just(&["geneve", "vxlan"][..]),
+        1 => Just(&["vxlan", "geneve"][..]),
         1 => Just(&["gre", "vxlan", "geneve"][..]),
-    ];
-    (encaps, proptest::bool::weighted(0.2)).prop_map(|(encaps, v6)| Host { encaps, v6 })
+    ]
+}
+
+fn host() -> impl Strategy<Value = Host> {
+    (option::weighted(0.15, encaps(1)), proptest::bool::weighted(0.2)).prop_map(|(encaps, v6)| Host { encaps, v6 })
 }
 
 fn switch() -> impl Strategy<Value = Switch> {
@@ -161,7 +166,8 @@ fn route() -> impl Strategy<Value = Route> {
         1 => Just(Hop::Own),
         1 => Just(Hop::NoPort)
     ];
-    (0..6_usize, 0..PREFIXES, 0..4_u8, hop, 0..4_usize).prop_map(|(link, prefix, net, hop, which)| Route {
+    let prefix = prop_oneof![2 => 0..PREFIXES, 1 => Just(1), 1 => Just(3)];
+    (0..6_usize, prefix, 0..4_u8, hop, 0..4_usize).prop_map(|(link, prefix, net, hop, which)| Route {
         link,
         prefix,
         net,
@@ -180,7 +186,7 @@ fn pin() -> impl Strategy<Value = Option<usize>> {
 /// Any network of up to 4 hosts, 4 switches and 3 routers.
 pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value = Plan> {
     (
-        vec(host(), 1..=4),
+        (vec(host(), 1..=4), encaps(14)),
         prop_oneof![1 => vec(switch(), 1..=2), 2 => vec(switch(), 3..=4)],
         prop_oneof![1 => vec(pin(), 0..=3), 3 => vec(pin(), 1..=3)],
         prop_oneof![1 => vec(link(), 0..=6), 4 => vec(link(), 4..=9)],
@@ -189,8 +195,9 @@ pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value
         oddities,
         vec(1..6_i64, 1..=7),
     )
-        .prop_map(|(hosts, switches, routers, links, routes, routed, oddities, ages)| Plan {
+        .prop_map(|((hosts, encaps), switches, routers, links, routes, routed, oddities, ages)| Plan {
             hosts,
+            encaps,
             switches,
             routers,
             links,
@@ -257,7 +264,8 @@ impl Plan {
         let mut draft = Draft::default();
         for (i, host) in self.hosts.iter().enumerate() {
             let ip = if host.v6 { format!("2001:db8::{}", i + 1) } else { format!("192.0.2.{}", i + 1) };
-            let encaps: Vec<Value> = host.encaps.iter().map(|kind| json!({"type": kind, "ip": ip})).collect();
+            let encaps = host.encaps.unwrap_or(self.encaps).iter();
+            let encaps: Vec<Value> = encaps.map(|kind| json!({"type": kind, "ip": ip})).collect();
             draft.put(format!("chassis/hv{i}"), json!({"encaps": encaps, "roles": []}));
         }
         for (i, switch) in self.switches.iter().enumerate() {

@@ -46,7 +46,7 @@ enum What {
     Tcp,
     Udp,
     Pong,
-    OtherProtocol,
+    OtherProtocol(u8),
     /// ARP request or neighbour solicitation; with or without the option.
     Ask(bool),
     /// ARP reply or neighbour advertisement.
@@ -97,9 +97,9 @@ enum Source {
     LinkLocal,
 }
 
-/// Any packet; most of them well-behaved.
+/// Any packet; more than half of them well-behaved.
 pub fn plan() -> impl Strategy<Value = Wish> {
-    prop_oneof![3 => behaved(), 2 => any_wish()]
+    prop_oneof![6 => behaved(), 3 => any_wish(), 1 => to_nobody()]
 }
 
 /// What a VM sends that means well.
@@ -112,8 +112,23 @@ fn behaved() -> impl Strategy<Value = Wish> {
     ];
     let ttl = prop_oneof![3 => Just(64_u8), 1 => Just(255), 1 => Just(2), 1 => Just(3)];
     let address = prop_oneof![9 => Just(Address::Vm), 1 => Just(Address::Gateway)];
-    let fixed = (address, Just(Via::Right), Just(Source::Own));
-    wish(what, fixed, (ttl, Just(None), Just(false)))
+    // Who has no address yet asks whether another has the one that it wants.
+    let source = prop_oneof![14 => Just(Source::Own), 1 => Just(Source::Unspecified)];
+    wish(what, (address, Just(Via::Right), source), (ttl, Just(None), Just(false)))
+}
+
+/// What a router must not forward, sent to one; some it may.
+fn to_nobody() -> impl Strategy<Value = Wish> {
+    let address = prop_oneof![
+        Just(Address::Multicast),
+        Just(Address::Loopback),
+        Just(Address::LinkLocal),
+        Just(Address::Unspecified),
+        Just(Address::Broadcast),
+        Just(Address::Vm),
+    ];
+    let what = prop_oneof![Just(What::Udp), Just(What::OtherProtocol(0))];
+    wish(what, (address, Just(Via::Gateway), Just(Source::Own)), (Just(64), Just(None), Just(false)))
 }
 
 fn any_wish() -> impl Strategy<Value = Wish> {
@@ -122,7 +137,8 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         3 => Just(What::Tcp),
         3 => Just(What::Udp),
         1 => Just(What::Pong),
-        1 => Just(What::OtherProtocol),
+        1 => Just(What::OtherProtocol(89)),
+        1 => Just(What::OtherProtocol(0)),
         3 => Just(What::Ask(true)),
         1 => Just(What::Ask(false)),
         1 => Just(What::Tell),
@@ -273,7 +289,7 @@ impl Wish {
             (What::Tcp, ..) => Says::Tcp(80),
             (What::Udp, ..) => Says::Udp(53),
             (What::Pong, ..) => Says::Pong(7),
-            (What::OtherProtocol, ..) => Says::Other(89),
+            (What::OtherProtocol(protocol), ..) => Says::Other(protocol),
             (What::Ping | What::Ask(_) | What::Tell, ..) => Says::Ping(7),
         };
         // A solicitation goes to the target's group, or straight to it (RFC 4861 section 4.3).

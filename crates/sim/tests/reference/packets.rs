@@ -141,10 +141,10 @@ fn try_cases(strategy: &impl proptest::strategy::Strategy<Value = Case>, cases: 
 
 #[test]
 fn in_sound_networks_packets_do_as_the_reference_says() {
-    try_cases(&generate::sound_cases(16), 600);
+    try_cases(&generate::sound_cases(20), 600);
 }
 
 #[test]
 fn among_contradictions_packets_do_as_the_reference_says() {
-    try_cases(&generate::odd_cases(16), 500);
+    try_cases(&generate::odd_cases(20), 500);
 }

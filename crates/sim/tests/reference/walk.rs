@@ -13,7 +13,8 @@
 //! - takes no tagged frames, nothing but IP, and nothing from nobody's address (RFC 1812 section 5.3.7, RFC 4291 section 2.5): 0.0.0.0/8, 127.0.0.0/8,
 //!   224.0.0.0/3, ::/16, fe80::/10, ff00::/8;
 //! - answers an echo request to any of its addresses, whatever its TTL, with TTL 255, and routes the answer like any packet;
-//! - forwards nothing else that is for itself or for nobody's address, nor with a TTL below 2;
+//! - forwards nothing else that is for itself or for nobody's address, nor with a TTL below 2, nor of protocol 0 (which also stands for packets that
+//!   end within their headers);
 //! - sends a packet by the route with the longest prefix; of equal ones by a static route before a connected network, of static ones by the oldest.
 //!   A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
 //!   and not an address of that port;
@@ -174,7 +175,7 @@ impl World {
                 let reply = Ip { src: ip.dst, dst: ip.src, ttl: 255, says: Says::Pong(*id) };
                 self.route(at, router, frame, reply, out);
             }
-            _ if for_us || is_nobody(ip.dst) || ip.ttl < 2 => {}
+            _ if for_us || is_nobody(ip.dst) || ip.ttl < 2 || ip.says == Says::Other(0) => {}
             _ => self.route(at, router, frame, ip.clone(), out),
         }
     }
@@ -194,7 +195,7 @@ impl World {
 }
 
 /// The port and the next hop.
-fn best_route(router: &Router, dst: IpAddr) -> Option<(&Gate, IpAddr)> {
+pub fn best_route(router: &Router, dst: IpAddr) -> Option<(&Gate, IpAddr)> {
     let by_static = router.routes.iter().filter_map(|route| {
         let gate = router.ports.get(&route.outport)?;
         let near = gate.is.nets.iter().any(|net| net.contains(&route.next_hop));
