@@ -11,7 +11,7 @@ use tuplenet_store::client::DEFAULT_ENDPOINT;
 /// The network is kept in etcd, or in the embedded store ("tuplenet store"). A command is done as a whole, or refused with the reason and
 /// nothing changed.
 ///
-/// Exit code: 0 done, 1 refused or failed ("diff": there are differences), 2 wrong usage.
+/// Exit code: 0 done, 1 refused or failed ("diff": there are differences; "trace": the packet did not arrive), 2 wrong usage.
 #[derive(Parser, Debug)]
 #[command(name = "tpctl", version, max_term_width = 120, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
@@ -130,6 +130,10 @@ pub enum Command {
     /// Show the state of store, chassis and network
     Status,
     /// Show the path of a packet: a real one through the hosts, or a simulated one
+    ///
+    /// The host that has the port sends a coloured packet, which goes the way of any other, and arrives; every host that it passes reports it. What
+    /// is not said of the packet follows from the port: its addresses, its MAC, and the router that leads to the destination. The command ends as
+    /// soon as it is known what became of the packet; a host that says nothing is waited for (--timeout), and named.
     Trace(crate::commands::trace::Args),
     /// Say why: of a flow, an object, a drop, or of two ports that do not reach each other
     Explain(crate::commands::explain::Args),

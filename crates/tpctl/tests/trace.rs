@@ -232,7 +232,7 @@ fn all_pairs_print_what_fails() {
         lines
             .iter()
             .any(|line| line
-                .starts_with("A/a1 -> X/lone (10.9.0.1): simulated: dropped at R on hv1: no route to 10.9.0.1")),
+                .starts_with("A/a1 -> X/lone (10.9.0.1 by R): simulated: dropped at R on hv1: no route to 10.9.0.1")),
         "{out}"
     );
     assert_eq!(lines.last(), Some(&"22 of 32 packets arrived"), "{out}");

@@ -166,7 +166,7 @@ fn reports_are_joined_as_soon_as_the_last_one_is_there() {
         net.report(&asked, "hv1", &net.sending(4_600_000_000_000));
     });
     assert_eq!((code, hops), (0, HOPS.map(str::to_owned).into()));
-    assert_eq!(verdict, "tpctl: delivered to a2 on hv2, 3 hops, 0.10 ms");
+    assert_eq!(verdict, "tpctl: delivered to a2 on hv2, 3 hops, 0.15 ms");
     assert!(begun.elapsed() < Duration::from_secs(30), "it waited although all was known");
 }
 

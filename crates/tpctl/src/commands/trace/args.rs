@@ -15,12 +15,12 @@ const EXAMPLES: &str = "\
 Exit code: 0 delivered or answered, 1 not, 2 wrong usage.
 
 Examples:
-  tpctl trace vm1 --to 10.20.2.2                       an echo request, through the hosts
-  tpctl trace LS-A/vm1 --to fd00:20:2::2 --tcp 443     the first packet of a TCP connection
-  tpctl trace vm1 --to 10.20.2.2 --simulate            the same packet through computed tables, no host involved
-  tpctl trace vm1 --to 10.20.2.2 --simulate --with new.yaml   what a change would change of its path
-  tpctl trace vm1 --to 10.20.2.2 --file net.yaml       in a network that is in no store
-  tpctl trace --all-pairs LS-A LS-B                    every port to every other, prints what fails";
+  tpctl trace vm1 --to 10.20.2.2                     an echo request, through the hosts
+  tpctl trace LS-A/vm1 --to fd00:20:2::2 --tcp 443   the first packet of a connection
+  tpctl trace vm1 --to 10.20.2.2 --simulate          through computed tables, no host involved
+  tpctl trace vm1 --to 10.20.2.2 --simulate --with new.yaml   what a change would change
+  tpctl trace vm1 --to 10.20.2.2 --file net.yaml     in a network that is in no store
+  tpctl trace --all-pairs LS-A LS-B                  every port to every other, prints what fails";
 
 /// `tpctl trace ...`
 #[derive(clap::Args, Debug)]

@@ -64,6 +64,13 @@ pub struct Joined {
     pub missing: Vec<Missing>,
 }
 
+impl Joined {
+    /// From the first report to the last.
+    pub fn took(&self) -> Option<Duration> {
+        self.passed.iter().map(|passed| passed.at).max()
+    }
+}
+
 /// Joins what `start`, which sent the packet, and others reported. `owner` tells who has a tunnel end point.
 pub fn join(start: &Name, reports: &[Report], owner: impl Fn(IpAddr) -> Option<Name>) -> Joined {
     let left = segments(start, reports);

@@ -69,7 +69,8 @@ async fn real(context: &Context, world: &World, args: &Args) -> Result<ExitCode>
     let living = if joined.missing.is_empty() { None } else { Some(alive(context).await?.into_keys().collect()) };
     let living = living.as_ref().unwrap_or(&world.alive);
     let path = outcome::path(world, living, &mut Network::new(world.objects()), &shot, &joined, patience);
-    let shown = Shown { path: &path, from: (&from.ls, &from.lsp), frame: &frame, simulated: false };
+    let shown =
+        Shown { path: &path, from: (&from.ls, &from.lsp), frame: &frame, simulated: false, took: joined.took() };
     print_path(context, &shown)
 }
 
@@ -78,7 +79,7 @@ fn simulated(context: &Context, world: &World, args: &Args) -> Result<ExitCode> 
     let changed = args.with.as_deref().map(|file| world.with(file)).transpose()?;
     let after = changed.as_ref().unwrap_or(world);
     let (from, frame, path) = walk(after, args, &args.at)?;
-    let show = |path, frame| Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true };
+    let show = |path, frame| Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true, took: None };
     if changed.is_none() {
         return print_path(context, &show(&path, &frame));
     }

@@ -1,10 +1,13 @@
 //! The packet: what was said, and the rest from the port's own addresses and its gateway.
 
 use super::args::{self, Args};
-use anyhow::{Result, bail};
-use std::net::{IpAddr, Ipv6Addr};
+use anyhow::{Context, Result, bail};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 use tuplenet_model::{
-    entity::{RouterPortRef, SwitchPortRef},
+    entity::{RouterPortRef, SwitchPort, SwitchPortRef},
     mac::Mac,
     name::Name,
     network::Network,
@@ -23,83 +26,116 @@ pub fn frame(network: &Network, from: &SwitchPortRef, args: &Args) -> Result<Vec
     }
 }
 
-/// The packet to an address.
-pub fn probe(network: &Network, from: &SwitchPortRef, to: IpAddr, args: &Args) -> Result<Probe> {
-    let Some(port) = network.switch_port(from) else { bail!("port {} of switch {} does not exist", from.lsp, from.ls) };
-    let what = args.what();
-    let src = match args.src.or_else(|| port.ips.iter().copied().find(|ip| ip.is_ipv4() == to.is_ipv4())) {
-        Some(src) => src,
-        None => {
-            let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+/// The packet to an address, by the only way that a machine at the port could mean.
+fn probe(network: &Network, from: &SwitchPortRef, to: IpAddr, args: &Args) -> Result<Probe> {
+    let src = source(network, from, to, args)?;
+    let ways = match (args.dst_mac, args.what()) {
+        (Some(mac), _) => vec![Way { mac, by: None }],
+        (None, What::Arp | What::Nd) => vec![Way { mac: asked_of(to), by: None }],
+        (None, _) => ways(network, from, src, to)?,
+    };
+    match &ways[..] {
+        [way] => probe_by(network, from, to, way, args),
+        [] => bail!(
+            "{to} is no address in switch {}, and no router there has a network with {src}: give the MAC to send to with --dst-mac",
+            from.ls
+        ),
+        several => {
+            let named: Vec<String> = several.iter().map(Way::to_string).collect();
             bail!(
-                "port {} of switch {} has no {family} address to reach {to} from: give one with --src",
-                from.lsp,
-                from.ls
+                "switch {} has several routers that may lead to {to}: say which one with --dst-mac, {}",
+                from.ls,
+                named.join(" or ")
             )
         }
+    }
+}
+
+/// The packet to an address, by one way.
+pub fn probe_by(network: &Network, from: &SwitchPortRef, to: IpAddr, way: &Way, args: &Args) -> Result<Probe> {
+    let src = source(network, from, to, args)?;
+    let eth_src = match args.src_mac {
+        Some(mac) => mac,
+        None => port(network, from)?.mac,
     };
-    let eth_dst = match (args.dst_mac, what) {
-        (Some(mac), _) => mac,
-        (None, What::Arp) => BROADCAST,
-        (None, What::Nd) => multicast(solicited_node(to)),
-        (None, _) => destination_mac(network, from, src, to)?,
-    };
-    let eth_src = args.src_mac.unwrap_or(port.mac);
-    Ok(Probe { eth_src, eth_dst, src, dst: to, ttl: args.ttl.unwrap_or(TTL), what })
+    Ok(Probe { eth_src, eth_dst: way.mac, src, dst: to, ttl: args.ttl.unwrap_or(TTL), what: args.what() })
+}
+
+fn port<'a>(network: &'a Network, at: &SwitchPortRef) -> Result<&'a SwitchPort> {
+    network.switch_port(at).with_context(|| format!("port {} of switch {} does not exist", at.lsp, at.ls))
+}
+
+/// What the packet says where it comes from.
+pub fn source(network: &Network, from: &SwitchPortRef, to: IpAddr, args: &Args) -> Result<IpAddr> {
+    let own = port(network, from)?.ips.iter().copied().find(|ip| ip.is_ipv4() == to.is_ipv4());
+    args.src.or(own).with_context(|| {
+        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+        format!(
+            "port {} of switch {} has no {family} address to reach {to} from: give one with --src",
+            from.lsp, from.ls
+        )
+    })
 }
 
 const BROADCAST: Mac = Mac([0xff; 6]);
 
-/// The MAC that a machine at the port would use to reach an address.
-fn destination_mac(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpAddr) -> Result<Mac> {
-    if to.is_multicast() || to == IpAddr::from([255; 4]) {
-        return Ok(multicast(to));
-    }
-    if let Some((_, port)) = network.switch_ports(&from.ls).find(|(_, port)| port.ips.contains(&to)) {
-        return Ok(port.mac);
-    }
-    gateway(network, from, src, to)
+/// A way out of a switch: the MAC to send to, and the router that has it, if it is one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The MAC.
+    pub mac: Mac,
+    /// The router.
+    pub by: Option<Name>,
 }
 
-/// The MAC of the router port that leads from a switch to an address.
-fn gateway(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpAddr) -> Result<Mac> {
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            Some(router) => write!(f, "{} ({router})", self.mac),
+            None => self.mac.fmt(f),
+        }
+    }
+}
+
+/// The ways that a machine at the port might take to an address: to it, if it is in the same switch; else to a router with a network that has the
+/// source, of several those with a route.
+pub fn ways(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpAddr) -> Result<Vec<Way>> {
+    if to.is_multicast() || to == IpAddr::from([255; 4]) {
+        return Ok(vec![Way { mac: multicast(to), by: None }]);
+    }
+    if let Some((_, port)) = network.switch_ports(&from.ls).find(|(_, port)| port.ips.contains(&to)) {
+        return Ok(vec![Way { mac: port.mac, by: None }]);
+    }
     let links: Vec<(&RouterPortRef, Mac)> =
         network.switch_ports(&from.ls).filter_map(|(_, port)| Some((port.peer.as_ref()?, port.mac))).collect();
     let near = |peer: &RouterPortRef, ip: IpAddr| {
         network.router_port(peer).is_some_and(|port| port.nets.iter().any(|net| net.contains(&ip)))
     };
+    let gateways = |ip: IpAddr| -> Vec<Way> {
+        let near = links.iter().filter(|(peer, _)| near(peer, ip));
+        near.map(|(peer, mac)| Way { mac: *mac, by: Some(peer.lr.clone()) }).collect()
+    };
     // Who says a source that is not its own still has the gateway of its own address.
-    let own = network.switch_port(from).map(|port| port.ips.as_slice()).unwrap_or_default();
-    let mut sources = [src].into_iter().chain(own.iter().copied().filter(|ip| ip.is_ipv4() == to.is_ipv4()));
-    let of = |ip: IpAddr| links.iter().filter(|(peer, _)| near(peer, ip)).collect::<Vec<_>>();
-    let gateways: Vec<&(&RouterPortRef, Mac)> =
-        sources.find_map(|ip| Some(of(ip)).filter(|of| !of.is_empty())).unwrap_or_default();
-    let ls = &from.ls;
-    let leads: Vec<&&(&RouterPortRef, Mac)> =
-        gateways.iter().filter(|(peer, _)| gateways.len() == 1 || reaches(network, &peer.lr, to)).collect();
-    match (&leads[..], &gateways[..]) {
-        ([(_, mac)], _) => Ok(*mac),
-        (_, []) => bail!(
-            "{to} is no address in switch {ls}, and no router there has a network with {src}: give the MAC to send to with --dst-mac"
-        ),
-        (several, all) => {
-            let of = if several.is_empty() {
-                all.iter().map(|(p, m)| (&p.lr, m)).collect::<Vec<_>>()
-            } else {
-                several.iter().map(|(p, m)| (&p.lr, m)).collect()
-            };
-            let named: Vec<String> = of.iter().map(|(lr, mac)| format!("{mac} ({lr})")).collect();
-            let which =
-                if several.is_empty() { "none of the routers of switch" } else { "more than one router of switch" };
-            bail!("{which} {ls} has a route to {to}: say which one with --dst-mac, {}", named.join(" or "))
-        }
-    }
+    let own = port(network, from)?.ips.iter().copied().filter(|ip| ip.is_ipv4() == to.is_ipv4());
+    let of_first = [src].into_iter().chain(own).map(gateways).find(|ways| !ways.is_empty());
+    let all = of_first.unwrap_or_default();
+    let leads = |way: &&Way| way.by.as_ref().is_some_and(|router| reaches(network, router, to));
+    let leading: Vec<Way> = all.iter().filter(leads).cloned().collect();
+    Ok(if leading.is_empty() { all } else { leading })
 }
 
 /// Whether a router has a route to an address, connected or static.
 fn reaches(network: &Network, lr: &Name, to: IpAddr) -> bool {
     let connected = network.router_ports(lr).any(|(_, port)| port.nets.iter().any(|net| net.contains(&to)));
     connected || network.routes(lr).any(|(_, route)| route.prefix.contains(&to))
+}
+
+/// Who is asked for an address.
+fn asked_of(ip: IpAddr) -> Mac {
+    match ip {
+        IpAddr::V4(_) => BROADCAST,
+        IpAddr::V6(_) => multicast(solicited_node(ip)),
+    }
 }
 
 /// The MAC that stands for a group address (RFC 1112 section 6.4, RFC 2464 section 7); of anything else in IPv4, broadcast.
@@ -145,10 +181,11 @@ routers:
   R2: {links: {A: 10.1.0.253/24, C: 10.3.0.254/24}, routes: {far: {prefix: 10.9.0.0/16, next_hop: 10.3.0.1}}}
 ";
 
-    fn mac(from: &str, src: &str, to: &str) -> Result<String> {
+    fn mac(from: &str, src: &str, to: &str) -> String {
         let network = Document::parse(NETWORK).unwrap().resolve(&Network::default()).unwrap();
         let from = SwitchPortRef { ls: "A".parse().unwrap(), lsp: from.parse().unwrap() };
-        destination_mac(&network, &from, src.parse().unwrap(), to.parse().unwrap()).map(|mac| mac.to_string())
+        let ways = ways(&network, &from, src.parse().unwrap(), to.parse().unwrap()).unwrap();
+        ways.iter().map(|way| way.mac.to_string()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -165,17 +202,12 @@ routers:
             ("10.1.0.1", "255.255.255.255", "ff:ff:ff:ff:ff:ff"),
             ("fd00:1::1", "ff02::1:ff00:7", "33:33:ff:00:00:07"),
         ] {
-            assert_eq!(mac("a1", src, to).unwrap(), expected, "{src} -> {to}");
+            assert_eq!(mac("a1", src, to), expected, "{src} -> {to}");
         }
-        let said = mac("a1", "10.1.0.1", "8.8.8.8").unwrap_err().to_string();
-        assert!(
-            said.contains("none of the routers of switch A has a route to 8.8.8.8") && said.contains("--dst-mac"),
-            "{said}"
-        );
-        let said = mac("a1", "10.1.0.1", "10.1.0.77").unwrap_err().to_string();
-        assert!(said.contains("more than one router") && said.contains("f2:01:0a:01:00:fd (R2)"), "{said}");
-        let said = mac("stray", "192.168.0.1", "8.8.8.8").unwrap_err().to_string();
-        assert!(said.contains("no router there has a network with 192.168.0.1"), "{said}");
+        let both = "f2:01:0a:01:00:fe f2:01:0a:01:00:fd";
+        assert_eq!(mac("a1", "10.1.0.1", "8.8.8.8"), both, "neither has a route");
+        assert_eq!(mac("a1", "10.1.0.1", "10.1.0.77"), both, "both are connected");
+        assert_eq!(mac("stray", "192.168.0.1", "8.8.8.8"), "");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `trace --all-pairs`: every port of some switches to every other one, in each family that both have. Prints what fails.
 
 use super::{
-    Args, PATIENCE, format, guarded, living_host, outcome, packet,
+    Args, PATIENCE, format, guarded, living_host, outcome,
+    packet::{self, Way},
     session::{Session, Shot},
     show::Shown,
     simulation,
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
-use tuplenet_model::{entity::SwitchPortRef, key::Key};
+use tuplenet_model::{entity::SwitchPortRef, key::Key, name::Name};
 use tuplenet_sim::network::Network;
 use tuplenet_sim::path::{Outcome, Path};
 use tuplenet_store::network::NetworkError;
@@ -37,6 +38,17 @@ struct Pair {
     from: SwitchPortRef,
     to: SwitchPortRef,
     ip: IpAddr,
+    /// By which router, if there are several; why there is no way at all.
+    way: Result<Way, String>,
+}
+
+impl Pair {
+    fn frame(&self, world: &World, args: &Args) -> Result<Vec<u8>> {
+        match &self.way {
+            Ok(way) => Ok(packet::probe_by(&world.network, &self.from, self.ip, way, args)?.to_bytes()?),
+            Err(problem) => bail!("{problem}"),
+        }
+    }
 }
 
 /// Checks them all.
@@ -53,8 +65,7 @@ pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitC
     match &mut simulation {
         Some(simulation) => {
             for pair in &pairs {
-                let frame =
-                    packet::probe(&world.network, &pair.from, pair.ip, args).and_then(|probe| Ok(probe.to_bytes()?));
+                let frame = pair.frame(&world, args);
                 let path = frame.and_then(|frame| Ok((simulation.walk(&world, &pair.from, &frame)?, frame)));
                 report.take(pair, path.map(|(path, frame)| judge(pair, &path, &frame, true)));
             }
@@ -96,8 +107,19 @@ fn pairs(world: &World, ports: &[SwitchPortRef]) -> Vec<Pair> {
             let theirs = ips(to);
             for v4 in [true, false] {
                 let of_family = |ip: &&IpAddr| ip.is_ipv4() == v4;
-                if let (Some(_), Some(ip)) = (own.iter().find(of_family), theirs.iter().find(of_family)) {
-                    pairs.push(Pair { from: from.clone(), to: to.clone(), ip: *ip });
+                if let (Some(src), Some(ip)) = (own.iter().find(of_family), theirs.iter().find(of_family)) {
+                    let pair = |way| Pair { from: from.clone(), to: to.clone(), ip: *ip, way };
+                    // Whichever router a machine takes, it should arrive.
+                    match packet::ways(&world.network, from, *src, *ip) {
+                        Ok(ways) if ways.is_empty() => {
+                            pairs.push(pair(Err(format!(
+                                "{ip} is no address in switch {}, and no router there has a network with {src}",
+                                from.ls
+                            ))));
+                        }
+                        Ok(ways) => pairs.extend(ways.into_iter().map(|way| pair(Ok(way)))),
+                        Err(error) => pairs.push(pair(Err(format!("{error:#}")))),
+                    }
                 }
             }
         }
@@ -119,7 +141,7 @@ async fn real(
     let begun = Instant::now();
     let one = async |index: u32, pair: &Pair| -> Result<Result<(), String>> {
         sleep_until(begun + PACE * index).await;
-        let frame = packet::probe(&world.network, &pair.from, pair.ip, args)?.to_bytes()?;
+        let frame = pair.frame(world, args)?;
         let chassis = living_host(world, &pair.from)?;
         let shot = Shot { from: &pair.from, chassis: &chassis, frame: &frame };
         let mut joined = session.shoot(world, &shot, patience).await?;
@@ -171,7 +193,7 @@ fn judge(pair: &Pair, path: &Path, frame: &[u8], simulated: bool) -> Result<(), 
     {
         return Ok(());
     }
-    Err(Shown { path, from: (&pair.from.ls, &pair.from.lsp), frame, simulated }.verdict())
+    Err(Shown { path, from: (&pair.from.ls, &pair.from.lsp), frame, simulated, took: None }.verdict())
 }
 
 /// What is printed: failures as they are found (as data: all of them at the end), and a summary.
@@ -199,13 +221,16 @@ impl Report {
             Err(error) => Some(format!("{error:#}")),
         };
         if let Some(problem) = problem {
-            let Pair { from, to, ip } = pair;
+            let Pair { from, to, ip, way } = pair;
+            let by = way.as_ref().ok().and_then(|way| way.by.as_ref());
+            let at = by.map_or_else(|| ip.to_string(), |by| format!("{ip} by {by}"));
             let name = |at: &SwitchPortRef| format!("{}/{}", at.ls, at.lsp);
-            let line = printable(&format!("{} -> {} ({ip}): {problem}", name(from), name(to)));
+            let line = printable(&format!("{} -> {} ({at}): {problem}", name(from), name(to)));
             if !self.is_data() {
                 self.bar.suspend(|| print::out(&(line + "\n"))).ok();
             }
-            let failed = json!({"from": name(from), "to": name(to), "ip": ip, "verdict": problem});
+            let failed =
+                json!({"from": name(from), "to": name(to), "ip": ip, "by": by.map(Name::as_str), "verdict": problem});
             self.failed.borrow_mut().push(failed);
             self.bar.set_message(format!("{} failed", self.failed.borrow().len()));
         }

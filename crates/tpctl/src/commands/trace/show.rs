@@ -19,6 +19,8 @@ pub struct Shown<'a> {
     pub frame: &'a [u8],
     /// Whether no host was involved.
     pub simulated: bool,
+    /// How long it took until the last that was reported.
+    pub took: Option<Duration>,
 }
 
 impl Shown<'_> {
@@ -65,7 +67,7 @@ impl Shown<'_> {
         let mut text = parts.join("; ");
         if arrived {
             let hops = print::count(self.path.hops.len(), "hop", "hops");
-            let time = self.path.hops.iter().filter_map(|hop| hop.at).max().map(|at| format!(", {}", milliseconds(at)));
+            let time = self.took.map(|took| format!(", {}", milliseconds(took)));
             text.push_str(&format!(", {hops}{}", time.unwrap_or_default()));
         }
         if self.simulated { format!("simulated: {text}") } else { text }
@@ -117,6 +119,7 @@ impl Shown<'_> {
         };
         json!({
             "verdict": self.verdict(), "delivered": self.is_success(), "simulated": self.simulated,
+            "took_us": self.took.map(microseconds),
             "from": {"ls": self.from.0, "lsp": self.from.1}, "packet": to_hex(self.frame),
             "hops": self.path.hops.iter().map(hop).collect::<Vec<_>>(), "outcomes": self.path.outcomes,
         })
