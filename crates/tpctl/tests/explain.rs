@@ -237,7 +237,8 @@ fn flows_of_others_and_of_nobody_are_told_apart() {
         ("0x99", "not of TupleNet, whose cookies begin with 0x54"),
         ("cookie=0x99, table=201, priority=9,ip actions=resubmit(,11)", "Table 201 is the hook for other software"),
         ("cookie=0x99, table=17, priority=9,ip actions=drop", "its next audit removes it"),
-        ("table=17, priority=9,ip actions=drop", "it has no cookie"),
+        ("cookie=0x0, table=17, priority=9,ip actions=drop", "it has no cookie"),
+        ("table=17, priority=9,ip actions=drop", "the text has no cookie"),
         ("0x54ff000000000000", "by rule 255, which this tpctl does not know"),
         ("cookie=0x5408000001000002, table=57, priority=1 actions=drop", "rule l2 has no flows in table 57"),
         (
@@ -273,6 +274,36 @@ fn names_that_share_a_hash_are_both_named() {
     for word in [&format!("lsr/{one})"), &format!("lsr/{two})"), "one of them is meant"] {
         assert!(said.contains(word), "{said}");
     }
+}
+
+#[test]
+fn a_flow_is_compared_with_what_a_host_should_have() {
+    let store = Embedded::start();
+    let b = &Bench::new(&store.endpoint, "/tuplenet");
+    network(b);
+    let all = flows(&mut simulated(b, None), "hv1");
+    let input: String = all.iter().map(|flow| dumped(flow, 0)).collect();
+    let same = |chassis: &str, input: &str| {
+        let (out, _) = texts(&with_input(b, &["-o", "json", "explain", "flow", "-", "--chassis", chassis], input));
+        let said: Vec<Value> = serde_json::from_str(&format!("[{out}]")).unwrap();
+        let said = said[0].as_array().cloned().unwrap_or(said);
+        said.iter().filter(|one| one["now"]["same"] == true).count()
+    };
+    assert_eq!(same("hv1", &input), all.len());
+    assert!(same("hv2", &input) < all.len() - 10);
+    let line = all.iter().find(|flow| flow.table == 57 && flow.to_string().contains("10.30.0.0/16")).unwrap();
+    let line = dumped(line, 0);
+    for (changed, words) in [
+        (line.clone(), "hv1 should have exactly this flow"),
+        (line.replace("dec_ttl,", ""), "hv1 should have this flow with other actions: cookie="),
+        (line.replace("10.30.0.0/16", "10.31.0.0/16"), "hv1 should not have this flow"),
+        (line.replace("cookie=0x54", "cookie=0x0054"), "hv1 should have exactly this flow"),
+        (line.replace("cookie=0x5412", "cookie=0x5411"), "hv1 should have this flow with another cookie"),
+    ] {
+        let said = b.ok(&format!("explain flow --chassis hv1 {}", changed.trim()));
+        assert!(said.contains(words), "must say \"{words}\":\n{said}");
+    }
+    b.refused_with("explain flow 0x5408000001000002 --chassis hv9", &["chassis hv9 is unknown"]);
 }
 
 #[test]

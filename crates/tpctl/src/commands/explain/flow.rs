@@ -1,6 +1,7 @@
 //! `explain flow`: cookie -> rule -> objects, and what match and actions mean.
 
 use super::{
+    current::{Current, Verdict},
     drops,
     line::{self, Pasted},
     matching,
@@ -17,7 +18,7 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::{Value, json};
-use tuplenet_model::{key::Key, object::Object};
+use tuplenet_model::{key::Key, name::Name, object::Object};
 use tuplenet_rules::{
     cookie::{Cookie, OURS, OURS_MASK},
     stage,
@@ -25,26 +26,28 @@ use tuplenet_rules::{
 use tuplenet_store::network::words;
 
 /// `tpctl explain flow TEXT`
-pub async fn explain(context: &Context, text: &[String]) -> Result<()> {
+pub async fn explain(context: &Context, text: &[String], chassis: Option<&Name>) -> Result<()> {
     let lines = line::lines(text)?;
     let single = lines.len() == 1;
     let (pasted, failed) = line::read_all(&lines);
     if !pasted.is_empty() {
         let world = World::read(context).await?;
-        print(context, &world, &pasted, single)?;
+        let current = chassis.map(|chassis| Current::of(&world, chassis)).transpose()?;
+        print(context, &world, &pasted, current.as_ref(), single)?;
     }
     // What can be read is explained all the same.
     failed.map_or(Ok(()), Err)
 }
 
-fn print(context: &Context, world: &World, pasted: &[Pasted], single: bool) -> Result<()> {
+fn print(context: &Context, world: &World, pasted: &[Pasted], current: Option<&Current>, single: bool) -> Result<()> {
+    let now = |pasted: &Pasted| current.and_then(|current| current.judge(pasted));
     match (context.format, pasted) {
         (Format::Table, _) => {
-            let texts: Vec<String> = pasted.iter().map(|pasted| report(world, pasted).text()).collect();
+            let texts: Vec<String> = pasted.iter().map(|pasted| report(world, pasted, now(pasted)).text()).collect();
             print::out(&texts.join("\n"))
         }
-        (format, [one]) if single => print::data(&as_data(world, one), format),
-        (format, all) => print::data(&all.iter().map(|pasted| as_data(world, pasted)).collect(), format),
+        (format, [one]) if single => print::data(&as_data(world, one, now(one)), format),
+        (format, all) => print::data(&all.iter().map(|pasted| as_data(world, pasted, now(pasted))).collect(), format),
     }
 }
 
@@ -87,6 +90,10 @@ pub fn table(pasted: &Pasted, cookie: Option<Cookie>) -> Option<u8> {
 pub fn foreign(pasted: &Pasted) -> String {
     let cookie = pasted.cookie;
     let whose = match cookie {
+        _ if !pasted.says_cookie => {
+            return "the text has no cookie, without which nobody can tell whose flow it is: \"ovs-ofctl -O OpenFlow15 dump-flows br-int\" prints it"
+                .to_owned();
+        }
         0 => "it has no cookie, so it is not of TupleNet, whose cookies begin with 0x54".to_owned(),
         _ => format!("the cookie {cookie:#x} is not of TupleNet, whose cookies begin with 0x54"),
     };
@@ -143,7 +150,7 @@ fn doubts(world: &World, named: &Named) -> Vec<String> {
                 .collect();
             if keys.len() > 1 {
                 said.push(
-                    "the cookie holds 24 bits of the name only, and these objects have the same: one of them is meant"
+                    "these objects are the same in a cookie, which holds an id or 24 bits of a name: one of them is meant"
                         .to_owned(),
                 );
             }
@@ -165,7 +172,7 @@ fn misplaced(cookie: Cookie, table: Option<u8>) -> Option<String> {
     })
 }
 
-fn report(world: &World, pasted: &Pasted) -> Report {
+fn report(world: &World, pasted: &Pasted, now: Option<Verdict>) -> Report {
     let cookie = match owner(pasted.cookie) {
         Owner::Ours(cookie) => cookie,
         other => {
@@ -173,11 +180,15 @@ fn report(world: &World, pasted: &Pasted) -> Report {
                 0 => "flow without a cookie".to_owned(),
                 cookie => format!("flow {cookie:#x}"),
             });
+            if let Some(explained) = pasted.table.and_then(stages::of) {
+                report.fact("stage", format!("{}: {}", stage_words(explained.stage.table), explained.about));
+            }
             report.fact("owner", if let Owner::Newer(rule) = other { newer(rule) } else { foreign(pasted) });
             if let Some(flow) = &pasted.flow {
                 report.facts("matches", everything(pasted.with_names(matching::describe(world, &flow.matching))));
                 report.facts("does", drops_if_empty(pasted.with_names(verbs::describe(world, flow).said)));
             }
+            report.facts("now", now.map(|verdict| verdict.text));
             return report;
         }
     };
@@ -220,6 +231,7 @@ fn report(world: &World, pasted: &Pasted) -> Report {
     if let (Some(packets), Some(explained)) = (pasted.packets, rules::of(rule)) {
         report.fact("counted", format!("{}: {}", counted(packets, pasted.bytes), explained.counts));
     }
+    report.facts("now", now.map(|verdict| verdict.text));
     report.facts("note", notes(world, pasted, cookie, &named));
     report
 }
@@ -269,13 +281,16 @@ fn drops_if_empty(mut said: Vec<String>) -> Vec<String> {
 }
 
 /// The same for programs.
-fn as_data(world: &World, pasted: &Pasted) -> Value {
+fn as_data(world: &World, pasted: &Pasted, now: Option<Verdict>) -> Value {
     let mut data = json!({"cookie": format!("{:#x}", pasted.cookie), "packets": pasted.packets, "bytes": pasted.bytes});
     let mut put = |field: &str, value: Value| {
         if let Value::Object(map) = &mut data {
             map.insert(field.to_owned(), value);
         }
     };
+    if let Some(verdict) = now {
+        put("now", json!({"same": verdict.same, "words": verdict.text}));
+    }
     if let Some(flow) = &pasted.flow {
         put("matches", pasted.with_names(matching::describe(world, &flow.matching)).into());
         put("does", pasted.with_names(verbs::describe(world, flow).said).into());

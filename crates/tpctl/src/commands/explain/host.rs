@@ -1,6 +1,7 @@
 //! The rules of one host, as its agent would have them: its ports, by their bindings, and its tunnels, by its chassis.
 
 use super::world::World;
+use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, key::Key, name::Name, object::Object};
 use tuplenet_openflow::Flow;
@@ -68,6 +69,11 @@ impl Host {
         self.engine.apply([object].into_iter().chain(interface))
     }
 
+    /// All flows that the host should have.
+    pub fn flows(&self) -> impl Iterator<Item = Flow> + '_ {
+        self.engine.flows()
+    }
+
     /// A flow as ovs-ofctl has it, with the names of ports for their numbers.
     pub fn text(&self, flow: &Flow) -> String {
         let mut text = flow.to_string();
@@ -127,6 +133,15 @@ pub fn all(world: &World) -> BTreeSet<Name> {
         };
     }
     hosts
+}
+
+/// That the store knows of a host.
+pub fn known(world: &World, chassis: &Name) -> Result<()> {
+    ensure!(
+        all(world).contains(chassis),
+        "chassis {chassis} is unknown: nothing in the store names it; see \"tpctl ch show\""
+    );
+    Ok(())
 }
 
 /// Whether a host can have flows because of an object: its switch or router, or one that contends with that for an id, is there; or a switch that

@@ -1,8 +1,9 @@
 //! What users paste: lines of `ovs-ofctl dump-flows`, of `ofproto/trace`, or a cookie alone. Text from outside: any.
 
+use super::traced;
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use std::{collections::BTreeMap, io::Read};
-use tuplenet_openflow::Flow;
+use tuplenet_openflow::{Action, Flow, Instruction, Value, action::SetField};
 
 /// The most that is read from standard input, in bytes.
 const MOST: u64 = 16 << 20;
@@ -12,8 +13,10 @@ const LONGEST: usize = 64 << 10;
 /// A flow, as far as the text tells.
 #[derive(Debug, Default)]
 pub struct Pasted {
-    /// 0: none was there.
+    /// 0 if there is none.
     pub cookie: u64,
+    /// Whether the text has a cookie; some commands leave it out.
+    pub says_cookie: bool,
     /// The table, if the text has one.
     pub table: Option<u8>,
     /// Match and actions; `None`: a cookie alone, or they cannot be read.
@@ -55,6 +58,9 @@ pub fn lines(text: &[String]) -> Result<Vec<String>> {
         // The shell took a line without quotes apart.
         words => words.join(" "),
     };
+    if let Some(flows) = traced::flows(&joined).filter(|flows| !flows.is_empty()) {
+        return Ok(flows);
+    }
     let lines: Vec<String> = joined.lines().map(str::trim).filter(|line| !is_header(line)).map(str::to_owned).collect();
     ensure!(
         !lines.is_empty(),
@@ -84,12 +90,13 @@ fn is_header(line: &str) -> bool {
 pub fn read(line: &str) -> Result<Pasted> {
     ensure!(line.len() <= LONGEST, "the line has {} bytes: no flow has more than {LONGEST}", line.len());
     if let Some(cookie) = number(line) {
-        return Ok(Pasted { cookie, ..Pasted::default() });
+        return Ok(Pasted { cookie, says_cookie: true, ..Pasted::default() });
     }
     // The tables of ovs-appctl bridge/dump-flows have another word for the table.
     let line = line.replace("table_id=", "table=");
     let mut pasted = Pasted {
         cookie: after(&line, "cookie").unwrap_or(0),
+        says_cookie: after(&line, "cookie").is_some(),
         packets: after(&line, "n_packets"),
         bytes: after(&line, "n_bytes"),
         table: after(&line, "table").or_else(|| traced_table(&line)).and_then(|table| u8::try_from(table).ok()),
@@ -108,7 +115,12 @@ pub fn read(line: &str) -> Result<Pasted> {
         if pasted.ports.is_empty() { Err(error) } else { numbered.parse() }
     });
     match flow {
-        Ok(flow) => {
+        Ok(mut flow) => {
+            for instruction in &mut flow.instructions {
+                if let Instruction::ApplyActions(actions) = instruction {
+                    *actions = whole(std::mem::take(actions));
+                }
+            }
             // Where none is said it is table 0.
             pasted.table = Some(flow.table);
             pasted.flow = Some(flow);
@@ -117,6 +129,35 @@ pub fn read(line: &str) -> Result<Pasted> {
         Err(error) => bail!(unreadable(&line, &error.to_string())),
     }
     Ok(pasted)
+}
+
+/// Joins what one action sets in pieces: so OpenFlow 1.0, which ovs-ofctl speaks unless told otherwise, sets what has more than 64 bits.
+fn whole(actions: Vec<Action>) -> Vec<Action> {
+    let mut joined: Vec<Action> = Vec::with_capacity(actions.len());
+    for action in actions {
+        let both = match (joined.last(), &action) {
+            (Some(Action::SetField(first)), Action::SetField(second)) if first.field() == second.field() => {
+                both(first, second)
+            }
+            _ => None,
+        };
+        match both {
+            Some(both) => {
+                joined.pop();
+                joined.push(Action::SetField(both));
+            }
+            None => joined.push(action),
+        }
+    }
+    joined
+}
+
+fn both(first: &SetField, second: &SetField) -> Option<SetField> {
+    let bits = |set: &SetField| Some((set.value().to_u128()?, set.mask()?.to_u128()?));
+    let ((a, a_mask), (b, b_mask)) = (bits(first)?, bits(second)?);
+    let apart = a_mask & b_mask == 0;
+    let value = |bits: u128| Value::from_bytes(&bits.to_be_bytes());
+    apart.then(|| SetField::new(first.field(), value(a | b), Some(value(a_mask | b_mask))).ok()).flatten()
 }
 
 /// Puts a number for each name of a port.
@@ -229,6 +270,19 @@ mod tests {
         assert!(pasted.flow.is_none());
         assert_eq!((pasted.cookie, pasted.table, pasted.flow.is_none()), (0x5408000001000002, Some(17), true));
         assert!(pasted.unread.is_some());
+    }
+
+    #[test]
+    fn what_is_set_in_pieces_is_one() {
+        let set = |text: &str| {
+            read(&format!("cookie=0x1, table=15, ipv6 actions={text}")).unwrap().flow.unwrap().actions().to_vec()
+        };
+        assert_eq!(
+            set("load:0x1->NXM_NX_IPV6_DST[0..63],load:0xff02000000000000->NXM_NX_IPV6_DST[64..127]"),
+            set("set_field:ff02::1->ipv6_dst")
+        );
+        assert_eq!(set("load:0x1->NXM_NX_REG0[0..3],load:0x2->NXM_NX_REG0[0..3]").len(), 2);
+        assert_eq!(set("load:0x1->NXM_NX_REG0[0..3],load:0x2->NXM_NX_REG1[4..7]").len(), 2);
     }
 
     #[test]

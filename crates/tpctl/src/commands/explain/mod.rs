@@ -2,6 +2,7 @@
 //!
 //! Nothing is asked of any host: a cookie names the rule and the object, and the very rules that agents run say the rest.
 
+mod current;
 mod drops;
 mod flow;
 mod host;
@@ -14,6 +15,7 @@ mod resolve;
 mod rules;
 mod stages;
 mod subject;
+mod traced;
 mod verbs;
 mod world;
 
@@ -35,7 +37,8 @@ const FLOW: &str = "\
 Examples:
   tpctl explain flow 0x5408000001000002
   tpctl explain flow 'cookie=0x5408000001000002, table=17, n_packets=12, priority=100,metadata=0x1,dl_dst=f2:01:0a:14:01:02 actions=...'
-  ovs-ofctl -O OpenFlow15 dump-flows br-int | grep n_packets=0 | tpctl explain flow -";
+  ovs-ofctl -O OpenFlow15 dump-flows br-int table=57 | tpctl explain flow - --chassis hv1
+  ovs-appctl ofproto/trace br-int 'in_port=3,ip,...' | tpctl explain flow -";
 
 /// Examples, for the long help of `explain drop`.
 const DROP: &str = "\
@@ -64,12 +67,16 @@ Examples:
 enum What {
     /// Of a flow: which rule made it, for which objects, what it matches and does
     ///
-    /// TEXT is a line of "ovs-ofctl dump-flows" or a cookie alone; "-" reads lines from standard input.
+    /// TEXT is a line of "ovs-ofctl dump-flows" or a cookie alone; "-" reads such lines, or what "ovs-appctl ofproto/trace" prints, from
+    /// standard input.
     #[command(after_long_help = FLOW)]
     Flow {
         /// A line of "ovs-ofctl dump-flows", or a cookie (0x...); "-": lines from standard input
         #[arg(required = true, value_name = "TEXT")]
         text: Vec<String>,
+        /// Say also whether this host should have the flow now
+        #[arg(long)]
+        chassis: Option<Name>,
     },
     /// Of packets that end: which kinds end there and why, and what to look at next
     ///
@@ -106,7 +113,7 @@ enum What {
 /// Does it.
 pub async fn explain(context: &Context, args: Args) -> Result<ExitCode> {
     match args.what {
-        What::Flow { text } => flow::explain(context, &text).await?,
+        What::Flow { text, chassis } => flow::explain(context, &text, chassis.as_ref()).await?,
         What::Drop { text } => drops::explain(context, &text).await?,
         What::Object { object, chassis, summary } => {
             object::explain(context, &object, chassis.as_ref(), summary).await?;

@@ -12,7 +12,7 @@ use crate::{
     commands::Context,
     print::{self, count, printable},
 };
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{key::Key, name::Name, object::Object};
@@ -25,8 +25,8 @@ pub async fn explain(context: &Context, said: &[String], only: Option<&Name>, su
     let world = World::read(context).await?;
     let key = resolve::object(&world, said)?;
     let hosts = host::all(&world);
-    if let Some(only) = only.filter(|only| !hosts.contains(*only)) {
-        bail!("chassis {only} is unknown: nothing in the store names it; see \"tpctl ch show\"");
+    if let Some(only) = only {
+        host::known(&world, only)?;
     }
     let aside = world.why_aside(&key);
     let hosts = hosts.into_iter().filter(|name| only.is_none_or(|only| only == name));

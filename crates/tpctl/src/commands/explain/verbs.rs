@@ -56,7 +56,7 @@ impl Teller<'_> {
     fn action(&mut self, action: &Action) -> String {
         match action {
             Action::SetField(set) => self.set(set),
-            Action::Move { src, dst } => moved(*src, *dst).unwrap_or_else(|| action.to_string()),
+            Action::Move { src, dst } => self.moved(*src, *dst).unwrap_or_else(|| action.to_string()),
             Action::Resubmit { in_port: None, table: Some(table), ct: false } => self.goes_on(*table),
             Action::DecTtl => "takes one off its TTL or hop limit".to_owned(),
             Action::Output { port: port::CONTROLLER, .. } => "reports it to the agent".to_owned(),
@@ -136,6 +136,17 @@ impl Teller<'_> {
         }
     }
 
+    /// A copy of bits, where both ends have a meaning.
+    fn moved(&self, src: Subfield, dst: Subfield) -> Option<String> {
+        // Nothing is routed there: two addresses change places by way of a register.
+        let swaps = self.cookie.is_some_and(|cookie| cookie.rule == Rule::NeighbourReply);
+        let part = |bits: Subfield| match bits.field() {
+            f if swaps && f == register::NEXT_HOP4 => Some("a spare register"),
+            _ => part(bits),
+        };
+        Some(format!("sets {} to {}", part(dst)?, part(src)?))
+    }
+
     /// Addresses, with whose they are.
     fn address(&self, f: &'static Field, value: &Value) -> Option<String> {
         if f == field::ETH_DST || f == field::ETH_SRC {
@@ -173,11 +184,6 @@ fn flags_set(flags: u32, mask: Option<&Value>) -> String {
         (flags, _) if noted(flags).is_empty() => format!("notes flags {flags:#x}"),
         (flags, _) => format!("is noted as: {}", noted(flags)),
     }
-}
-
-/// A copy of bits, where both ends have a meaning.
-fn moved(src: Subfield, dst: Subfield) -> Option<String> {
-    Some(format!("sets {} to {}", part(dst)?, part(src)?))
 }
 
 /// What a part of a field is to people.
