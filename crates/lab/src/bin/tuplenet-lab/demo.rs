@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tuplenet_lab::{AgentSpec, Host, Lab, PingSpec, Vm, VmSpec, command, program};
 
-use crate::{path, story::Story};
+use crate::story::Story;
 
 /// Longest wait for anything, on a machine that is busy with something else too.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,17 +91,7 @@ fn tell(story: &mut Story, lab: &Lab) -> Result<()> {
     write_environment(lab, &hosts, &vms)?;
     let answered = pings(story, &vms)?;
     topology(story, lab, &hosts)?;
-    story.step("The way of one packet");
-    story.say(
-        "An echo request from a1 to b2, as `ovs-appctl ofproto/trace` finds it in the tables of both hosts. The router is on\n\
-         every host that needs it: hv1 routes the packet itself, and it crosses once, within LS-B. Stages that had nothing\n\
-         to say about it are left out.",
-    );
-    let router = router_mac(lab)?;
-    let [a1, .., b2] = &vms[..] else { anyhow::bail!("the guests are missing") };
-    for line in path::words(a1, &router, b2)? {
-        story.say(&line);
-    }
+    traces(story, lab)?;
     ensure!(answered, "not all pings were answered, see above");
     Ok(())
 }
@@ -238,25 +228,41 @@ fn topology(story: &mut Story, lab: &Lab, hosts: &[Host]) -> Result<()> {
     show(story, lab, &["ls", "show"])?;
     show(story, lab, &["lr", "show"])?;
     show(story, lab, &["lrp", "show", "LR-central"])?;
+    show(story, lab, &["graph", "--format", "text"])?;
+    show(story, lab, &["graph", "--format", "text", "--physical"])?;
     for host in hosts {
-        let flows = host.flows()?;
-        let kinds = ["arp_tpa=", "nd_target=", "nw_dst=10.20.2.0/24"];
-        let examples = kinds.iter().filter_map(|kind| flows.iter().find(|flow| flow.contains(kind)));
         story.command(&format!("{}# ovs-ofctl dump-flows br-int", host.name()));
-        story.say(&format!("  {} flows, among them", flows.len()));
-        for flow in examples {
-            story.output(flow);
-        }
+        story.say(&format!("  {} flows", host.flows()?.len()));
     }
-    Ok(())
+    let first = hosts.first().context("no hosts")?;
+    let flows = first.flows()?;
+    let route = flows.iter().find(|flow| flow.contains("nw_dst=10.20.2.0/24")).context("no flow of a route")?;
+    story.say("Each names the rule that made it and its object, so that any of them can be explained:");
+    show(story, lab, &["explain", "flow", route])
 }
 
-/// The MAC of the router's port on LS-A: where a1 sends what is for other networks.
-fn router_mac(lab: &Lab) -> Result<String> {
-    let text = lab.tpctl(&["lrp", "show", "LR-central", "LR-central_to_LS-A", "-o", "json"])?;
-    let (_, rest) =
-        text.split_once("\"mac\"").with_context(|| format!("tpctl shows no MAC of the router's port: {text}"))?;
-    rest.split('"').nth(1).map(str::to_owned).context("tpctl shows no MAC of the router's port")
+/// Packets that show their way, and why one does not arrive.
+fn traces(story: &mut Story, lab: &Lab) -> Result<()> {
+    story.step("The way of one packet");
+    story.say(
+        "A real echo request, coloured: each host on the way says where it passes. The router is on every host that needs it:\n\
+         hv1 routes the packet itself, and it crosses once, within LS-B.",
+    );
+    let to = ipv4(GUESTS[3].place);
+    show(story, lab, &["trace", "a1", "--to", &to, "-o", "table"])?;
+    story.say("And one that does not arrive:");
+    let trace = ["trace", "a1", "--to", "10.9.9.9", "-o", "table"];
+    story.command(&format!("tpctl {}", command::text(&trace)));
+    let lost = lab.tpctl_output(&trace)?;
+    story.output(&String::from_utf8_lossy(&lost.stdout));
+    ensure!(lost.status.code() == Some(1), "a packet to nowhere should be dropped: {lost:?}");
+    let route = ["lsr", "add", "LR-central", "beyond", "10.9.9.0/24", &to, "LR-central_to_LS-B"];
+    show(story, lab, &route)?;
+    // Milliseconds later the route is on every host.
+    lab.wait_until("the route to be in the switch", PATIENCE, || lab.tpctl(&trace))?;
+    show(story, lab, &trace)?;
+    story.say("Now b2 gets it, which is what the route says.");
+    show(story, lab, &["lsr", "del", "LR-central", "beyond", "-y"])
 }
 
 /// Runs `tpctl`, shown as a person would type it, and shows what it prints.

@@ -1,7 +1,6 @@
 //! The lab on the command line: the demo, and what ends one that was left running.
 
 mod demo;
-mod path;
 mod story;
 
 use std::process::ExitCode;
