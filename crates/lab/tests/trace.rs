@@ -64,6 +64,10 @@ const THREE: &[&str] = &[
 const RP_MAC: &str = "--dst-mac f2:01:0a:01:00:fd";
 const R1_MAC: &str = "--dst-mac f2:01:0a:01:00:fe";
 
+/// From a1 to b1 with a VLAN tag, which a router does not take: MACs, tag 7, IPv4, the beginning of a datagram to port 9.
+const TAGGED: &str =
+    "a1 --hex f2010a0100fef2010a01000181000007080045000020000040004011256b0a0100010a020001c0000009000c0000746f6c64";
+
 struct Bed {
     lab: Lab,
     hosts: Vec<Host>,
@@ -191,6 +195,28 @@ fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<(
             "dropped at A on hv1: ",
         ),
         (r1("a1 --to 10.1.0.1 --src 224.0.0.1"), 1, ENTER.into(), "dropped at R1 on hv1: "),
+        (r1("a1 --to 10.1.0.254 --udp 9"), 1, ENTER.into(), "dropped at R1 on hv1: "),
+        (r1("a1 --to fd00:2::fe --tcp 22"), 1, ENTER.into(), "dropped at R1 on hv1: "),
+        (r1("a1 --to fe80::1"), 1, ENTER.into(), "dropped at R1 on hv1: "),
+        (r1("a1 --to 127.0.0.1"), 1, ENTER.into(), "dropped at R1 on hv1: "),
+        (
+            "a1 --to 10.1.0.255 --dst-mac ff:ff:ff:ff:ff:ff".into(),
+            1,
+            LOCAL.into(),
+            "dropped at A on hv1: A does not flood",
+        ),
+        ("a1 --to 10.1.0.2 --dst-mac 01:80:c2:00:00:00".into(), 1, LOCAL.into(), "dropped at A on hv1: "),
+        (
+            "f1 --to 10.6.0.2 --dst-mac 01:80:c2:00:00:0e".into(),
+            1,
+            vec!["LS F f1 ? LSP_TRACE_INGRESS_IN hv1"],
+            "dropped at F on hv1: ",
+        ),
+        ("a1 --to 10.1.0.1 --arp".into(), 1, LOCAL.into(), "dropped at A on hv1: "),
+        ("a1 --to fd00:1::1 --nd".into(), 1, LOCAL.into(), "dropped at A on hv1: "),
+        ("a1 --to 10.1.0.99 --arp".into(), 1, LOCAL.into(), "dropped at A on hv1: "),
+        ("a1 --to fd00:1::99 --nd".into(), 1, LOCAL.into(), "dropped at A on hv1: "),
+        (TAGGED.into(), 1, ENTER.into(), "dropped at R1 on hv1: "),
         (r1("a1 --to 224.0.0.251"), 1, ENTER.into(), "dropped at R1 on hv1: "),
     ];
     for (arguments, code, hops, verdict) in &cases {
@@ -199,6 +225,7 @@ fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<(
         ensure!(real.0 == *code && real.1 == expected, "{arguments}\n{real:#?}\nexpected {expected:#?}");
         ensure!(real.2.starts_with(&format!("tpctl: {verdict}")), "{arguments}: {}", real.2);
         ensure!(!real.2.contains("the flows of"), "{arguments}: {}", real.2);
+        println!("{arguments}: {}", real.2);
     }
     // What is answered by the switch itself, to addresses of the near and the far port, ARP and ND; a copy for each port of a flooding switch.
     let answered = [

@@ -122,7 +122,7 @@ fn segments(start: &Name, reports: &[Report]) -> BTreeMap<Name, VecDeque<Segment
             Some((of, number)) if of == chassis => report.number == number,
             _ => {
                 open = 0;
-                report.number <= 1
+                report.number == 0
             }
         };
         next = Some((chassis, report.number.saturating_add(1)));
