@@ -46,7 +46,7 @@ pub struct Global {
     /// Under which key the network is kept
     #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet")]
     pub prefix: String,
-    /// How to print; "table" if left out ("trace" that does not print to a terminal: "text")
+    /// How to print; "table" if left out, but for "trace" on a pipe: "text"
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
     /// Do not ask before deleting
