@@ -59,7 +59,6 @@ impl Table {
 
     /// Adds a flow, in the place of the one with its priority and match.
     pub fn insert(&mut self, flow: Flow) {
-        self.remove(flow.priority, &flow.matching);
         let conjunctions = flow.actions().iter().filter_map(|action| match action {
             Action::Conjunction { id, clause, n_clauses } => Some((*id, *clause, *n_clauses)),
             _ => None,
@@ -71,8 +70,16 @@ impl Table {
             }
             Ok((mask, key)) => {
                 let flows = self.tuples.entry(mask).or_default().flows.entry(key).or_default();
-                let place = flows.partition_point(|other| other.flow.priority >= entry.flow.priority);
-                flows.insert(place, entry);
+                let same = |other: &Rc<Entry>| {
+                    other.flow.priority == entry.flow.priority && other.flow.matching == entry.flow.matching
+                };
+                match flows.iter().position(same) {
+                    Some(at) => flows[at] = entry,
+                    None => {
+                        let at = flows.partition_point(|other| other.flow.priority >= entry.flow.priority);
+                        flows.insert(at, entry);
+                    }
+                }
             }
         }
     }
@@ -242,3 +249,6 @@ fn meets(matching: &Match, prerequisite: Prerequisite) -> bool {
 pub(super) fn read(packet: &Packet, part: &Subfield) -> u128 {
     packet.number(part.field()).unwrap_or(0).checked_shr(part.ofs.into()).unwrap_or(0) & ones(part.n_bits.into())
 }
+
+#[cfg(test)]
+mod tests;

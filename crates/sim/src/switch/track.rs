@@ -203,3 +203,6 @@ fn translate(packet: &mut Packet, is_reply: bool, original: Tuple, reply: Tuple)
     let (snat, dnat) = if is_reply { (destination, source) } else { (source, destination) };
     *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
 }
+
+#[cfg(test)]
+mod tests;
