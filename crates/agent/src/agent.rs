@@ -13,9 +13,20 @@ use crate::{
     metrics::{self, Metrics},
 };
 use anyhow::{Context, Result};
-use std::{cell::RefCell, future::pending, rc::Rc, time::Instant};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    future::{pending, ready},
+    rc::Rc,
+    time::Instant,
+};
 use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
 use tuplenet_openflow::connection;
+
+/// Packet-ins that may wait until nothing else does: 100 traces begun at once, each over a long path, fit.
+const MAX_REPORTS: usize = 8_192;
+/// How many of them are dealt with before something else is looked for.
+const REPORTS_AT_ONCE: usize = 32;
 
 struct Shared {
     core: Core,
@@ -65,6 +76,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut switch_events: Option<mpsc::Receiver<connection::Event>> = None;
     let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
 
+    let mut reports: VecDeque<Event> = VecDeque::new();
+
     let ended_by = loop {
         for event in queue.drain(..) {
             let effects = shared.borrow_mut().core.handle(event, Instant::now());
@@ -109,11 +122,17 @@ pub async fn run(settings: Settings) -> Result<()> {
             event = ovs_events.recv() => queue.push(Event::Ovs(event.context("the connection to the database of Open vSwitch has ended")?)),
             event = next_switch_event(&mut switch_events) => {
                 let event = event.context("the connection to the switch has ended")?;
-                queue.extend(switch.as_mut().and_then(|s| s.event(event)));
+                match switch.as_mut().and_then(|s| s.event(event)) {
+                    Some(Event::Trace(_)) if reports.len() >= MAX_REPORTS => shared.borrow_mut().core.lose_report(),
+                    Some(report @ Event::Trace(_)) => reports.push_back(report),
+                    event => queue.extend(event),
+                }
             }
             Some(event) = completions.recv() => queue.push(event),
             event = store_events.recv() => queue.push(Event::Store(event.context("the mirror of the store has ended")?)),
             () = tick => queue.push(Event::Tick),
+            // However many packets the switch reports, the network comes first.
+            () = ready(()), if !reports.is_empty() => queue.extend(reports.drain(..reports.len().min(REPORTS_AT_ONCE))),
         }
     };
     tracing::info!("{ended_by}: ending; the switch stays as it is");

@@ -75,8 +75,6 @@ pub struct Stats {
     pub trace_packets: u64,
     /// Requests of traces that were refused, in total.
     pub traces_refused: u64,
-    /// Colours that the store was asked for, in total.
-    pub trace_reads: u64,
     /// Records of traces that the store took, in total.
     pub trace_records: u64,
     /// Records of traces that were dropped: nobody asked for them, or too many, in total.

@@ -206,7 +206,7 @@ impl Traces {
         {
             trace.state = State::Unknown(now);
         }
-        self.wake(id, now, effects, stats);
+        self.wake(id, now, effects);
         match self.prepare(value, place) {
             Ok((port, frame)) => {
                 self.injecting += 1;
@@ -271,7 +271,7 @@ impl Traces {
 
     fn add(&mut self, id: Id, record: TraceRecord, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) {
         let full = self.queued >= MAX_QUEUED;
-        let known = self.wake(id, now, effects, stats);
+        let known = self.wake(id, now, effects);
         let Some(trace) = known.filter(|t| !full && t.next as usize + t.records.len() < MAX_RECORDS as usize) else {
             stats.trace_records_dropped += 1;
             return;
@@ -282,7 +282,7 @@ impl Traces {
     }
 
     /// The trace of an id, unless the store is known not to have it; asks the store if it is not known.
-    fn wake(&mut self, id: Id, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) -> Option<&mut Trace> {
+    fn wake(&mut self, id: Id, now: Instant, effects: &mut Vec<Effect>) -> Option<&mut Trace> {
         if !self.traces.contains_key(&id) && self.traces.len() >= MAX_TRACES {
             // Not for each packet of a storm.
             if self.swept.is_some_and(|at| now < at + SWEEP_EVERY) {
@@ -304,7 +304,6 @@ impl Traces {
                 return None;
             }
             self.reads = Some((begun, reads + 1));
-            stats.trace_reads += 1;
             trace.state = State::Reading;
             effects.push(Effect::Trace(Command::Read(id)));
         }
@@ -366,7 +365,7 @@ impl Traces {
                 trace.next = 0;
                 trace.gone = Some(found);
                 trace.state = State::Unknown(now);
-                if self.wake(id, now, effects, stats).is_none() {
+                if self.wake(id, now, effects).is_none() {
                     self.give_up(id, 0, now, stats);
                 }
             }

@@ -25,8 +25,6 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::trace;
 
-/// Packet-ins that may wait for us, which are short: 100 traces begun at once, each over a long path, fit.
-const MAX_PACKET_INS: usize = 8_192;
 /// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more than 100 wait to be sent to us, and one
 /// packet makes some 15.
 const INJECT_AT_ONCE: usize = 4;
@@ -41,7 +39,7 @@ pub struct Driver {
 /// Connects, for ever.
 pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
-    let (switch, events) = connection::connect(Config { max_packet_ins: MAX_PACKET_INS, ..Config::new(target) });
+    let (switch, events) = connection::connect(Config::new(target));
     Ok((Driver { switch, session: 0, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, events))
 }
 
