@@ -4,6 +4,7 @@ use super::{
     order::{distance, natural},
     picture::Picture,
 };
+use crate::print::count;
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, VecDeque};
 use tuplenet_model::key::Key;
@@ -64,6 +65,8 @@ pub fn neighbourhood(mut picture: Picture, centre: &str, depth: usize) -> Pictur
             queue.extend(next.get(node).into_iter().flatten().map(|to| (*to, far + 1)));
         }
     }
+    let name = picture.nodes.get(start).map(|node| node.full_name()).unwrap_or_default();
+    picture.title = format!("{name} and what is at most {} away, of {}", count(depth, "link", "links"), picture.title);
     picture.centre = Some(start);
     picture.loose.clear();
     picture.keep(&keep, &BTreeMap::new())

@@ -3,7 +3,7 @@
 use super::{
     forest::Forest,
     picture::{Edge, Life, Line, Node, Picture, What},
-    words::{Tone, cut},
+    words::{NAMED, Tone, cut},
 };
 use crate::print::printable;
 use std::fmt::Write;
@@ -48,7 +48,8 @@ pub fn dot(picture: &Picture) -> String {
 fn node_attributes(node: &Node) -> String {
     let mut lines = vec![node.name.clone()];
     lines.extend(node.lines().into_iter().map(|(_, text)| text));
-    lines.extend(node.details());
+    lines.extend(node.details(NAMED));
+    lines.extend(node.routes_beyond().into_iter().take(FAULTS));
     let wrong = node.wrong();
     lines.extend(wrong.iter().take(FAULTS).map(|text| format!("✗ {text}")));
     if let more @ 1.. = wrong.len().saturating_sub(FAULTS) {

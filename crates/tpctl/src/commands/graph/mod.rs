@@ -39,8 +39,23 @@ use tuplenet_model::key::Key;
 /// How far a neighbourhood reaches if nothing is said: a switch, its routers, and their other switches.
 const DEPTH: usize = 2;
 
+/// What the long help says after the options.
+const MORE: &str = "\
+Drawn are switches, routers, links with the routers' addresses, static routes as arrows to their next hops, and, in red with the reason, what agents set \
+aside. In a large network leaves of one router are drawn as one, hosts that are alive as one, and tunnels as meshes, unless with --full. -o json \
+and -o yaml print nodes and edges instead, never collapsed but for tunnels (see --full).
+
+Examples:
+  tpctl graph                            a tree, on a terminal
+  tpctl graph --out net.svg              for a browser
+  tpctl graph | dot -Tpng > net.png      with Graphviz
+  tpctl graph --around web --depth 1     a switch and its routers
+  tpctl graph --physical                 the hosts
+  tpctl graph -f net.yaml                before it is applied";
+
 /// `tpctl graph ...`
 #[derive(clap::Args, Debug)]
+#[command(after_long_help = MORE)]
 pub struct Args {
     /// How to draw; if left out, as the ending of --out says, else text on a terminal and DOT on a pipe
     #[arg(long, value_enum)]
@@ -133,7 +148,7 @@ fn output(context: &Context, args: &Args, file: Option<&Path>) -> Result<Output>
         _ => {}
     }
     let Some(file) = file else {
-        let terminal = io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal() || context.chosen == Some(Format::Table);
         return Ok(Output::Drawing(if terminal { Drawn::Text } else { Drawn::Dot }));
     };
     let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
@@ -164,7 +179,12 @@ fn picture(source: &Source, args: &Args, output: Output) -> Result<Picture> {
         }
     };
     if args.physical {
-        let picture = physical::picture(source, around.as_ref(), args.full);
+        let most = match (args.full, output) {
+            (false, _) => physical::READABLE,
+            (true, Output::Drawing(_)) => physical::DRAWABLE,
+            (true, Output::Data(_)) => usize::MAX,
+        };
+        let picture = physical::picture(source, around.as_ref(), most);
         return Ok(if drawing { fold::fold_hosts(picture) } else { picture });
     }
     let picture = match around {

@@ -108,3 +108,32 @@ impl Row {
         self.0.extend(other.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row::default()
+            .with(Ink::Faint, "├─ ")
+            .with(Ink::Strong, "web")
+            .list(&[(Tone::Bad, "red".into()), (Tone::Plain, "12 ports".into())])
+    }
+
+    #[test]
+    fn colours_are_for_terminals() {
+        let paper = Paper { width: 80, colour: false };
+        assert_eq!(paper.line(&row()), "├─ webred, 12 ports\n");
+        let line = Paper { colour: true, ..paper }.line(&row());
+        assert_eq!(line, "\u{1b}[2m├─ \u{1b}[0m\u{1b}[1mweb\u{1b}[0m\u{1b}[31mred\u{1b}[0m, 12 ports\n");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_paper() {
+        for width in 1..30 {
+            let line = Paper { width, colour: false }.line(&row());
+            assert!(line.trim_end_matches('\n').chars().count() <= width, "{width}: {line}");
+            assert_eq!(line.contains('…'), width < 19, "{width}: {line}");
+        }
+    }
+}

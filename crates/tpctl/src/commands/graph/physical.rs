@@ -5,19 +5,23 @@ use super::{
     picture::{Edge, Fault, Host, Life, Line, Node, Picture, What},
     presence::Presence,
     source::Source,
+    words::some,
 };
 use crate::print::count;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, key::Key, name::Name, object::Object};
+use tuplenet_store::network::words;
 
-/// Up to so many tunnels each is a line of its own; beyond, those who all share something are drawn as one mesh. 36 are 9 chassis that all
-/// see each other, the most that can be followed with the eye.
-const TUNNELS: usize = 36;
+/// Up to so many tunnels each is a line of its own; beyond, chassis that all see each other are drawn as one mesh. 36 are those of 9 chassis, the
+/// most that can be followed with the eye.
+pub const READABLE: usize = 36;
+/// Up to so many where everything is asked for: those of 45 chassis. More lines are a surface.
+pub const DRAWABLE: usize = 990;
 /// How many ports without a host are named.
 const NAMED: usize = 5;
 
-/// Draws it. `around` is a switch or a router that the chassis have; `full`: each tunnel by itself, however many.
-pub fn picture(source: &Source, around: Option<&Key>, full: bool) -> Picture {
+/// Draws it. `around` is a switch or a router that the chassis have; Up to `most` tunnels are lines of their own.
+pub fn picture(source: &Source, around: Option<&Key>, most: usize) -> Picture {
     let presence = Presence::of(source);
     let hosts = hosts(source);
     let wanted = |name: &&Name| around.is_none_or(|datapath| presence.has(name, datapath));
@@ -38,19 +42,20 @@ pub fn picture(source: &Source, around: Option<&Key>, full: bool) -> Picture {
     }
     // Members of each group of datapaths that reach each other, as indexes.
     let members = presence.members(&names);
-    let most: usize = members.values().map(|all| all.len() * all.len().saturating_sub(1) / 2).sum();
-    let tunnels = if most <= TUNNELS || full {
+    let all: usize = members.values().map(|all| all.len() * all.len().saturating_sub(1) / 2).sum();
+    let tunnels = if all <= most {
         pairs(&mut picture, &names, &presence)
     } else {
-        picture.collapsed = true;
+        picture.collapsed = most < DRAWABLE;
         meshes(&mut picture, members, &presence)
     };
     notes(source, &hosts, around, &mut picture);
     let (alive, ports) = (names.iter().filter_map(|name| hosts.get(*name)), picture.nodes.iter());
     let alive = alive.filter(|host| host.life == Life::Alive).count();
     let ports: usize = ports.map(|node| if let What::Chassis(host) = &node.what { host.count() } else { 0 }).sum();
+    let of = around.map(|datapath| format!("hosts of {}: ", words(datapath))).unwrap_or_default();
     picture.title = format!(
-        "{} chassis, {alive} alive, with {}, {}",
+        "{of}{} chassis, {alive} alive, with {}, {}",
         names.len(),
         count(ports, "port", "ports"),
         count(tunnels, "tunnel", "tunnels")
@@ -91,7 +96,7 @@ fn hosts(source: &Source) -> BTreeMap<Name, Host> {
                 let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
                 (host.encaps, host.roles) = (chassis.encaps.clone(), chassis.roles.clone());
             }
-            (Key::Binding(ls, lsp), Object::Binding(binding)) => {
+            (Key::Binding(ls, lsp), Object::Binding(binding)) if exists(source, ls, lsp) => {
                 let host = hosts.entry(binding.chassis.clone()).or_insert_with(|| empty(&binding.chassis));
                 host.ports.entry(ls.clone()).or_default().push(lsp.clone());
             }
@@ -112,6 +117,16 @@ fn hosts(source: &Source) -> BTreeMap<Name, Host> {
         host.routers.sort_by(|a, b| natural(a, b));
     }
     hosts
+}
+
+fn exists(source: &Source, ls: &Name, lsp: &Name) -> bool {
+    source.network.get(&Key::Lsp(ls.clone(), lsp.clone())).is_some()
+}
+
+/// `web/web1, web/web2 and 3 more`
+fn named(mut ports: Vec<String>) -> String {
+    ports.sort_by(|a, b| natural(a, b));
+    some(&ports, NAMED)
 }
 
 /// Which protocols two chassis use for each other: each the best of the other's that it has, too. Best first, at most two.
@@ -164,8 +179,7 @@ fn meshes(picture: &mut Picture, members: BTreeMap<usize, Vec<usize>>, presence:
         }
     }
     let mut together: BTreeSet<(usize, usize)> = BTreeSet::new();
-    for (number, (all, mut datapaths)) in by_members.into_iter().enumerate() {
-        datapaths.sort_by(|a, b| natural(a, b));
+    for (number, (all, datapaths)) in by_members.into_iter().enumerate() {
         let kinds: BTreeSet<Vec<EncapKind>> = all.iter().filter_map(|n| Some(host(picture, *n)?.kinds())).collect();
         let mut used: Vec<EncapKind> = kinds.iter().flatten().copied().collect();
         used.sort();
@@ -191,21 +205,25 @@ fn meshes(picture: &mut Picture, members: BTreeMap<usize, Vec<usize>>, presence:
 fn notes(source: &Source, hosts: &BTreeMap<Name, Host>, around: Option<&Key>, picture: &mut Picture) {
     let bound: BTreeSet<(&Name, &Name)> =
         hosts.values().flat_map(|h| h.ports.iter().flat_map(|(ls, all)| all.iter().map(move |p| (ls, p)))).collect();
-    let mut lost: Vec<String> = Vec::new();
+    let here = |ls: &Name| around.is_none_or(|datapath| *datapath == Key::Ls(ls.clone()));
+    let (mut lost, mut stale): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (key, object) in source.network.iter() {
-        let (Key::Lsp(ls, lsp), Object::Lsp(port)) = (key, object) else { continue };
-        let here = around.is_none_or(|datapath| *datapath == Key::Ls(ls.clone()));
-        if here && port.peer.is_none() && !bound.contains(&(ls, lsp)) {
-            lost.push(format!("{ls}/{lsp}"));
+        match (key, object) {
+            (Key::Lsp(ls, lsp), Object::Lsp(port))
+                if port.peer.is_none() && here(ls) && !bound.contains(&(ls, lsp)) =>
+            {
+                lost.push(format!("{ls}/{lsp}"));
+            }
+            (Key::Binding(ls, lsp), _) if here(ls) && !exists(source, ls, lsp) => stale.push(format!("{ls}/{lsp}")),
+            _ => {}
         }
     }
     if !lost.is_empty() {
-        lost.sort_by(|a, b| natural(a, b));
-        let mut named = lost.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        if let more @ 1.. = lost.len().saturating_sub(NAMED) {
-            named.push_str(&format!(" and {more} more"));
-        }
-        picture.notes.push(format!("{} on no host: {named}", count(lost.len(), "port is", "ports are")));
+        picture.notes.push(format!("{} on no host: {}", count(lost.len(), "port is", "ports are"), named(lost)));
+    }
+    if !stale.is_empty() {
+        let bindings = count(stale.len(), "binding is", "bindings are");
+        picture.notes.push(format!("{bindings} of ports that do not exist: {}", named(stale)));
     }
     let mut elsewhere = 0;
     for fault in &source.rejected {

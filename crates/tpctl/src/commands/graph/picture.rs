@@ -51,8 +51,8 @@ pub struct Node {
     pub inside: Option<Sum>,
     /// Links that lead out of the drawing.
     pub beyond: usize,
-    /// Routes that lead out of the drawing.
-    pub routes_beyond: Vec<Route>,
+    /// Routes that lead out of the drawing, and to where.
+    pub routes_beyond: Vec<(Route, String)>,
 }
 
 /// What a box stands for.
@@ -216,6 +216,7 @@ impl Picture {
     /// says into which node one that goes is collapsed.
     pub fn keep(self, keep: &[bool], swallowed: &BTreeMap<usize, usize>) -> Picture {
         let mut place: Vec<Option<usize>> = Vec::with_capacity(self.nodes.len());
+        let names: Vec<String> = self.nodes.iter().map(Node::full_name).collect();
         let mut nodes = Vec::new();
         for (node, keep) in self.nodes.into_iter().zip(keep) {
             place.push(keep.then_some(nodes.len()));
@@ -248,7 +249,8 @@ impl Picture {
                     let Some(node) = nodes.get_mut(inner) else { continue };
                     match edge.what {
                         Line::Routes(routes) if place.get(edge.from).copied().flatten().is_some() => {
-                            node.routes_beyond.extend(routes);
+                            let to = names.get(edge.to).cloned().unwrap_or_default();
+                            node.routes_beyond.extend(routes.into_iter().map(|route| (route, to.clone())));
                         }
                         Line::Routes(_) => {}
                         _ => node.beyond += edge.count,

@@ -1,7 +1,7 @@
 //! Which datapaths each chassis has: those that its ports and its pinned routers reach. It is the rule `present` of the rules, for all hosts
 //! at once: switches and distributed routers that are linked form *groups*; whoever has a port in one has all of it.
 
-use super::source::Source;
+use super::{order::natural, source::Source};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{
     entity::{RouterPortRef, SwitchPortRef},
@@ -14,7 +14,7 @@ use tuplenet_model::{
 pub struct Presence {
     /// The group of each switch and of each distributed router.
     group: BTreeMap<Key, usize>,
-    /// The datapaths of each group.
+    /// The datapaths of each group, switches first.
     datapaths: BTreeMap<usize, Vec<Name>>,
     /// The groups of each chassis.
     of: BTreeMap<Name, BTreeSet<usize>>,
@@ -41,6 +41,8 @@ impl Presence {
                 _ => {}
             }
         }
+        let is_router = |key: &Key| matches!(key, Key::Lr(_));
+        keys.sort_by(|a, b| is_router(a).cmp(&is_router(b)).then_with(|| natural(&a.to_string(), &b.to_string())));
         let place: BTreeMap<&Key, usize> = keys.iter().enumerate().map(|(i, key)| (key, i)).collect();
         let mut sets: Vec<usize> = (0..keys.len()).collect();
         let mut ends: Vec<(Key, usize)> = Vec::new();

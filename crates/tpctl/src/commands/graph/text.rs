@@ -4,7 +4,7 @@ use super::{
     forest::Forest,
     paper::{Ink, Paper, Row},
     picture::{Edge, Line, Picture, Route, What},
-    words::{Tone, cut, kinds_words, some},
+    words::{NAMED, Tone, cut, kinds_words, some},
 };
 use crate::print::{count, printable};
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ impl Drawing<'_> {
             (Row::default().with(Ink::Tone(Tone::Bad), format!("✗ {text}")), "─")
         });
         if root || self.full {
-            for detail in node.details() {
+            for detail in node.details(if self.full { usize::MAX } else { NAMED }) {
                 items.push(Item::Row(Row::default().with(Ink::Tone(Tone::Plain), detail), "─"));
             }
         }
@@ -153,6 +153,8 @@ impl Drawing<'_> {
         let arrows: Vec<(Route, &Edge)> =
             across.iter().flat_map(|edge| routes(edge).into_iter().map(move |route| (route, *edge))).collect();
         self.list(&mut items, arrows, "routes", |(route, edge)| (self.route(&route, edge), "╌"));
+        let beyond = |text| (Row::default().with(Ink::Tone(Tone::Plain), text), "╌");
+        self.list(&mut items, node.routes_beyond(), "routes", beyond);
         let links: Vec<&Edge> = across.iter().copied().filter(|edge| edge.is_frame()).collect();
         self.list(&mut items, links, "links", |edge| (self.link(number, edge), "─"));
         let children = self.forest.children(number);
@@ -188,7 +190,7 @@ impl Drawing<'_> {
         let name = target.map(|node| node.full_name()).unwrap_or_default();
         let owner = match (&route.owner, target.map(|node| &node.what)) {
             (Some(port), Some(What::Switch { .. })) => format!(", port {port}"),
-            (None, _) => ", which no port has".to_owned(),
+            (None, _) => ", where no port has it".to_owned(),
             _ => String::new(),
         };
         let bad = edge.faults.iter().find(|fault| fault.key.ends_with(&format!("/lsr/{}", route.name)));

@@ -81,15 +81,18 @@ impl Node {
         if self.beyond > 0 {
             said.push((Tone::Plain, count(self.beyond, "more link", "more links")));
         }
-        for route in self.routes_beyond.iter().take(NAMED) {
-            said.push((Tone::Plain, format!("{}, not drawn", route.words())));
-        }
         said
     }
 
-    /// What a chassis hosts.
-    pub fn details(&self) -> Vec<String> {
-        if let What::Chassis(host) = &self.what { host.details() } else { Vec::new() }
+    /// What a chassis hosts: at most so many switches, and ports of each, are named.
+    pub fn details(&self, most: usize) -> Vec<String> {
+        if let What::Chassis(host) = &self.what { host.details(most) } else { Vec::new() }
+    }
+
+    /// Routes that lead out of the drawing.
+    pub fn routes_beyond(&self) -> Vec<String> {
+        let words = |(route, to): &(Route, String)| format!("{} ╌▶ {to} (not drawn)", route.words());
+        self.routes_beyond.iter().map(words).collect()
     }
 
     /// What is wrong, each with what it is about unless that is the node itself.
@@ -132,19 +135,20 @@ impl Host {
         said
     }
 
-    fn details(&self) -> Vec<String> {
+    fn details(&self, most: usize) -> Vec<String> {
         let mut ports: Vec<(&Name, &Vec<Name>)> = self.ports.iter().collect();
         ports.sort_by(|a, b| super::order::natural(a.0, b.0));
-        let shown = if ports.len() == NAMED + 1 { NAMED + 1 } else { NAMED };
+        // One more is as short as saying that there is one more.
+        let shown = if ports.len() <= most.saturating_add(1) { ports.len() } else { most };
         let mut said: Vec<String> =
-            ports.iter().take(shown).map(|(ls, ports)| format!("{ls}: {}", some(ports, NAMED))).collect();
+            ports.iter().take(shown).map(|(ls, ports)| format!("{ls}: {}", some(ports, most))).collect();
         if let more @ 1.. = ports.len().saturating_sub(shown) {
             let rest: usize = ports.iter().skip(shown).map(|(_, ports)| ports.len()).sum();
             said.push(format!("{} of {}", count(rest, "port", "ports"), count(more, "more switch", "more switches")));
         }
         if !self.routers.is_empty() {
             let word = if self.routers.len() == 1 { "router" } else { "routers" };
-            said.push(format!("{word}: {}", some(&self.routers, NAMED)));
+            said.push(format!("{word}: {}", some(&self.routers, most)));
         }
         said
     }
@@ -165,12 +169,13 @@ impl Sum {
 
     fn lines(&self, alone: bool) -> Vec<Said> {
         let mut said = Vec::new();
-        let ports = count_or_no(self.ports, "port", "ports");
-        let chassis = if self.chassis > 0 { "alive, " } else { "" };
-        said.push((
-            Tone::Plain,
-            if alone { format!("{chassis}{ports}") } else { format!("and {}, {ports}", self.heading()) },
-        ));
+        let mut parts = Vec::new();
+        parts.extend((!alone).then(|| format!("and {}", self.heading())));
+        parts.extend((self.chassis > 0).then(|| "alive".to_owned()));
+        parts.extend((self.switches + self.chassis > 0).then(|| count_or_no(self.ports, "port", "ports")));
+        if !parts.is_empty() {
+            said.push((Tone::Plain, parts.join(", ")));
+        }
         if let Some((first, last)) = &self.names {
             said.push((Tone::Plain, format!("{first} … {last}")));
         }
@@ -228,18 +233,21 @@ impl Edge {
 fn ports_of(ports: usize, hosts: Option<&BTreeMap<Name, usize>>) -> String {
     let mut text = count_or_no(ports, "port", "ports");
     let Some(hosts) = hosts.filter(|_| ports > 0) else { return text };
+    let lost = ports.saturating_sub(hosts.values().sum());
+    if hosts.is_empty() {
+        return format!("{text}, on no host");
+    }
+    if hosts.len() > NAMED + 1 {
+        text.push_str(&format!(" on {} hosts", hosts.len()));
+        if lost > 0 {
+            text.push_str(&format!(", {lost} on none"));
+        }
+        return text;
+    }
     let mut most: Vec<(&Name, &usize)> = hosts.iter().collect();
     most.sort_by(|a, b| b.1.cmp(a.1).then_with(|| super::order::natural(a.0, b.0)));
-    let mut parts: Vec<String> = most.iter().take(NAMED).map(|(host, number)| format!("{host} {number}")).collect();
-    let rest: usize = most.iter().skip(NAMED).map(|(_, number)| **number).sum();
-    if let more @ 1.. = most.len().saturating_sub(NAMED) {
-        parts.push(format!("{} {rest}", count(more, "other", "others")));
-    }
-    match ports.saturating_sub(hosts.values().sum()) {
-        0 => {}
-        all if all == ports => return format!("{text}, on no host"),
-        lost => parts.push(format!("no host {lost}")),
-    }
+    let mut parts: Vec<String> = most.iter().map(|(host, number)| format!("{host} {number}")).collect();
+    parts.extend((lost > 0).then(|| format!("no host {lost}")));
     text.push_str(": ");
     text.push_str(&parts.join(", "));
     text
@@ -248,7 +256,7 @@ fn ports_of(ports: usize, hosts: Option<&BTreeMap<Name, usize>>) -> String {
 /// The first of them, and how many more there are.
 pub fn some<T: ToString>(all: &[T], most: usize) -> String {
     // One more is as short as "and 1 more".
-    let shown = if all.len() == most + 1 { most + 1 } else { most };
+    let shown = if all.len() <= most.saturating_add(1) { all.len() } else { most };
     let text = all.iter().take(shown).map(T::to_string).collect::<Vec<_>>().join(", ");
     match all.len().saturating_sub(shown) {
         0 => text,

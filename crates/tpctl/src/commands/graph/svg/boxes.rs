@@ -54,7 +54,7 @@ fn block(picture: &Picture, forest: &Forest, number: usize, across: &[usize]) ->
     let mut lines: Vec<(Tone, String)> = vec![(node.tone(), cut(&node.name, LONGEST))];
     let mut add = |tone: Tone, text: &str| lines.push((tone, cut(&printable(text), LONGEST)));
     node.lines().iter().for_each(|(tone, text)| add(*tone, text));
-    node.details().iter().for_each(|text| add(Tone::Plain, text));
+    node.details(NAMED).iter().chain(node.routes_beyond().iter().take(NAMED)).for_each(|text| add(Tone::Plain, text));
     let up = forest.parent.get(number).copied().flatten().and_then(|(edge, _)| picture.edges.get(edge));
     let wrong: Vec<String> = node.wrong().into_iter().chain(up.into_iter().flat_map(Edge::wrong)).collect();
     for text in wrong.iter().take(NAMED) {

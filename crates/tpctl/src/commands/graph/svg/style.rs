@@ -112,7 +112,7 @@ pub fn legend(picture: &Picture) -> Vec<(String, &'static str)> {
         ),
         (tunnel(false), stroke("tunnel", ""), "tunnel"),
         (tunnel(true), stroke("tunnel silent", ""), "tunnel, an end is silent"),
-        (faulty, boxed("rejected", 3), "set aside: without effect"),
+        (faulty, boxed("rejected", 3), "set aside, or not working: see its reason"),
     ]
     .into_iter()
     .filter_map(|(there, sample, text)| there.then_some((sample, text)))
