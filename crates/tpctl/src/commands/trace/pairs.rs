@@ -24,10 +24,11 @@ use tokio::time::{Instant, sleep_until};
 use tuplenet_model::{entity::SwitchPortRef, key::Key, name::Name};
 use tuplenet_sim::network::Network;
 use tuplenet_sim::path::{Outcome, Path};
-use tuplenet_store::network::NetworkError;
 
 /// How many packets are under way at once: together they stay far below what switches report (`tuplenet_rules::trace::METER`).
 const AT_ONCE: usize = 32;
+/// How many ports a note names.
+const NAMED: usize = 8;
 /// How long after the one before a packet is sent: an agent reads 256 traces a second at most.
 const PACE: Duration = Duration::from_millis(5);
 /// How often a packet that is lost is sent. Open vSwitch loses the first one to a host whose MAC it does not know yet.
@@ -57,10 +58,17 @@ pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitC
     let hosted = |at: &SwitchPortRef| simulation.as_ref().map_or(world.host(at).is_some(), |s| s.has(&world, at));
     let (ports, unbound) = ports(&world, args, hosted)?;
     if !unbound.is_empty() {
-        let names: Vec<String> = unbound.iter().map(|at| format!("{}/{}", at.ls, at.lsp)).collect();
-        eprintln!("tpctl: note: left out, since no chassis has them: {}", printable(&names.join(", ")));
+        let names: Vec<String> = unbound.iter().take(NAMED).map(|at| format!("{}/{}", at.ls, at.lsp)).collect();
+        let more = match unbound.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        eprintln!("tpctl: note: left out, since no chassis has them: {}{more}", printable(&names.join(", ")));
     }
     let pairs = pairs(&world, &ports);
+    if pairs.is_empty() {
+        bail!("there is no pair of ports to check: see \"tpctl lsp show LS\"");
+    }
     let report = Report::new(pairs.len(), format(context));
     match &mut simulation {
         Some(simulation) => {
@@ -89,7 +97,7 @@ fn ports(
     let mut all: Vec<SwitchPortRef> = Vec::new();
     for ls in &args.all_pairs {
         let key = Key::Ls(ls.clone());
-        world.network.get(&key).ok_or_else(|| NetworkError::missing(&key))?;
+        world.network.get(&key).ok_or_else(|| world.missing(&key))?;
         let guests = world.network.switch_ports(ls).filter(|(_, port)| port.peer.is_none());
         all.extend(guests.map(|(lsp, _)| SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() }));
     }
@@ -252,7 +260,6 @@ impl Report {
             print::out(&format!("{arrived} of {pairs} packets arrived\n"))?;
         }
         match failed.len() {
-            0 if *pairs == 0 => bail!("there is no pair of ports to check: see \"tpctl lsp show LS\""),
             0 => Ok(ExitCode::SUCCESS),
             number => {
                 eprintln!("tpctl: {} did not arrive", print::count(number, "packet", "packets"));

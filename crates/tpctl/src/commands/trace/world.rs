@@ -1,8 +1,12 @@
 //! The network that is traced in: as the store has it at one revision, or as a document says.
 
 use super::args::{Place, PortName};
-use crate::{commands::Context, print::printable};
+use crate::{
+    commands::{Context, chassis::alive},
+    print::printable,
+};
 use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -19,7 +23,7 @@ use tuplenet_model::{
     object::Object,
 };
 use tuplenet_sim::network as sim;
-use tuplenet_store::network::NetworkError;
+use tuplenet_store::{Listing, Range, network::NetworkError};
 
 /// Who has all ports of a document that nobody was given.
 const IMAGINARY: &str = "host";
@@ -33,26 +37,27 @@ pub struct World {
     pub network: Network,
     /// Chassis whose agents are alive.
     pub alive: BTreeSet<String>,
-    /// Every object as the store has it, by path, with the revision that made it.
-    stored: BTreeMap<String, (Vec<u8>, i64)>,
+    /// Every object as the store has it, by path.
+    stored: BTreeMap<String, sim::Object>,
     revision: i64,
 }
 
 impl World {
-    /// The network in the store.
+    /// The network in the store, without the claims, which are most of it.
     pub async fn read(context: &Context) -> Result<Self> {
-        let (found, revision) = context.store.list("").await?;
+        let (client, root) = (context.store.client(), context.store.root());
+        let below = |path: &str| Range::prefix(&format!("{root}{path}"));
+        let Listing { revision, kvs: mut found } = client.list_range(below("ls/")).await?;
+        let then = |path: &str| client.list_range(below(path).at(revision));
+        let (lr, chassis, binding) = tokio::try_join!(then("lr/"), then("chassis/"), then("binding/"))?;
+        found.extend([lr.kvs, chassis.kvs, binding.kvs].into_iter().flatten());
         let network = context.store.snapshot_of(&found, revision).network();
-        let mut world = Self { network, revision, ..Self::default() };
-        for kv in found {
-            let path = context.store.path(&kv.key);
-            if let Some(chassis) = path.strip_prefix("status/").and_then(|rest| rest.strip_suffix("/alive")) {
-                world.alive.insert(chassis.to_owned());
-            } else if matches!(path.split('/').next(), Some("ls" | "lr" | "chassis" | "binding")) {
-                world.stored.insert(path.to_owned(), (kv.value.to_vec(), kv.create_revision));
-            }
-        }
-        Ok(world)
+        let alive = alive(context).await?.into_keys().collect();
+        let stored = found.into_iter().map(|kv| {
+            let path = context.store.path(&kv.key).to_owned();
+            (path.clone(), sim::Object { path, value: kv.value, create_revision: kv.create_revision })
+        });
+        Ok(Self { network, revision, alive, stored: stored.collect() })
     }
 
     /// The network of a document alone. An imaginary chassis has what `places` leave over.
@@ -77,7 +82,7 @@ impl World {
     pub fn with(&self, file: &Path) -> Result<Self> {
         let wanted = read_document(file, &self.network)?;
         let mut after = Self { revision: self.revision + 1, ..self.clone() };
-        for (path, _) in self.stored.iter() {
+        for path in self.stored.keys() {
             let key = Key::parse(path).ok().flatten();
             let stays = match &key {
                 Some(Key::Chassis(_)) => true,
@@ -92,10 +97,9 @@ impl World {
         }
         for (key, object) in wanted.iter().filter(|(key, object)| self.network.get(key) != Some(object)) {
             let old = self.stored.get(&key.to_string());
-            let value = object.merged_into(old.map(|(value, _)| value.as_slice()).unwrap_or_default());
-            let created = old.map_or(after.revision, |(_, created)| *created);
-            after.stored.insert(key.to_string(), (serde_json::Value::Object(value).to_string().into_bytes(), created));
-            after.network.insert(key.clone(), object.clone());
+            let value = object.merged_into(old.map(|old| old.value.as_ref()).unwrap_or_default());
+            let created = old.map_or(after.revision, |old| old.create_revision);
+            after.put(key.clone(), object.clone(), value, created);
         }
         Ok(after)
     }
@@ -110,18 +114,19 @@ impl World {
         let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)).wrapping_add(number % 0x1_ffff)).into();
         let encaps = vec![Encap { kind: EncapKind::Geneve, ip }];
         let object = Object::Chassis(Chassis { encaps, roles: Vec::new(), meta: Meta::default() });
-        let value = serde_json::Value::Object(object.to_json()).to_string().into_bytes();
-        self.stored.insert(key.to_string(), (value, self.revision));
+        let value = object.to_json();
+        self.put(key, object, value, self.revision);
+    }
+
+    fn put(&mut self, key: Key, object: Object, value: Map<String, Value>, create_revision: i64) {
+        let (path, value) = (key.to_string(), Value::Object(value).to_string().into());
+        self.stored.insert(path.clone(), sim::Object { path, value, create_revision });
         self.network.insert(key, object);
     }
 
     /// All objects, for the simulator.
     pub fn objects(&self) -> impl Iterator<Item = sim::Object> {
-        self.stored.iter().map(|(path, (value, created))| sim::Object {
-            path: path.clone(),
-            value: value.clone().into(),
-            create_revision: *created,
-        })
+        self.stored.values().cloned()
     }
 
     /// The port that is meant.
@@ -129,14 +134,17 @@ impl World {
         let lsp = &name.lsp;
         if let Some(ls) = &name.ls {
             for key in [Key::Ls(ls.clone()), Key::Lsp(ls.clone(), lsp.clone())] {
-                self.network.get(&key).ok_or_else(|| NetworkError::missing(&key))?;
+                self.network.get(&key).ok_or_else(|| self.missing(&key))?;
             }
             return Ok(SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() });
         }
         let has = |ls: &&Name| self.network.get(&Key::Lsp((*ls).clone(), lsp.clone())).is_some();
         let found: Vec<&Name> = self.network.switches().map(|(ls, _)| ls).filter(has).collect();
         match found[..] {
-            [] => bail!("no switch has a port {lsp}: see \"tpctl ls show\" and \"tpctl lsp show LS\""),
+            [] => match self.unreadable(lsp) {
+                Some(key) => Err(self.missing(&key).into()),
+                None => bail!("no switch has a port {lsp}: see \"tpctl ls show\" and \"tpctl lsp show LS\""),
+            },
             [ls] => Ok(SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() }),
             _ => {
                 let mut names: Vec<String> = found.iter().take(NAMED).map(|ls| format!("{ls}/{lsp}")).collect();
@@ -148,10 +156,22 @@ impl World {
         }
     }
 
+    /// A port of that name that cannot be read.
+    fn unreadable(&self, lsp: &Name) -> Option<Key> {
+        let keys = self.stored.keys().filter_map(|path| Key::parse(path).ok().flatten());
+        keys.into_iter().find(|key| matches!(key, Key::Lsp(_, name) if name == lsp))
+    }
+
+    /// Why there is no such object: nobody made it, or what was made cannot be read.
+    pub fn missing(&self, key: &Key) -> NetworkError {
+        let stored = self.stored.get(&key.to_string()).and_then(|stored| Object::parse(key, &stored.value).err());
+        stored.map_or_else(|| NetworkError::missing(key), NetworkError::from)
+    }
+
     /// A port that exists and is no end of a link.
     pub fn guest(&self, at: &SwitchPortRef) -> Result<&SwitchPort> {
         let port = self.network.switch_port(at);
-        let port = port.ok_or_else(|| NetworkError::missing(&Key::Lsp(at.ls.clone(), at.lsp.clone())))?;
+        let port = port.ok_or_else(|| self.missing(&Key::Lsp(at.ls.clone(), at.lsp.clone())))?;
         match &port.peer {
             Some(peer) => bail!(
                 "port {} of switch {} is the end of a link with router {}, which sends nothing by itself: name a port of a VM",
