@@ -15,6 +15,8 @@ pub mod path;
 pub mod probe;
 mod reason;
 pub mod switch;
+#[cfg(test)]
+mod testing;
 
 pub use names::Names;
 pub use network::{Delivery, Host, Network, Object, WalkError};

@@ -1,10 +1,12 @@
 //! All hosts of a network: what the store says, the switch that the rules make of it for each host, and packets walked from host to host.
 
+mod error;
 mod host;
 mod walk;
 
+pub use error::WalkError;
 pub use host::Host;
-pub use walk::{Delivery, WalkError};
+pub use walk::Delivery;
 
 use crate::{
     names::Names,

@@ -1,6 +1,6 @@
 //! A packet from host to host: each host's switch does its part, tunnels lead to the next.
 
-use super::Network;
+use super::{Network, WalkError};
 use crate::{
     packet::{Packet, Slot},
     path::{Outcome, Path},
@@ -27,67 +27,6 @@ const MAX_DEPTH: u32 = 300;
 const MAX_CROSSINGS: u32 = 5_000;
 /// The colour of a simulated packet.
 const COLOUR: NonZeroU16 = NonZeroU16::MIN;
-
-/// Why a packet cannot be walked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WalkError {
-    /// No such switch.
-    #[error("switch {0} does not exist")]
-    NoSwitch(Name),
-    /// No such port.
-    #[error("port {lsp} of switch {ls} does not exist")]
-    NoPort {
-        /// The switch.
-        ls: Name,
-        /// The port.
-        lsp: Name,
-    },
-    /// The end of a link: no packets of anybody enter there.
-    #[error(
-        "port {lsp} of switch {ls} is the end of a link to {peer}: packets come from there, not from an interface; start at a port of a VM"
-    )]
-    Link {
-        /// The switch.
-        ls: Name,
-        /// The port.
-        lsp: Name,
-        /// The router port at the other end.
-        peer: String,
-    },
-    /// Nobody has the port.
-    #[error(
-        "port {lsp} of switch {ls} is not bound to any chassis: no host has an interface whose iface-id is {lsp} or {ls}/{lsp}"
-    )]
-    NotBound {
-        /// The switch.
-        ls: Name,
-        /// The port.
-        lsp: Name,
-    },
-    /// The port, or its switch, is set aside by the rules.
-    #[error("port {lsp} of switch {ls} cannot be used: {key} is set aside: {reason}")]
-    SetAside {
-        /// The switch.
-        ls: Name,
-        /// The port.
-        lsp: Name,
-        /// The object at fault.
-        key: String,
-        /// What is wrong, and what mends it.
-        reason: String,
-    },
-    /// No such host.
-    #[error("no object of the network speaks of a chassis {0}")]
-    NoChassis(Name),
-    /// The rules ask for something that the simulator does not know.
-    #[error("on {chassis}: {what}")]
-    Unsupported {
-        /// The host.
-        chassis: Name,
-        /// The flow, and what it asks for.
-        what: Unsupported,
-    },
-}
 
 /// A copy of a packet that left by a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -404,12 +343,15 @@ fn endpoint(packet: &Packet) -> IpAddr {
 /// What left and what ended, in the order of the steps.
 fn events(run: &Run) -> Vec<(Option<usize>, Event_)> {
     let mut events: Vec<(Option<usize>, Event_)> = Vec::new();
-    if let Some(abort) = run.abort {
-        let last = run.steps.len().checked_sub(1);
-        return vec![(last, Event_::Ended(Ended::Abort { step: last, abort }))];
-    }
     let parents: BTreeSet<usize> = run.steps.iter().filter_map(|step| step.parent).collect();
     let mut told: BTreeSet<usize> = BTreeSet::new();
+    if let Some((abort, step)) = run.abort {
+        told.extend(step);
+        events.push((step, Event_::Ended(Ended::Abort { step, abort })));
+        if run.effects.is_empty() {
+            return events;
+        }
+    }
     for effect in &run.effects {
         let event = match effect {
             Effect::Output { port, packet, .. } => Event_::Left { port: *port, packet: packet.clone() },

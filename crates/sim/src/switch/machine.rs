@@ -54,7 +54,7 @@ pub(super) struct Machine<'a> {
     pub stack: Vec<u128>,
     pub place: Place,
     pub frames: Vec<Frame>,
-    abort: Option<Abort>,
+    abort: Option<(Abort, Option<usize>)>,
     /// The step that all others come from; a packet-out has none.
     first: Option<usize>,
 }
@@ -107,7 +107,7 @@ impl<'a> Machine<'a> {
 
     /// Void is what the switch did since the packet came, or since this copy of it came from the connection tracker.
     fn give_up(&mut self, why: Abort) {
-        self.abort = Some(why);
+        self.abort = Some((why, self.steps.len().checked_sub(1)));
         while let Some(frame) = self.frames.pop() {
             if let Frame::Restore(restore) = frame
                 && let Some(effects) = restore.recirculated

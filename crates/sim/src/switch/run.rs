@@ -12,8 +12,9 @@ pub struct Run {
     pub effects: Vec<Effect>,
     /// The packet when all was done.
     pub last: Packet,
-    /// The switch gave up, and whatever it had done until then has no effect: `effects` is empty.
-    pub abort: Option<Abort>,
+    /// The switch gave up, at that step, and whatever it had done until then has no effect: `effects` is empty. Unless that befell a copy that came
+    /// from the connection tracker: then only what that copy did is void.
+    pub abort: Option<(Abort, Option<usize>)>,
 }
 
 /// A packet in a table.

@@ -185,7 +185,7 @@ fn marks_and_labels_stay_with_the_connection() {
 fn a_switch_gives_up_after_six_times_in_a_row() {
     let mut switch = switch(&["table=0,ip,actions=output:1,ct(table=0)"]);
     let run = switch.run(packet("10.0.0.1", "10.0.0.2", What::Icmp), 0).unwrap();
-    assert!(matches!(run.abort, Some(crate::Abort::TooManyRecirculations(6))), "{:?}", run.abort);
+    assert!(matches!(run.abort, Some((crate::Abort::TooManyRecirculations(6), _))), "{:?}", run.abort);
     // What was done until then is done.
     assert_eq!(run.effects.len(), 7);
 }
