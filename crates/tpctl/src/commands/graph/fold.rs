@@ -7,7 +7,7 @@ use super::{
     forest::Forest,
     picture::{Life, Line, Node, Picture, Sum, What},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Up to so many nodes everything is drawn: they fit on one screen as text.
 const ALL: usize = 40;
@@ -85,9 +85,8 @@ fn trees(picture: &Picture, forest: &Forest) -> Vec<Tree> {
         let down = matches!(node.what, What::Router { pinned: Some((_, Life::Silent | Life::Unregistered)) });
         *tree = Tree { height, ill: down || !node.faults.is_empty(), ..Tree::default() };
     }
-    let rest: BTreeSet<usize> = forest.rest.iter().copied().collect();
     for (number, edge) in picture.edges.iter().enumerate() {
-        let tied = rest.contains(&number) || matches!(edge.what, Line::Routes(_));
+        let tied = forest.rest.contains(&number) || matches!(edge.what, Line::Routes(_));
         for end in [edge.from, edge.to] {
             if let Some(tree) = trees.get_mut(end).filter(|_| tied) {
                 tree.tied = true;

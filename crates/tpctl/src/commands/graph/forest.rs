@@ -2,7 +2,10 @@
 //! left over, and drawn otherwise.
 
 use super::picture::Picture;
-use std::{cmp::Reverse, collections::VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, VecDeque},
+};
 
 /// Trees that together have every node once.
 pub struct Forest {
@@ -15,7 +18,7 @@ pub struct Forest {
     /// All nodes, each after the one above it.
     pub order: Vec<usize>,
     /// Links that are no part of a tree.
-    pub rest: Vec<usize>,
+    pub rest: BTreeSet<usize>,
 }
 
 impl Forest {
@@ -39,7 +42,7 @@ impl Forest {
             children: vec![Vec::new(); size],
             parent: vec![None; size],
             order: Vec::with_capacity(size),
-            rest: Vec::new(),
+            rest: BTreeSet::new(),
         };
         let (mut seen, mut used) = (vec![false; size], vec![false; picture.edges.len()]);
         for start in starts {

@@ -18,6 +18,8 @@ mod picture;
 mod presence;
 mod source;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 

@@ -18,6 +18,8 @@ pub const PADDING: i64 = 9;
 const LONGEST: usize = 46;
 /// How many lines a reason takes at most.
 const REASON: usize = 3;
+/// How many links and routes that are no branches of the tree leave one box: more curves could not be followed.
+const ACROSS: usize = 16;
 /// The narrowest box.
 const NARROWEST: i64 = 88;
 
@@ -64,7 +66,8 @@ fn block(picture: &Picture, forest: &Forest, number: usize, across: &[usize]) ->
         add(Tone::Bad, &format!("✗ and {more} more: see \"tpctl doctor\""));
     }
     let mut sockets = Vec::new();
-    for edge_number in across {
+    let shown = if across.len() == ACROSS + 1 { across.len() } else { ACROSS };
+    for edge_number in across.iter().take(shown) {
         let Some(edge) = picture.edges.get(*edge_number) else { continue };
         sockets.push((*edge_number, lines.len()));
         let tone = if edge.faults.is_empty() { Tone::Plain } else { Tone::Bad };
@@ -76,6 +79,9 @@ fn block(picture: &Picture, forest: &Forest, number: usize, across: &[usize]) ->
         for text in edge.wrong().iter().take(1) {
             lines.extend(wrap(&format!("✗ {text}"), REASON).into_iter().map(|line| (Tone::Bad, line)));
         }
+    }
+    if let more @ 1.. = across.len().saturating_sub(shown) {
+        lines.push((Tone::Plain, format!("and {more} more links and routes")));
     }
     let label = up.map(|edge| width(&label(picture, edge)) + 20).unwrap_or(0);
     let widest = lines.iter().map(|(_, text)| text.chars().count() as i64 * CHARACTER + 2 * PADDING).max();
