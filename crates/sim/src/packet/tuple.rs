@@ -1,6 +1,10 @@
 //! Which connection a packet belongs to: addresses, protocol, ports.
 
-use super::{Packet, Slot, ethertype, extract, protocol};
+use super::{
+    Packet, Slot,
+    checksum::{sum, update},
+    ethertype, extract, protocol,
+};
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +91,25 @@ impl Packet {
         }
     }
 
+    /// Puts another tuple into the packet that an ICMP error quotes, as a translation of addresses does; checksums follow, the quoted ones as well.
+    pub(crate) fn quote(&mut self, tuple: Tuple) {
+        let mut bytes = self.frame.to_vec();
+        let mut slots = [0; super::SLOTS];
+        let layout = extract::extract(&bytes, &mut slots);
+        let Some(l4) = layout.l4 else { return };
+        let Some(message) = bytes.get_mut(l4..layout.end) else { return };
+        let before = sum(message);
+        if requote(message.get_mut(8..).unwrap_or_default(), tuple).is_none() {
+            return;
+        }
+        let after = sum(message);
+        if let Some(checksum) = message.get_mut(2..4) {
+            let was = u16::from_be_bytes([checksum[0], checksum[1]]);
+            checksum.copy_from_slice(&update(was, before, after).to_be_bytes());
+        }
+        self.frame = bytes.into();
+    }
+
     fn tuple(&self, ipv6: bool, sport: u16, dport: u16) -> Tuple {
         let (src, dst) = if ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
         let proto = self.slot(Slot::IpProto) as u8;
@@ -112,4 +135,46 @@ fn inner(quoted: &[u8], ipv6: bool) -> Option<Tuple> {
         _ => (0, 0),
     };
     Some(Tuple { ipv6, proto: proto as u8, src, dst, sport, dport })
+}
+
+/// Writes a tuple into a quoted packet, of which eight bytes of the transport header are there at least.
+fn requote(quoted: &mut [u8], tuple: Tuple) -> Option<()> {
+    let (addresses, width, l4) = if tuple.ipv6 { (8, 16, 40) } else { (12, 4, 4 * usize::from(quoted.first()? & 0xf)) };
+    let ports = [protocol::TCP, protocol::UDP, protocol::SCTP].contains(&u128::from(tuple.proto));
+    let changed = |quoted: &[u8]| {
+        let addresses = sum(quoted.get(addresses..addresses + 2 * width)?);
+        Some((addresses, sum(quoted.get(l4..l4 + 4)?)))
+    };
+    let before = changed(quoted)?;
+    let mut put = |at: usize, number: u128, width: usize| {
+        let bytes = number.to_be_bytes();
+        quoted.get_mut(at..at + width)?.copy_from_slice(bytes.get(16 - width..)?);
+        Some(())
+    };
+    put(addresses, tuple.src, width)?;
+    put(addresses + width, tuple.dst, width)?;
+    if ports {
+        put(l4, tuple.sport.into(), 2)?;
+        put(l4 + 2, tuple.dport.into(), 2)?;
+    }
+    let after = changed(quoted)?;
+    let mut mend = |at: usize, before: u64, after: u64, optional: bool| {
+        // A quotation is often cut before the checksum.
+        if let Some(place) = quoted.get_mut(at..at + 2) {
+            let was = u16::from_be_bytes([place[0], place[1]]);
+            if !optional || was != 0 {
+                place.copy_from_slice(&update(was, before, after).to_be_bytes());
+            }
+        }
+    };
+    if !tuple.ipv6 {
+        mend(10, before.0, after.0, false);
+    }
+    let (old, new) = (before.0 + before.1, after.0 + after.1);
+    match u128::from(tuple.proto) {
+        protocol::TCP => mend(l4 + 16, old, new, false),
+        protocol::UDP => mend(l4 + 6, old, new, true),
+        _ => {}
+    }
+    Some(())
 }

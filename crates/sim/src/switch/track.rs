@@ -62,12 +62,10 @@ impl Machine<'_> {
         match packet.tracked() {
             Tracked::Invalid => *packet.slot_mut(Slot::CtState) = TRK | INV,
             Tracked::Direct(tuple, begins) => self.direct(&mut packet, ct, zone, &nested, tuple, begins),
-            Tracked::Error(quoted) => self.error(&mut packet, zone, &nested, quoted)?,
+            Tracked::Error(quoted) => self.error(&mut packet, zone, &nested, quoted),
         }
         // What is translated stays so; what else the tracker found is for the table only.
-        for slot in [Slot::Ip4Src, Slot::Ip4Dst, Slot::Ip6Src, Slot::Ip6Dst, Slot::TpSrc, Slot::TpDst] {
-            *self.packet.slot_mut(slot) = packet.slot(slot);
-        }
+        self.packet = packet.clone();
         self.forget_connection();
         match ct.table {
             Some(table) => self.recirculate(packet, table),
@@ -155,25 +153,42 @@ impl Machine<'_> {
     }
 
     /// An error about a packet of a known connection belongs to it.
-    fn error(&mut self, packet: &mut Packet, zone: u16, nested: &Nested<'_>, quoted: Tuple) -> Result<(), Halt> {
+    fn error(&mut self, packet: &mut Packet, zone: u16, nested: &Nested<'_>, quoted: Tuple) {
         // The quoted packet went the other way.
         let found = self.switch.tracker.find(zone, quoted.reverse());
         let Some((connection, reply)) = found.and_then(|(id, reply)| Some((self.switch.tracker.get(id)?, reply)))
         else {
             *packet.slot_mut(Slot::CtState) = TRK | INV;
-            return Ok(());
+            return;
         };
-        let translated = connection.original.reverse() != connection.reply;
-        if nested.nat.is_some() && translated {
-            return Err(self.unsupported("the address translation of an ICMP error"));
-        }
         *packet.slot_mut(Slot::CtState) |= TRK | REL | if reply { RPL } else { 0 };
         *packet.slot_mut(Slot::CtMark) = connection.mark;
         *packet.slot_mut(Slot::CtLabel) = connection.label;
-        let original = connection.original;
+        let (original, answer) = (connection.original, connection.reply);
         say(packet, original);
-        Ok(())
+        let (source, destination) = translated(original, answer);
+        if nested.nat.is_none() || !source && !destination {
+            return;
+        }
+        packet.quote(if reply { original } else { answer });
+        let (src, dst) = if original.ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
+        // Who reports is somebody on the way, or the other side itself: it takes that one's place.
+        let (from, to) = if reply { (original.dst, original.src) } else { (answer.dst, answer.src) };
+        let (snat, dnat) = if reply { (destination, source) } else { (source, destination) };
+        if snat {
+            *packet.slot_mut(src) = from;
+        }
+        if dnat {
+            *packet.slot_mut(dst) = to;
+        }
+        *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
     }
+}
+
+/// Whether a connection's source is translated, and its destination.
+fn translated(original: Tuple, reply: Tuple) -> (bool, bool) {
+    let plain = original.reverse();
+    ((plain.dst, plain.dport) != (reply.dst, reply.dport), (plain.src, plain.sport) != (reply.src, reply.sport))
 }
 
 /// The tuple of the connection's first packet, for a match.
@@ -196,9 +211,7 @@ fn translate(packet: &mut Packet, is_reply: bool, original: Tuple, reply: Tuple)
         *packet.slot_mut(Slot::TpSrc) = to.sport.into();
         *packet.slot_mut(Slot::TpDst) = to.dport.into();
     }
-    let plain = original.reverse();
-    let source = (plain.dst, plain.dport) != (reply.dst, reply.dport);
-    let destination = (plain.src, plain.sport) != (reply.src, reply.sport);
+    let (source, destination) = translated(original, reply);
     // Of an answer, the destination is what was the source.
     let (snat, dnat) = if is_reply { (destination, source) } else { (source, destination) };
     *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };

@@ -189,3 +189,31 @@ fn a_switch_gives_up_after_six_times_in_a_row() {
     // What was done until then is done.
     assert_eq!(run.effects.len(), 7);
 }
+
+/// A router on the way reports about a packet whose source was translated: the sender sees its own packet quoted.
+#[test]
+fn an_error_is_translated_with_what_it_quotes() {
+    let mut switch = switch(&[
+        "table=0,priority=1,in_port=1,ip,actions=ct(commit,table=1,nat(src=192.0.2.9:5000-5001))",
+        "table=0,priority=1,in_port=2,ip,actions=ct(table=1,nat)",
+        "table=1,in_port=1,actions=output:2",
+        "table=1,in_port=2,ct_state=+rel+rpl+dnat,actions=output:1",
+    ]);
+    let mut there = packet("10.0.0.1", "10.0.0.2", What::Udp(53));
+    there.set(field::IN_PORT, 1_u32);
+    let out = left(&mut switch, there.clone());
+    let quoted = &out[0].1.to_bytes()[14..42];
+    let mut frame =
+        [&[2; 12][..], &[8, 0], &[0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 9, 9, 9, 192, 0, 2, 9]].concat();
+    frame.extend([11, 0, 0, 0, 0, 0, 0, 0]);
+    frame.extend(quoted);
+    let sum = crate::packet::checksum::finish(crate::packet::checksum::sum(&frame[34..])).to_be_bytes();
+    frame.splice(36..38, sum);
+    let mut error = Packet::parse(&frame).unwrap();
+    error.set(field::IN_PORT, 2_u32);
+    let home = left(&mut switch, error);
+    let bytes = home[0].1.to_bytes();
+    assert_eq!(bytes[30..34], [10, 0, 0, 1]);
+    assert_eq!(bytes[42..70], there.to_bytes()[14..42]);
+    assert_eq!(crate::packet::checksum::finish(crate::packet::checksum::sum(&bytes[34..])), 0);
+}
