@@ -241,10 +241,7 @@ fn flows_of_others_and_of_nobody_are_told_apart() {
         ("table=17, priority=9,ip actions=drop", "the text has no cookie"),
         ("0x54ff000000000000", "by rule 255, which this tpctl does not know"),
         ("cookie=0x5408000001000002, table=57, priority=1 actions=drop", "rule l2 has no flows in table 57"),
-        (
-            "cookie=0x5408000001000002, table=17, reg5=0x1 actions=frobnicate(7)",
-            "match and actions cannot be read",
-        ),
+        ("cookie=0x5408000001000002, table=17, reg5=0x1 actions=frobnicate(7)", "match and actions cannot be read"),
     ] {
         let said = b.ok(&format!("explain flow {text}"));
         assert!(said.contains(words), "{text}: must say \"{words}\":\n{said}");
@@ -457,7 +454,9 @@ fn ports_that_reach_each_other_do_so_in_both_directions_and_families() {
     let store = Embedded::start();
     let b = &Bench::new(&store.endpoint, "/tuplenet");
     network(b);
-    let said = b.ok("explain reach vm1 vm2");
+    let short = b.ok("explain reach vm1 vm2");
+    assert!(short.contains("\n  on hv1: LS-A > LR-central > LS-B\n  on hv2: LS-B\n"), "{short}");
+    let said = b.ok("explain reach vm1 vm2 --hops");
     assert!(
         said.starts_with("port vm1 of switch LS-A reaches port vm2 of switch LS-B by ping: IPv4 and IPv6\n"),
         "{said}"
@@ -553,6 +552,14 @@ fn the_first_missing_fact_is_named() {
     lacks(b, "vm1 10.20.1.99", &["10.20.1.99 is in the network 10.20.1.0/24 of switch LS-A, and no port there has it"]);
     lacks(b, "vm1 10.20.2.99", &["10.20.2.99 is nobody's address on LS-B (LR-central on hv1)"]);
     lacks(b, "vm1 10.20.2.1 --tcp 80", &["10.20.2.1 is an address of LR-central itself"]);
+
+    // A circle of routes: within a host, then over two.
+    b.ok("lsr add LR-central away 10.77.0.0/16 10.20.2.9 LR-central_to_LS-B");
+    b.ok("lsr add LR-edge back 10.77.0.0/16 10.20.2.1 LR-edge_to_LS-B");
+    lacks(b, "vm1 10.77.0.1", &["routers send it round in a circle, until the switch gave it up"]);
+    b.ok("lr set LR-central --chassis hv2");
+    lacks(b, "vm1 10.77.0.1", &["routers LR-central and LR-edge send it round in a circle, until its TTL is spent"]);
+    b.ok("lr set LR-central --distributed");
 
     // A link of which one end is set aside is none.
     b.put("lr/LR-central/lrp/LR-central_to_LS-D", r#"{"mac": 5, "nets": [], "peer": null}"#);

@@ -220,7 +220,7 @@ fn report(world: &World, pasted: &Pasted, now: Option<Verdict>) -> Report {
         report.facts("matches", everything(pasted.with_names(matching::describe(world, &flow.matching))));
         let deeds = verbs::describe(world, flow);
         report.facts("does", drops_if_empty(pasted.with_names(deeds.said)));
-        let next = deeds.on.iter().filter_map(|table| stages::of(*table));
+        let next = deeds.on.iter().filter_map(|table| stages::next(*table));
         report.facts("next", next.map(|explained| format!("{}: {}", explained.stage.name, explained.about)));
     }
     for end in drops::ends(table, Some(cookie), pasted.flow.as_ref()).filter(|_| ends(pasted, cookie)) {

@@ -12,6 +12,8 @@ pub struct Explained {
     pub stage: Stage,
     /// What it is to a packet, in one sentence.
     pub about: &'static str,
+    /// Whether no feature uses it yet, so that all packets pass.
+    pub idle: bool,
     /// How packets end here; most stages end none.
     pub ends: &'static [End],
 }
@@ -59,7 +61,12 @@ fn to_address(matching: &Match) -> bool {
 
 /// A stage that ends nothing.
 const fn passes(stage: Stage, about: &'static str) -> Explained {
-    Explained { stage, about, ends: &[] }
+    Explained { stage, about, idle: false, ends: &[] }
+}
+
+/// A stage that waits for a feature.
+const fn idle(stage: Stage, about: &'static str) -> Explained {
+    Explained { stage, about, idle: true, ends: &[] }
 }
 
 /// What a stage does not know.
@@ -72,6 +79,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::PHYSICAL_IN,
         about: "Every packet begins here: the bridge's port tells the switch and the port that it comes from.",
+        idle: false,
         ends: &[unknown(
             "packets that come in by a port of the bridge behind which there is no port of the network",
             "The interface has no iface-id, or one that names no port; or another chassis claimed the port later; or the port was deleted.",
@@ -80,9 +88,9 @@ pub const ALL: &[Explained] = &[
         )],
     },
     passes(stage::LSP_TRACE_INGRESS_IN, "The packet entered a switch; a trace prints it."),
-    passes(stage::LSP_INGRESS_PORT_SECURITY, "Nothing is decided here yet: port security is to come."),
-    passes(stage::LSP_INGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
-    passes(stage::LSP_INGRESS_ARP_CONTROLLER, "Nothing is decided here yet: learning from ARP and ND is to come."),
+    idle(stage::LSP_INGRESS_PORT_SECURITY, "Nothing is decided here yet: port security is to come."),
+    idle(stage::LSP_INGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
+    idle(stage::LSP_INGRESS_ARP_CONTROLLER, "Nothing is decided here yet: learning from ARP and ND is to come."),
     passes(
         stage::LSP_INGRESS_ARP_RESPONSE,
         "ARP requests and neighbour solicitations for addresses of known ports get their answer; everything else passes.",
@@ -90,6 +98,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LSP_INGRESS_NEIGHBOUR_REPLY,
         about: "A request for a known address becomes the reply to who asked.",
+        idle: false,
         ends: &[unknown(
             "neighbour solicitations that came from another network (hop limit other than 255)",
             "Only a neighbour may ask for a neighbour (RFC 4861, section 7.1.1).",
@@ -99,6 +108,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LSP_INGRESS_ND_OPTION,
         about: "A neighbour advertisement made here gets its link-layer address and goes back to who asked.",
+        idle: false,
         ends: &[unknown(
             "none: only advertisements that were made here come to this stage",
             "Counted packets mean that flows of another version or of other software are in the switch.",
@@ -108,6 +118,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LSP_INGRESS_LOOKUP_DST_PORT,
         about: "The destination MAC tells the destination port and, if another host has it, that host.",
+        idle: false,
         ends: &[
             unknown(
                 "packets to a MAC that no reachable port of the switch has; in a switch without flood also broadcast and multicast, \
@@ -130,6 +141,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LSP_TRACE_INGRESS_OUT,
         about: "The destination port is known; a trace prints it.",
+        idle: false,
         ends: &[End {
             rule: Rule::Flood,
             owned: false,
@@ -147,10 +159,11 @@ pub const ALL: &[Explained] = &[
         stage::LSP_TRACE_EGRESS_IN,
         "The packet is about to leave a switch, on the host of the destination port; a trace prints it.",
     ),
-    passes(stage::LSP_EGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
+    idle(stage::LSP_EGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
     Explained {
         stage: stage::LSP_EGRESS_JUDGE_LOOPBACK,
         about: "A packet does not go back out of the port that it came from, unless it is an answer made here.",
+        idle: false,
         ends: &[End {
             rule: Rule::Loopback,
             owned: true,
@@ -167,6 +180,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LSP_EGRESS_PUSHOUT,
         about: "The packet leaves by the interface of the destination port.",
+        idle: false,
         ends: &[unknown(
             "packets for a port that this host does not have",
             "Another host sent them here by tunnel, and the port has left or lost its interface; or a flow of an old state is still in the other \
@@ -179,6 +193,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LRP_INGRESS_PKT_RESPONSE,
         about: "The router answers echo requests to its own addresses.",
+        idle: false,
         ends: &[
             End {
                 rule: Rule::RouterDrop,
@@ -201,6 +216,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LRP_INGRESS_DROP_UNEXPECT,
         about: "What a router does not forward ends here.",
+        idle: false,
         ends: &[
             End {
                 rule: Rule::RouterDrop,
@@ -237,13 +253,14 @@ pub const ALL: &[Explained] = &[
             },
         ],
     },
-    passes(stage::LRP_INGRESS_UNSNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_INGRESS_UNSNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_INGRESS_DNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_INGRESS_DNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_INGRESS_UNSNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_INGRESS_UNSNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_INGRESS_DNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_INGRESS_DNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
     Explained {
         stage: stage::LRP_INGRESS_IP_ROUTE,
         about: "The longest prefix that holds the destination tells the next hop and the port; the TTL goes down by one.",
+        idle: false,
         ends: &[unknown(
             "packets to a destination that the router has no route to; and what is neither IPv4 nor IPv6",
             "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port is \
@@ -252,16 +269,17 @@ pub const ALL: &[Explained] = &[
              NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
         )],
     },
-    passes(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
+    idle(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
     passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
     passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
-    passes(stage::LRP_EGRESS_UNDNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_EGRESS_UNDNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_EGRESS_SNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    passes(stage::LRP_EGRESS_SNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_EGRESS_UNDNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_EGRESS_UNDNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_EGRESS_SNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
+    idle(stage::LRP_EGRESS_SNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
     Explained {
         stage: stage::LRP_EGRESS_UPDATE_ETH_DST,
         about: "The next hop's MAC becomes the packet's destination.",
+        idle: false,
         ends: &[unknown(
             "packets whose next hop is nobody's address",
             "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
@@ -275,6 +293,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         stage: stage::LRP_EGRESS_TO_SWITCH,
         about: "The packet enters the switch at the other end of the link.",
+        idle: false,
         ends: &[unknown(
             "none: a route leads only to ports that are linked here",
             "Counted packets mean that flows of another state or of other software are in the switch.",
@@ -290,6 +309,15 @@ pub const ALL: &[Explained] = &[
 /// What is said of a stage, by its table.
 pub fn of(table: u8) -> Option<&'static Explained> {
     ALL.iter().find(|explained| explained.stage.table == table)
+}
+
+/// Where a packet goes that is sent on to a table: the first stage there that may do something.
+pub fn next(table: u8) -> Option<&'static Explained> {
+    let mut found = of(table)?;
+    while let (true, Some(next)) = (found.idle, found.stage.next) {
+        found = of(next)?;
+    }
+    Some(found)
 }
 
 #[cfg(test)]

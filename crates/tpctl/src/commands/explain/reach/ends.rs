@@ -114,10 +114,13 @@ impl End {
             });
         }
         let Some(chassis) = world.host(ls, lsp) else {
+            // The name alone does where no other switch has a port of that name.
+            let alone = world.keys().filter(|key| matches!(key, Key::Lsp(_, name) if name == lsp)).count() == 1;
+            let id = if alone { lsp.to_string() } else { format!("{ls}/{lsp}") };
             return Some(Missing::new(
                 format!("{port} is bound to no chassis: no host has an interface for it"),
                 format!(
-                    "set the iface-id of the VM's interface on its host: ovs-vsctl set interface NAME external_ids:iface-id={lsp}"
+                    "set the iface-id of the VM's interface on its host: ovs-vsctl set interface NAME external_ids:iface-id={id}"
                 ),
             ));
         };

@@ -34,6 +34,9 @@ pub struct Args {
     /// By UDP to this port
     #[arg(long, value_name = "PORT", group = "protocol")]
     udp: Option<u16>,
+    /// Show every hop by itself, as "trace" does
+    #[arg(long)]
+    hops: bool,
 }
 
 impl Args {
@@ -98,7 +101,7 @@ pub async fn explain(context: &Context, args: &Args) -> Result<ExitCode> {
         bail!("{} is both ends: name two ports", from.words());
     }
     let answer = ask(&world, &from, &to, args.what());
-    show::print(context, &answer)?;
+    show::print(context, &answer, args.hops)?;
     Ok(if answer.first_missing().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -8,11 +8,12 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::{Value, json};
+use tuplenet_sim::path::Hop;
 
-/// Prints it.
-pub fn print(context: &Context, answer: &Answer) -> Result<()> {
+/// Prints it; every hop by itself, if that was asked for.
+pub fn print(context: &Context, answer: &Answer, hops: bool) -> Result<()> {
     match context.format {
-        Format::Table => print::out(&text(answer)),
+        Format::Table => print::out(&text(answer, hops)),
         format => print::data(&data(answer), format),
     }
 }
@@ -40,7 +41,7 @@ fn verdict(answer: &Answer) -> String {
     }
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &Answer, hops: bool) -> String {
     let mut lines = vec![verdict(answer)];
     if let Some((_, missing)) = answer.first_missing().filter(|(_, missing)| !missing.remedy.is_empty()) {
         lines.push(format!("what to do: {}", missing.remedy));
@@ -50,9 +51,30 @@ fn text(answer: &Answer) -> String {
         let gateway = way.gateway.as_ref().map(|lr| format!(" by router {lr}")).unwrap_or_default();
         let outcome = way.missing.as_ref().map_or(way.arrival.as_str(), |missing| missing.what.as_str());
         lines.push(format!("{}, {}: {} to {}{gateway}: {outcome}", way.family(), way.direction, way.src, way.dst));
-        lines.extend(way.path.hops.iter().map(|hop| format!("  {hop}")));
+        if hops {
+            lines.extend(way.path.hops.iter().map(|hop| format!("  {hop}")));
+        } else {
+            lines.extend(in_short(&way.path.hops));
+        }
     }
     lines.iter().map(|line| printable(line) + "\n").collect()
+}
+
+/// The switches and routers on the way, host by host.
+fn in_short(hops: &[Hop]) -> Vec<String> {
+    let mut hosts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for hop in hops {
+        let name = hop.pipeline.as_str();
+        match hosts.last_mut() {
+            Some((host, names)) if *host == hop.chassis => {
+                if names.last() != Some(&name) {
+                    names.push(name);
+                }
+            }
+            _ => hosts.push((&hop.chassis, vec![name])),
+        }
+    }
+    hosts.into_iter().map(|(host, names)| format!("  on {host}: {}", names.join(" > "))).collect()
 }
 
 fn data(answer: &Answer) -> Value {

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::commands::explain::{stages, world::World};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 use tuplenet_model::{key::Key, mac::Mac, name::Name};
 use tuplenet_rules::stage;
 use tuplenet_sim::{
@@ -48,7 +51,7 @@ impl Way {
 
 /// Whom the sender gives the packet to.
 #[derive(Clone, Debug)]
-struct Hop {
+struct Next {
     /// The address that it asks the MAC of.
     ip: IpAddr,
     mac: Mac,
@@ -107,7 +110,7 @@ impl Way {
 }
 
 /// To whom a VM gives a packet: to the receiver, if its network holds both addresses, else to a router that has an address in its network.
-fn next_hops(world: &World, ls: &Name, src: IpAddr, to: &End, dst: IpAddr) -> Result<Vec<Hop>, Missing> {
+fn next_hops(world: &World, ls: &Name, src: IpAddr, to: &End, dst: IpAddr) -> Result<Vec<Next>, Missing> {
     let links: Vec<(Name, Name, Mac, Vec<IpNet>)> = world
         .network
         .switch_ports(ls)
@@ -118,17 +121,17 @@ fn next_hops(world: &World, ls: &Name, src: IpAddr, to: &End, dst: IpAddr) -> Re
         })
         .collect();
     let same_switch = matches!(to, End::Port { ls: other, .. } if other == ls);
-    let gateways: Vec<Hop> = links
+    let gateways: Vec<Next> = links
         .iter()
         .flat_map(|(lr, _, mac, nets)| nets.iter().map(move |net| (lr, *mac, net)))
         .filter(|(_, _, net)| net.contains(&src))
-        .map(|(lr, mac, net)| Hop { ip: net.addr(), mac, router: Some(lr.clone()) })
+        .map(|(lr, mac, net)| Next { ip: net.addr(), mac, router: Some(lr.clone()) })
         .collect();
     let on_link = links.iter().flat_map(|(.., nets)| nets).any(|net| net.contains(&src) && net.contains(&dst));
     if same_switch && (on_link || gateways.is_empty()) {
         let mac = to.switch_port(world).map(|port| port.mac);
         return mac
-            .map(|mac| vec![Hop { ip: dst, mac, router: None }])
+            .map(|mac| vec![Next { ip: dst, mac, router: None }])
             .ok_or_else(|| Missing::new(format!("nobody has {dst}"), ""));
     }
     if on_link {
@@ -209,7 +212,7 @@ struct Walker<'a> {
 
 impl Walker<'_> {
     /// Asks for the MAC, then sends the packet.
-    fn send(&mut self, hop: &Hop, to: &End, dst: IpAddr, what: What) -> Result<(Path, Option<Missing>), String> {
+    fn send(&mut self, hop: &Next, to: &End, dst: IpAddr, what: What) -> Result<(Path, Option<Missing>), String> {
         let asked = self.ask(hop)?;
         if !self.answered(&asked) {
             let whose = hop.router.as_ref().map_or(String::new(), |lr| format!(", the address of router {lr}"));
@@ -227,7 +230,11 @@ impl Walker<'_> {
             End::Address(_) => path.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered { .. })),
         };
         if !there {
-            let what = failure(&path).unwrap_or_else(|| "the packet ended without a trace".to_owned());
+            let ended = failure(&path).unwrap_or_else(|| "the packet ended without a trace".to_owned());
+            let what = match circle(&path) {
+                Some(routers) => format!("{routers} send it round in a circle, until {ended}"),
+                None => ended,
+            };
             let remedy = self.look_at(&path);
             return Ok((path, Some(Missing::new(what, remedy))));
         }
@@ -242,7 +249,7 @@ impl Walker<'_> {
         })
     }
 
-    fn ask(&mut self, hop: &Hop) -> Result<Path, String> {
+    fn ask(&mut self, hop: &Next) -> Result<Path, String> {
         match hop.ip {
             IpAddr::V4(_) => self.walk(Mac([0xff; 6]), hop.ip, TTL, What::Arp),
             // The solicited-node group (RFC 4291, section 2.7.1).
@@ -268,6 +275,9 @@ impl Walker<'_> {
 
     /// What to look at where a packet ended, with the objects there that are set aside.
     fn look_at(&self, path: &Path) -> String {
+        if circle(path).is_some() {
+            return "\"tpctl lsr show LR\" lists the routes of each of them; one must lead elsewhere".to_owned();
+        }
         let arrived = |outcome: &&Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Answered { .. });
         let Some(ended) = path.outcomes.iter().find(|outcome| !arrived(outcome)) else {
             return "look at the routes of the routers on the way (\"tpctl lsr show LR\"), and at the port where it arrived".to_owned();
@@ -293,10 +303,16 @@ impl Walker<'_> {
             Some(stage::LRP_INGRESS_IP_ROUTE) => format!(
                 "\"tpctl lsr show {name}\" lists its routes; \"tpctl lsr add {name} NAME PREFIX NEXT_HOP OUTPORT\" adds one"
             ),
-            Some(stage) => stages::of(stage.table)
-                .and_then(|explained| explained.ends.first())
-                .map(|end| end.check.to_owned())
-                .unwrap_or_default(),
+            Some(stage::LRP_EGRESS_UPDATE_ETH_DST) => {
+                "a port there must have that address, and a chassis: \"tpctl lsp show LS\" lists the ports".to_owned()
+            }
+            Some(stage::LSP_INGRESS_LOOKUP_DST_PORT) => {
+                format!("\"tpctl lsp show {name}\" lists its ports, with their addresses and chassis")
+            }
+            Some(stage) => stages::of(stage.table).and_then(|explained| explained.ends.first()).map_or_else(
+                || format!("\"tpctl explain flow -\" for the flows of {ended} there"),
+                |end| end.check.to_owned(),
+            ),
             None => String::new(),
         }
     }
@@ -312,6 +328,23 @@ fn arrives(path: &Path, ls: &Name, lsp: &Name) -> bool {
     path.outcomes.iter().any(|outcome| {
         matches!(outcome, Outcome::Delivered { ls: to, lsp: port, .. } if to == ls.as_str() && port == lsp.as_str())
     })
+}
+
+/// The routers that a packet passed again and again, in words.
+fn circle(path: &Path) -> Option<String> {
+    /// A packet passes a router twice on an odd but honest way; more often it never gets away.
+    const OFTEN: usize = 4;
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for hop in path.hops.iter().filter(|hop| hop.stage == stage::LRP_TRACE_INGRESS_IN.name) {
+        *times.entry(&hop.pipeline).or_default() += 1;
+    }
+    let often: Vec<&str> = times.iter().filter(|(_, times)| **times >= OFTEN).map(|(router, _)| *router).collect();
+    if !often.is_empty() {
+        return Some(format!("routers {}", often.join(" and ")));
+    }
+    // Within one host the switch ends it, and tells of no hop there.
+    let given_up = |outcome: &Outcome| matches!(outcome, Outcome::Dropped { reason, .. } if reason.starts_with("the switch gave it up"));
+    path.outcomes.iter().any(given_up).then(|| "routers".to_owned())
 }
 
 /// Where a packet arrived.
