@@ -21,7 +21,7 @@ pub struct Frame {
 pub enum Body {
     Arp(Arp),
     Ip(Ip),
-    /// Something of that ethertype.
+    /// Something of that ethertype, and if that is ARP's or IP's, what is nothing of the kind.
     Other(u16),
 }
 
@@ -61,12 +61,18 @@ pub enum Says {
     Solicit { target: Ipv6Addr, source: Option<Mac> },
     /// Neighbour advertisement with its flags, perhaps with the option that names the target's MAC.
     Advertise { target: Ipv6Addr, flags: u32, mac: Option<Mac> },
+    /// A fragment of a packet of that protocol, not the first one: nobody can tell what it says.
+    Fragment(u8),
     /// Another protocol, of that number. 0 is no protocol in IPv4, and in IPv6 an extension header, which here is cut off.
     Other(u8),
 }
 
 /// What packets carry.
 pub const DATA: &[u8] = b"a payload of odd length that must arrive as it was sent";
+
+/// The second word of an IPv4 header's second line: flags, and the offset in units of 8 bytes.
+const DO_NOT_FRAGMENT: [u8; 2] = [0x40, 0];
+const FRAGMENT: [u8; 2] = [0, 185];
 
 impl Frame {
     /// The frame as it is on the wire, without FCS.
@@ -119,7 +125,9 @@ impl Ip {
         let mut bytes = if self.src.is_ipv4() {
             let mut header = vec![0x45, 0];
             header.extend((20 + length).to_be_bytes());
-            header.extend([0x12, 0x34, 0x40, 0, self.ttl, protocol, 0, 0]);
+            header.extend([0x12, 0x34]);
+            header.extend(if matches!(self.says, Says::Fragment(_)) { FRAGMENT } else { DO_NOT_FRAGMENT });
+            header.extend([self.ttl, protocol, 0, 0]);
             header.extend([octets(self.src), octets(self.dst)].concat());
             let sum = checksum(&[&header]);
             header[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -178,6 +186,8 @@ impl Ip {
                 (58, bytes, Some(2))
             }
             Says::Other(protocol) => (*protocol, DATA.to_vec(), None),
+            Says::Fragment(protocol) if v4 => (*protocol, DATA.to_vec(), None),
+            Says::Fragment(protocol) => (44, [&[*protocol, 0, 0x05, 0xc8, 0, 0, 0x12, 0x34], DATA].concat(), None),
         }
     }
 }
@@ -228,6 +238,7 @@ impl fmt::Display for Frame {
                         write!(f, ", flags {flags:#x}")
                     }
                     Says::Other(protocol) => write!(f, "protocol {protocol}"),
+                    Says::Fragment(protocol) => write!(f, "fragment of protocol {protocol}"),
                 }
             }
         }

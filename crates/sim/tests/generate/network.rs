@@ -60,6 +60,8 @@ pub struct Plan {
     /// Give every router routes to all switches.
     routed: bool,
     oddities: Vec<Oddity>,
+    /// What is added to the ids of datapaths and of ports.
+    ids: (usize, usize),
     /// Create revisions, in turn.
     ages: Vec<i64>,
 }
@@ -76,6 +78,8 @@ struct Switch {
     flood: bool,
     /// The number in its addresses; its own if there is none.
     net: Option<u8>,
+    /// VMs have MACs that VMs of other switches have, too.
+    common_macs: bool,
     ports: Vec<(Addresses, Option<usize>)>,
 }
 
@@ -145,13 +149,14 @@ fn switch() -> impl Strategy<Value = Switch> {
         1 => Just(Addresses::Nothing),
     ];
     let place = option::weighted(0.9, 0..5_usize);
-    (any::<bool>(), option::weighted(0.1, 0..4_u8), vec((addresses, place), 1..=4))
-        .prop_map(|(flood, net, ports)| Switch { flood, net, ports })
+    let common_macs = proptest::bool::weighted(0.2);
+    (any::<bool>(), option::weighted(0.1, 0..4_u8), common_macs, vec((addresses, place), 1..=4))
+        .prop_map(|(flood, net, common_macs, ports)| Switch { flood, net, common_macs, ports })
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let v4 = prop_oneof![16 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 1 => Just(Some(25))];
-    let v6 = prop_oneof![12 => Just(Some(64)), 2 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(128))];
+    let v4 = prop_oneof![16 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 1 => Just(Some(25)), 1 => Just(Some(1))];
+    let v6 = prop_oneof![12 => Just(Some(64)), 2 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(128)), 1 => Just(Some(1))];
     let (second, port_id) = (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8));
     let ends = option::weighted(0.25, (0..4_usize, 0..4_usize));
     (ends, v4, v6, second, port_id).prop_map(|(ends, v4, v6, second, port_id)| Link { ends, v4, v6, second, port_id })
@@ -193,9 +198,13 @@ pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value
         vec(route(), 0..=5),
         proptest::bool::weighted(0.6),
         oddities,
-        vec(1..6_i64, 1..=7),
+        // Up to the largest: 24 bits in a VNI, 16 in our option, of which the last 256 are ours.
+        (
+            prop_oneof![3 => Just((0, 0)), 1 => Just((0xff_ff00, 0xfe00)), 1 => Just((0xff_00, 0xe0))],
+            vec(1..6_i64, 1..=7),
+        ),
     )
-        .prop_map(|((hosts, encaps), switches, routers, links, routes, routed, oddities, ages)| Plan {
+        .prop_map(|((hosts, encaps), switches, routers, links, routes, routed, oddities, (ids, ages))| Plan {
             hosts,
             encaps,
             switches,
@@ -204,6 +213,7 @@ pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value
             routes,
             routed,
             oddities,
+            ids,
             ages,
         })
 }
@@ -274,7 +284,7 @@ impl Plan {
         for (i, chassis) in self.routers.iter().enumerate() {
             let host = |c| if c == NO_HOST { c } else { c % self.hosts.len() };
             let chassis = chassis.map(|c| format!("hv{}", host(c)));
-            draft.put(format!("lr/LR-{i}"), json!({"id": 50 + i, "chassis": chassis}));
+            draft.put(format!("lr/LR-{i}"), json!({"id": self.ids.0 + 50 + i, "chassis": chassis}));
         }
         for (i, router, switch, link) in self.real_links() {
             self.build_link(&mut draft, i, router, switch, link);
@@ -293,7 +303,7 @@ impl Plan {
 
     fn build_switch(&self, draft: &mut Draft, number: usize, switch: &Switch) {
         let (ls, net) = (self.ls(number), self.net(number));
-        draft.put(format!("ls/{ls}"), json!({"id": 10 + number, "flood": switch.flood}));
+        draft.put(format!("ls/{ls}"), json!({"id": self.ids.0 + 10 + number, "flood": switch.flood}));
         for (i, (addresses, place)) in switch.ports.iter().enumerate() {
             let host = i as u8 + 1;
             let ips: Vec<IpAddr> = match addresses {
@@ -311,12 +321,12 @@ impl Plan {
             let port = Port {
                 lsp: format!("p{i}"),
                 ls: ls.clone(),
-                mac: Mac::derived(v4(net, host)),
+                mac: if switch.common_macs { Mac([2, 0, 0, 0, 0, host]) } else { Mac::derived(v4(net, host)) },
                 ips,
                 gateway: false,
                 chassis,
             };
-            draft.put_port(port, i + 1);
+            draft.put_port(port, self.ids.1 + i + 1);
         }
     }
 
@@ -343,10 +353,13 @@ impl Plan {
         let text: Vec<String> = nets.iter().map(|(ip, len)| format!("{ip}/{len}")).collect();
         let mut object = json!({"mac": mac, "nets": text, "peer": {"ls": ls, "lsp": lsp}});
         if link.port_id {
-            object["port_id"] = json!(number + 1);
+            object["port_id"] = json!(self.ids.1 + number + 1);
         }
         draft.put(format!("lr/LR-{router}/lrp/{lrp}"), object);
-        draft.put_port(Port { ls: ls.clone(), lsp: lsp.clone(), mac, ips, gateway: true, chassis: None }, 100 + number);
+        draft.put_port(
+            Port { ls: ls.clone(), lsp: lsp.clone(), mac, ips, gateway: true, chassis: None },
+            self.ids.1 + 100 + number,
+        );
         draft.edit(&format!("ls/{ls}/lsp/{lsp}"), |port| {
             port["peer"] = json!({"lr": format!("LR-{router}"), "lrp": lrp});
         });

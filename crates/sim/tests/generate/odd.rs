@@ -2,7 +2,7 @@
 
 use super::network::{Draft, Port, v4};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use tuplenet_model::mac::Mac;
 
 /// One such thing; indices wrap around.
@@ -95,8 +95,9 @@ impl Oddity {
                 draft.broken.extend(self.pick(draft, "/").map(|path| (path, texts[self.other % texts.len()])));
             }
             Kind::SameDatapath => {
-                let ids = [10, 11, 50, 51];
-                let id = ids[self.other % ids.len()];
+                let ids = draft.objects.iter().filter_map(|(_, value, _)| value.get("id"));
+                let ids: Vec<Value> = ids.cloned().collect();
+                let Some(id) = ids.get(self.other % ids.len().max(1)) else { return };
                 if self.which.is_multiple_of(2) {
                     draft.put_aged("ls/LS-x".into(), json!({"id": id, "flood": true}), created);
                     self.another_port(draft, "LS-x", 1, 200, 200);
@@ -106,8 +107,12 @@ impl Oddity {
             }
             Kind::SamePortId => {
                 if let Some(port) = port {
-                    let id = if port.gateway { 100 + self.other } else { 1 + self.other };
-                    self.another_port(draft, &port.ls, id, 201, 201);
+                    let path = self.another_port(draft, &port.ls, 201, 201, 201);
+                    let known =
+                        draft.objects.iter().find(|(path, ..)| *path == format!("ls/{}/lsp/{}", port.ls, port.lsp));
+                    if let Some(id) = known.and_then(|(_, value, _)| value.get("port_id")).cloned() {
+                        draft.edit(&path, |object| object["port_id"] = id);
+                    }
                 }
             }
             Kind::SameMac => {

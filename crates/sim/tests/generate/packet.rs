@@ -47,11 +47,12 @@ enum What {
     Udp,
     Pong,
     OtherProtocol(u8),
+    Fragment(u8),
     /// ARP request or neighbour solicitation; with or without the option.
     Ask(bool),
     /// ARP reply or neighbour advertisement.
     Tell,
-    OtherEthertype,
+    OtherEthertype(u16),
 }
 
 /// The address that a packet is for, or that is asked for.
@@ -142,7 +143,8 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         3 => Just(What::Ask(true)),
         1 => Just(What::Ask(false)),
         1 => Just(What::Tell),
-        1 => Just(What::OtherEthertype),
+        2 => proptest::sample::select(vec![0x88b5, 0x0806, 0x0800, 0x86dd]).prop_map(What::OtherEthertype),
+        1 => proptest::sample::select(vec![17, 1, 58]).prop_map(What::Fragment),
     ];
     let address = prop_oneof![
         16 => Just(Address::Other(0)),
@@ -277,7 +279,7 @@ impl Wish {
 
     fn body(&self, v6: bool, mac: Mac, src: IpAddr, dst: IpAddr, to: &Port) -> Body {
         let says = match (self.what, src, dst) {
-            (What::OtherEthertype, ..) => return Body::Other(0x88b5),
+            (What::OtherEthertype(ethertype), ..) => return Body::Other(ethertype),
             (What::Ask(_), IpAddr::V4(spa), IpAddr::V4(tpa)) => {
                 return Body::Arp(Arp { op: 1, sha: mac, spa, tha: Mac([0; 6]), tpa });
             }
@@ -288,6 +290,7 @@ impl Wish {
             (What::Tell, IpAddr::V6(target), _) => Says::Advertise { target, flags: 0x6000_0000, mac: Some(mac) },
             (What::Tcp, ..) => Says::Tcp(80),
             (What::Udp, ..) => Says::Udp(53),
+            (What::Fragment(protocol), ..) => Says::Fragment(protocol),
             (What::Pong, ..) => Says::Pong(7),
             (What::OtherProtocol(protocol), ..) => Says::Other(protocol),
             (What::Ping | What::Ask(_) | What::Tell, ..) => Says::Ping(7),
