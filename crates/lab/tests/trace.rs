@@ -1,31 +1,15 @@
 //! `tpctl trace` through real hosts: the hops, to the letter; many at once; a host that dies; and that a simulation says the same.
 
 mod network;
+mod trace_bed;
 
 use anyhow::{Context, Result, bail, ensure};
 use network::*;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::{
-    process::Output,
-    time::{Duration, Instant},
-};
-use tuplenet_lab::{Agent, AgentSpec, Host, Lab, Vm, VmSpec};
-
-/// R1 is on every host, RP on hv2 alone: what goes from A to D crosses three hosts. `lone` hangs on nothing, nobody has `off`.
-const NETWORK: &str = "
-switches:
-  A: {ports: {a1: '10.1.0.1, fd00:1::1', a2: '10.1.0.2, fd00:1::2', off: '10.1.0.9, fd00:1::9'}}
-  B: {ports: {b1: '10.2.0.1, fd00:2::1', b2: '10.2.0.2, fd00:2::2'}}
-  D: {ports: {d3: '10.4.0.3, fd00:4::3'}}
-  F: {flood: true, ports: {f1: '10.6.0.1', f2: '10.6.0.2', f3: '10.6.0.3'}}
-  X: {ports: {lone: '10.9.0.1, fd00:9::1'}}
-routers:
-  R1: {links: {A: '10.1.0.254/24, fd00:1::fe/64', B: '10.2.0.254/24, fd00:2::fe/64'},
-       routes: {d4: {prefix: 10.4.0.0/24, next_hop: 10.1.0.253}, d6: {prefix: 'fd00:4::/64', next_hop: 'fd00:1::fd'},
-                hole: {prefix: 10.7.0.0/24, next_hop: 10.2.0.77}}}
-  RP: {chassis: hv2, links: {A: '10.1.0.253/24, fd00:1::fd/64', D: '10.4.0.254/24, fd00:4::fe/64'}}
-";
+use std::time::{Duration, Instant};
+use trace_bed::{Bed, RP_MAC, line, mac, read};
+use tuplenet_lab::{AgentSpec, Lab};
 
 /// Within a switch, to a port on the same host and on another.
 const LOCAL: &[&str] = &["LS A a1 ? LSP_TRACE_INGRESS_IN hv1"];
@@ -60,95 +44,11 @@ const THREE: &[&str] = &[
     "LS D D_to_RP d3 LSP_TRACE_INGRESS_OUT hv2",
     "LS D D_to_RP d3 LSP_TRACE_EGRESS_IN hv3",
 ];
-/// The gateway to D, since two routers lead there.
-const RP_MAC: &str = "--dst-mac f2:01:0a:01:00:fd";
 const R1_MAC: &str = "--dst-mac f2:01:0a:01:00:fe";
 
 /// From a1 to b1 with a VLAN tag, which a router does not take: MACs, tag 7, IPv4, the beginning of a datagram to port 9.
 const TAGGED: &str =
     "a1 --hex f2010a0100fef2010a01000181000007080045000020000040004011256b0a0100010a020001c0000009000c0000746f6c64";
-
-struct Bed {
-    lab: Lab,
-    hosts: Vec<Host>,
-    agents: Vec<Agent>,
-    vms: Vec<Vm>,
-}
-
-impl Bed {
-    fn new(name: &str) -> Result<Self> {
-        let lab = Lab::new(name)?;
-        lab.store()?;
-        let (hosts, agents) = hosts(&lab, 3)?;
-        apply(&lab, NETWORK)?;
-        let flat = |name: &str, number: u8| VmSpec::new(name).address(&format!("10.6.0.{number}/24"));
-        let of = [
-            (0, spec("a1", 1, 1)),
-            (1, spec("a2", 1, 2)),
-            (0, spec("b1", 2, 1)),
-            (1, spec("b2", 2, 2)),
-            (2, spec("d3", 4, 3)),
-            (0, spec("lone", 9, 1)),
-            (0, flat("f1", 1)),
-            (1, flat("f2", 2)),
-            (2, flat("f3", 3)),
-        ];
-        let vms = of.iter().map(|(host, spec)| hosts[*host].vm(spec)).collect::<Result<Vec<_>>>()?;
-        let bed = Self { lab, hosts, agents, vms };
-        // Every host's flows are there, and no tunnel loses its first packet any more.
-        for (from, to) in [("a1", "a2"), ("a1", "b2"), ("a2", "b1"), ("f1", "f2"), ("f2", "f3"), ("f3", "f1")] {
-            bed.vm(from)?.wait_ping(&bed.vm(to)?.ipv4()?, PATIENCE)?;
-        }
-        bed.lab.wait_until("a1 to reach d3 through RP", PATIENCE, || {
-            let (code, _, verdict) = bed.trace(&format!("a1 --to 10.4.0.3 {RP_MAC}"))?;
-            ensure!(code == 0, "{verdict}");
-            Ok(())
-        })?;
-        Ok(bed)
-    }
-
-    fn vm(&self, name: &str) -> Result<&Vm> {
-        self.vms.iter().find(|vm| vm.name() == name).with_context(|| format!("no guest {name}"))
-    }
-
-    /// Exit code, hop lines, verdict.
-    fn trace(&self, line: &str) -> Result<(i32, Vec<String>, String)> {
-        let line = format!("trace {line}");
-        read(&self.lab.tpctl_output(&line.split_whitespace().collect::<Vec<_>>())?)
-    }
-
-    /// Nothing of any trace is in the store.
-    fn is_clean(&self) -> Result<()> {
-        let everything = self.raw_keys()?;
-        let left: Vec<&String> =
-            everything.iter().filter(|key| key.contains("/v1/trace/") || key.contains("/v1/inject/")).collect();
-        ensure!(left.is_empty(), "left in the store: {left:?}");
-        Ok(())
-    }
-
-    fn raw_keys(&self) -> Result<Vec<String>> {
-        let endpoint = self.lab.endpoints()?;
-        self.lab.management().inside(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let client = tuplenet_store::Client::new(tuplenet_store::Config::new(&endpoint)?)?;
-                Ok(client.list("/tuplenet/").await?.kvs.into_iter().map(|kv| kv.key).collect())
-            })
-        })
-    }
-}
-
-fn read(output: &Output) -> Result<(i32, Vec<String>, String)> {
-    let out = String::from_utf8(output.stdout.clone())?;
-    let err = String::from_utf8(output.stderr.clone())?;
-    Ok((output.status.code().unwrap_or(-1), out.lines().map(str::to_owned).collect(), err.trim_end().to_owned()))
-}
-
-fn line(text: &str) -> String {
-    let [kind, pipeline, from, to, stage, chassis] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
-    let to = if to == "?" { "<UNKNOWN>" } else { to };
-    format!("type:{kind},pipeline:{pipeline},from:{from},to:{to},stage:TABLE_{stage},chassis:{chassis}")
-}
 
 #[test]
 fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<()> {
@@ -400,7 +300,7 @@ fn who_was_last_heard_of_is_said_when_a_host_or_an_agent_is_gone() -> Result<()>
         Ok(())
     })?;
     let begun = Instant::now();
-    let (code, hops, verdict) = bed.trace("a1 --to 10.1.0.2 --timeout 1")?;
+    let (code, hops, verdict) = bed.trace("a1 --to 10.1.0.2 --timeout 3")?;
     ensure!(code == 1 && hops == SAME[..2].iter().map(|text| line(text)).collect::<Vec<_>>(), "{hops:?}");
     ensure!(
         verdict.starts_with("tpctl: lost, last heard of hv1, which sent it to hv2: the agent on hv2 is not alive"),
@@ -416,10 +316,10 @@ fn who_was_last_heard_of_is_said_when_a_host_or_an_agent_is_gone() -> Result<()>
     // Stopped, not dead: alive for a while by its heartbeat.
     let Some(agent) = bed.agents.first() else { bail!("no first agent") };
     agent.process().signal(Signal::SIGSTOP)?;
-    let (code, hops, verdict) = bed.trace("a1 --to 10.2.0.1 --timeout 1")?;
+    let (code, hops, verdict) = bed.trace("a1 --to 10.2.0.1 --timeout 3")?;
     agent.process().signal(Signal::SIGCONT)?;
     ensure!(
-        code == 1 && hops.is_empty() && verdict.contains("no host was heard of: hv1 did not answer within 1 s"),
+        code == 1 && hops.is_empty() && verdict.contains("no host was heard of: hv1 did not answer within 3 s"),
         "{verdict}"
     );
     bed.lab.wait_until("hv1 to answer again", PATIENCE, || {
@@ -431,9 +331,9 @@ fn who_was_last_heard_of_is_said_when_a_host_or_an_agent_is_gone() -> Result<()>
     // The underlay does not pass the packet.
     let Some(hv3) = bed.hosts.get(2) else { bail!("no third host") };
     hv3.netns()?.ip("link set eth-under down\n")?;
-    let (code, _, verdict) = bed.trace("f1 --to 10.6.0.3 --timeout 1")?;
+    let (code, _, verdict) = bed.trace("f1 --to 10.6.0.3 --timeout 3")?;
     ensure!(
-        code == 1 && verdict.contains("lost, last heard of hv1, which sent it to hv3: hv3 reported nothing within 1 s"),
+        code == 1 && verdict.contains("lost, last heard of hv1, which sent it to hv3: hv3 reported nothing within 3 s"),
         "{verdict}"
     );
 
@@ -461,19 +361,11 @@ fn where_a_tunnel_carries_no_colour_it_is_said() -> Result<()> {
     apply(&lab, "switches: {A: {ports: {a1: 10.1.0.1, a2: 10.1.0.2}}}")?;
     let (a1, _a2) = (hosts[0].vm(&spec("a1", 1, 1))?, hosts[1].vm(&spec("a2", 1, 2))?);
     a1.wait_ping("10.1.0.2", PATIENCE)?;
-    let (code, hops, verdict) = read(&lab.tpctl_output(&["trace", "a1", "--to", "10.1.0.2", "--timeout", "1"])?)?;
+    let (code, hops, verdict) = read(&lab.tpctl_output(&["trace", "a1", "--to", "10.1.0.2", "--timeout", "3"])?)?;
     ensure!(code == 1 && hops == SAME[..2].iter().map(|text| line(text)).collect::<Vec<_>>(), "{hops:?}");
     let expected = "tpctl: lost, last heard of hv1, which sent it to hv2: the tunnel from hv1 to hv2 is not Geneve";
     ensure!(verdict.starts_with(expected), "{verdict}");
     let (code, _, verdict) = read(&lab.tpctl_output(&["trace", "a1", "--to", "10.1.0.2", "--simulate"])?)?;
     ensure!(code == 0 && verdict.contains("delivered to a2 on hv2"), "{verdict}");
     Ok(())
-}
-
-fn mac(text: &str) -> [u8; 6] {
-    let mut bytes = [0; 6];
-    for (byte, part) in bytes.iter_mut().zip(text.split(':')) {
-        *byte = u8::from_str_radix(part, 16).expect("a MAC of the lab");
-    }
-    bytes
 }
