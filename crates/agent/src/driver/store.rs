@@ -191,11 +191,17 @@ impl Alive {
     }
 
     async fn renew(&self) -> Result<(), StoreError> {
-        if self.lease.get() != 0 {
-            return self.client.keep_alive(self.lease.get()).await.map(drop);
-        }
-        let (lease, _) = self.client.lease_grant(ALIVE).await?;
-        self.client.put_with_lease(&self.key, self.value.clone(), lease).await?;
+        let lease = match self.lease.get() {
+            0 => self.client.lease_grant(ALIVE).await?.0,
+            lease => {
+                self.client.keep_alive(lease).await?;
+                lease
+            }
+        };
+        // Where it is there already this writes nothing. The lease outlives a key that somebody deletes by hand.
+        let ours = Compare::lease(&self.key, Cmp::Equal, lease);
+        let put = Op::put_with_lease(&self.key, self.value.clone(), lease);
+        self.client.txn(Txn::new().when(ours).or_else(put)).await?;
         self.lease.set(lease);
         Ok(())
     }

@@ -89,3 +89,14 @@ fn tunnel_flow(host: &Host, flows: &[String]) -> bool {
     let ofport = host.get("Interface", "tn-geneve", "ofport");
     flows.iter().any(|f| f.contains(&format!("in_port={ofport},")) || f.contains(&format!("in_port={ofport} ")))
 }
+
+#[test]
+fn a_sign_of_life_that_somebody_deleted_comes_back() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    wait_for("the sign of life", || store.get("status/hv1/alive"));
+    store.delete("status/hv1/alive");
+    wait_for("it to come back", || store.get("status/hv1/alive"));
+}
