@@ -197,8 +197,14 @@ fn say(packet: &mut Packet, tuple: Tuple) {
     *packet.slot_mut(src) = tuple.src;
     *packet.slot_mut(dst) = tuple.dst;
     *packet.slot_mut(Slot::CtProto) = tuple.proto.into();
-    *packet.slot_mut(Slot::CtTpSrc) = tuple.sport.into();
-    *packet.slot_mut(Slot::CtTpDst) = tuple.dport.into();
+    // Of an echo, type and code of the request.
+    let (source, destination) = match u128::from(tuple.proto) {
+        protocol::ICMP => (8, 0),
+        protocol::ICMPV6 => (128, 0),
+        _ => (tuple.sport, tuple.dport),
+    };
+    *packet.slot_mut(Slot::CtTpSrc) = source.into();
+    *packet.slot_mut(Slot::CtTpDst) = destination.into();
 }
 
 /// Puts what the other side of the translation knows into a packet.
