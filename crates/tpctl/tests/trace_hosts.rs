@@ -3,7 +3,7 @@
 
 mod bench;
 
-use bench::{Bench, Embedded, texts};
+use bench::{Bench, Embedded, Etcd, texts};
 use serde_json::{Value, json};
 use std::{
     process::Command,
@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Net {
     bench: Bench,
-    _store: Embedded,
+    /// Ends with the test.
+    _store: Box<dyn std::any::Any>,
 }
 
 /// What a request asks for: its id, the lease, and the value.
@@ -36,7 +37,11 @@ struct Asked {
 impl Net {
     fn new() -> Self {
         let store = Embedded::start();
-        let bench = Bench::new(&store.endpoint, "/tuplenet");
+        Self::on(&store.endpoint.clone(), Box::new(store))
+    }
+
+    fn on(endpoint: &str, store: Box<dyn std::any::Any>) -> Self {
+        let bench = Bench::new(endpoint, "/tuplenet");
         let file = bench.file("net.yaml", NETWORK);
         bench.ok(&format!("-y apply -f {file}"));
         for (number, (chassis, port)) in [("hv1", "a1"), ("hv2", "a2")].into_iter().enumerate() {
@@ -148,7 +153,16 @@ const HOPS: [&str; 3] = [
 
 #[test]
 fn reports_are_joined_as_soon_as_the_last_one_is_there() {
-    let net = Net::new();
+    joins(&Net::new());
+}
+
+#[test]
+fn reports_are_joined_on_etcd_as_well() {
+    let Some(etcd) = Etcd::start() else { return };
+    joins(&Net::on(&etcd.endpoint.clone(), Box::new(etcd)));
+}
+
+fn joins(net: &Net) {
     let begun = Instant::now();
     // hv2's clock is an hour behind, and it is the first that reports.
     let (code, hops, verdict) = net.trace("a1 --to 10.1.0.2 --udp 53 --timeout 60", |net, asked| {
