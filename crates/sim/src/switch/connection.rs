@@ -32,6 +32,8 @@ pub(super) struct Connection {
     pub original: Tuple,
     /// As answers have it: the other way round, with what is translated.
     pub reply: Tuple,
+    /// Its source is translated, its destination is: perhaps to what they were.
+    pub nat: (bool, bool),
     /// The other side answered.
     pub answered: bool,
     pub mark: u128,
@@ -78,7 +80,10 @@ impl Tracker {
         };
         self.next += 1;
         let id = self.next;
-        self.connections.insert(id, Connection { original, reply, answered: false, mark: 0, label: 0 });
+        // Open vSwitch translates one of the two.
+        let flag = |flag| nat.is_some_and(|nat| nat.flags & flag != 0);
+        let nat = (flag(Nat::SRC), flag(Nat::DST) && !flag(Nat::SRC));
+        self.connections.insert(id, Connection { original, reply, nat, answered: false, mark: 0, label: 0 });
         self.tuples.insert((zone, original), (id, false));
         self.tuples.insert((zone, reply), (id, true));
         Some(id)

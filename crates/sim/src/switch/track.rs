@@ -1,6 +1,7 @@
 //! The action `ct`: a packet through the connection tracker (ovs-actions(7), "The ct action").
 
 use super::{
+    connection::Connection,
     connection::state::{DNAT, EST, INV, NEW, REL, RPL, SNAT, TRK},
     machine::{Halt, Machine},
     table::read,
@@ -146,9 +147,8 @@ impl Machine<'_> {
         *packet.slot_mut(Slot::CtMark) = connection.mark;
         *packet.slot_mut(Slot::CtLabel) = connection.label;
         say(packet, connection.original);
-        if nested.nat.is_some() {
-            let (original, reply_tuple) = (connection.original, connection.reply);
-            translate(packet, reply, original, reply_tuple);
+        if nested.nat.is_some() && connection.nat != (false, false) {
+            translate(packet, reply, connection);
         }
     }
 
@@ -166,7 +166,7 @@ impl Machine<'_> {
         *packet.slot_mut(Slot::CtLabel) = connection.label;
         let (original, answer) = (connection.original, connection.reply);
         say(packet, original);
-        let (source, destination) = translated(original, answer);
+        let (source, destination) = connection.nat;
         if nested.nat.is_none() || !source && !destination {
             return;
         }
@@ -183,12 +183,6 @@ impl Machine<'_> {
         }
         *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
     }
-}
-
-/// Whether a connection's source is translated, and its destination.
-fn translated(original: Tuple, reply: Tuple) -> (bool, bool) {
-    let plain = original.reverse();
-    ((plain.dst, plain.dport) != (reply.dst, reply.dport), (plain.src, plain.sport) != (reply.src, reply.sport))
 }
 
 /// The tuple of the connection's first packet, for a match.
@@ -208,7 +202,8 @@ fn say(packet: &mut Packet, tuple: Tuple) {
 }
 
 /// Puts what the other side of the translation knows into a packet.
-fn translate(packet: &mut Packet, is_reply: bool, original: Tuple, reply: Tuple) {
+fn translate(packet: &mut Packet, is_reply: bool, connection: &Connection) {
+    let (original, reply) = (connection.original, connection.reply);
     let to = if is_reply { original.reverse() } else { reply.reverse() };
     let (src, dst) = if to.ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
     *packet.slot_mut(src) = to.src;
@@ -217,7 +212,7 @@ fn translate(packet: &mut Packet, is_reply: bool, original: Tuple, reply: Tuple)
         *packet.slot_mut(Slot::TpSrc) = to.sport.into();
         *packet.slot_mut(Slot::TpDst) = to.dport.into();
     }
-    let (source, destination) = translated(original, reply);
+    let (source, destination) = connection.nat;
     // Of an answer, the destination is what was the source.
     let (snat, dnat) = if is_reply { (destination, source) } else { (source, destination) };
     *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
