@@ -192,7 +192,7 @@ fn a_flow_is_explained_to_people() {
         &find(Rule::ToRouter, "metadata=0x1 "),
         &["enters router LR-central", "its source is port LR-central_to_LS-A"],
     );
-    says(&find(Rule::Flood, "group"), &["switch LS-A (ls/LS-A) \"front\"", "copies it to every port of switch LS-A"]);
+    says(&find(Rule::Flood, "group"), &["switch LS-A (ls/LS-A) \"front\"", "copies it by the flood group of switch LS-A (group 16777217)"]);
     says(&find(Rule::NextHop, "reg0=0xfd000020"), &["whose next hop is fd00:20:", "gets the destination MAC"]);
     says(&find(Rule::OwnAddress, "arp"), &["that ask", "about the address 10.20.1.", "ARP"]);
     says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "no route to", "look at"]);
@@ -408,7 +408,7 @@ fn an_object_is_explained_to_people() {
     assert!(port.contains("in_port=vm1 ") && port.contains("output:vm1\n") && !port.contains("hv2:"), "{port}");
     assert!(!b.ok("explain object vm1 --summary").contains("cookie="));
     let flood = b.ok("explain object ls LS-A --chassis hv1");
-    assert!(flood.contains("group 16777217"), "{flood}");
+    assert!(flood.contains("a copy in the flood group of switch LS-A (group 16777217): "), "{flood}");
 
     assert!(b.ok("explain object vm3").contains("no flow exists because of it: the port is bound to no chassis"));
     b.ok("lsr add LR-central second 0.0.0.0/0 10.20.2.5 LR-central_to_LS-B");

@@ -51,6 +51,12 @@ fn print(context: &Context, world: &World, pasted: &[Pasted], current: Option<&C
     }
 }
 
+/// For people and for programs.
+#[cfg(test)]
+pub fn both(world: &World, pasted: &Pasted) -> (String, Value) {
+    (report(world, pasted, None).text(), as_data(world, pasted, None))
+}
+
 /// Whose flow it is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Owner {

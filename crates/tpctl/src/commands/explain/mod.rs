@@ -15,6 +15,8 @@ mod resolve;
 mod rules;
 mod stages;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod traced;
 mod verbs;
 mod world;

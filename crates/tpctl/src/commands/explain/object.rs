@@ -4,7 +4,7 @@ use super::{
     flow::object_words,
     host::{self, Host},
     resolve, subject,
-    verbs::stage_words,
+    verbs::{self, stage_words},
     world::World,
 };
 use crate::{
@@ -84,19 +84,19 @@ impl Effect {
             let named = cookie.and_then(|cookie| Some((subject::kind(cookie)?, cookie.datapath, cookie.object)));
             named.is_some() && named == identity
         };
-        effect.compare(&host, without, with, &own);
+        effect.compare(world, &host, without, with, &own);
         effect
     }
 
     /// `without` is what taking the object out changed, `with` what putting it back did.
-    fn compare(&mut self, host: &Host, without: Output, with: Output, own: &dyn Fn(&Flow) -> bool) {
+    fn compare(&mut self, world: &World, host: &Host, without: Output, with: Output, own: &dyn Fn(&Flow) -> bool) {
         let mut instead = set(without.flows);
         for (place, flow) in set(with.flows) {
             let without = instead.remove(&place).map(|flow| host.text(&flow));
             self.flows.push(Caused { without, own: own(&flow), ..Caused::new(host, &flow) });
         }
         self.prevented = instead.values().map(|flow| Caused::new(host, flow)).collect();
-        self.members = with.groups.into_iter().filter_map(member).collect();
+        self.members = with.groups.into_iter().filter_map(|change| member(world, change)).collect();
     }
 }
 
@@ -125,11 +125,12 @@ fn set(changes: Vec<FlowChange>) -> BTreeMap<(u8, u16, String), Flow> {
 }
 
 /// What putting the object back did to a group.
-fn member(change: GroupChange) -> Option<String> {
+fn member(world: &World, change: GroupChange) -> Option<String> {
     let list = |actions: &[Action]| actions.iter().map(Action::to_string).collect::<Vec<_>>().join(",");
+    let group = |id: u32| verbs::flood_group(world, id).unwrap_or_else(|| format!("group {id}"));
     match change {
-        GroupChange::Add(id) => Some(format!("group {id}")),
-        GroupChange::InsertBucket(id, actions) => Some(format!("bucket of group {id}: {}", list(&actions))),
+        GroupChange::Add(id) => Some(group(id)),
+        GroupChange::InsertBucket(id, actions) => Some(format!("a copy in {}: {}", group(id), list(&actions))),
         GroupChange::RemoveBucket(..) | GroupChange::Delete(_) => None,
     }
 }
@@ -195,7 +196,7 @@ impl Found<'_> {
                 lines.push(format!("{chassis}: its flows are the same without it"));
                 continue;
             }
-            lines.push(format!("{chassis}: {}", number(flows)));
+            lines.push(format!("{chassis}: {}{}", number(flows), parts(members)));
             if summary {
                 lines.extend(
                     stages(flows)
@@ -256,6 +257,14 @@ fn number(flows: &[Caused]) -> String {
     match flows.iter().filter(|flow| flow.own).count() {
         own if own == flows.len() => all,
         own => format!("{all}, {own} made for it and {} for others that matter here because of it", flows.len() - own),
+    }
+}
+
+/// How many parts of groups, if any.
+fn parts(members: &[String]) -> String {
+    match members.len() {
+        0 => String::new(),
+        parts => format!(", and {} of a flood group", count(parts, "part", "parts")),
     }
 }
 

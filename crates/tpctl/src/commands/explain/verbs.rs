@@ -61,11 +61,9 @@ impl Teller<'_> {
             Action::DecTtl => "takes one off its TTL or hop limit".to_owned(),
             Action::Output { port: port::CONTROLLER, .. } => "reports it to the agent".to_owned(),
             Action::Output { port, .. } => self.output(*port, action),
-            Action::Group(id) => match id & 0xff00_0000 {
-                0x0100_0000 => {
-                    format!("copies it to every port of {} (group {id})", self.world.datapath_words(id & 0xff_ffff))
-                }
-                _ => format!("gives it to group {id}"),
+            Action::Group(id) => match flood_group(self.world, *id) {
+                Some(group) => format!("copies it by {group}"),
+                None => format!("gives it to group {id}"),
             },
             Action::Controller(to) => match Userdata::decode(&to.userdata) {
                 Some(Userdata::Trace(trace::Event::Hop)) => "reports it to the agent: a trace passed here".to_owned(),
@@ -225,6 +223,11 @@ const PARTS: &[(&Field, &str)] = &[
     (field::ND_TARGET, "the address that is solicited"),
     (field::ND_TLL, "the advertised MAC"),
 ];
+
+/// The group that copies what is sent to all ports of a switch, in words.
+pub fn flood_group(world: &World, id: u32) -> Option<String> {
+    (id >> 24 == 1).then(|| format!("the flood group of {} (group {id})", world.datapath_words(id & 0xff_ffff)))
+}
 
 /// A table in words: "LSP_EGRESS_PUSHOUT (table 34)".
 pub fn stage_words(table: u8) -> String {

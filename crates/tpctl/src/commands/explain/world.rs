@@ -18,6 +18,7 @@ use tuplenet_rules::cookie::name_hash;
 use tuplenet_store::{Kv, network::words};
 
 /// Everything that explanations are made from, at one revision of the store.
+#[derive(Default)]
 pub struct World {
     /// All readable objects, those that are set aside included.
     pub network: Network,
@@ -83,8 +84,13 @@ impl World {
         let alive = alive(context).await?.into_keys().collect();
         let path = |kv: &Kv| context.store.path(&kv.key).to_owned();
         let found = found.into_iter().map(|kv| (path(&kv), kv)).collect();
-        let index = Index::of(&network);
-        Ok(Self { network, aside, alive, found, root: context.store.root().to_owned(), index })
+        let root = context.store.root().to_owned();
+        Ok(Self { network, aside, alive, found, root, index: Index::default() }.indexed())
+    }
+
+    /// The same, so that objects are found by their numbers and addresses.
+    pub fn indexed(self) -> Self {
+        Self { index: Index::of(&self.network), ..self }
     }
 
     /// The path of a store key.
