@@ -423,6 +423,14 @@ fn an_object_is_explained_to_people() {
             .contains("set aside, so that no flow exists because of it: mac: \"nonsense\" is not a MAC address")
     );
 
+    b.ok("ls add LS-far");
+    assert!(b.ok("explain object LS-far").contains("no host has a port that can reach it"));
+    b.put("binding/LS-A/ghost", r#"{"chassis": "hv1", "generation": 1}"#);
+    assert!(b.ok("explain object binding LS-A ghost").contains("port ghost of switch LS-A does not exist"));
+    b.put("ls/LS-C/lsp/LS-C_to_LR-edge", r#"{"port_id": 1, "mac": "nonsense", "ips": []}"#);
+    let said = b.ok("explain object lr/LR-edge/lrp/LR-edge_to_LS-C");
+    assert!(said.contains("set aside, so that no flow exists because of it: peer: "), "{said}");
+
     b.refused_with("explain object vm9", &["there is no vm9"]);
     b.refused_with("explain object ls/LS-A/lsp/vm9", &["port vm9 of switch LS-A does not exist"]);
     b.refused_with("explain object ls/LS-A/x/y/z", &["is not the key of any object"]);

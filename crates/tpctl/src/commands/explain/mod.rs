@@ -6,6 +6,7 @@ mod current;
 mod drops;
 mod flow;
 mod host;
+mod idle;
 mod line;
 mod matching;
 mod object;

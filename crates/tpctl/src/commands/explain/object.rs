@@ -3,7 +3,7 @@
 use super::{
     flow::object_words,
     host::{self, Host},
-    resolve, subject,
+    idle, resolve, subject,
     verbs::{self, stage_words},
     world::World,
 };
@@ -15,7 +15,7 @@ use crate::{
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use tuplenet_model::{key::Key, name::Name, object::Object};
+use tuplenet_model::{key::Key, name::Name};
 use tuplenet_openflow::{Action, Flow};
 use tuplenet_rules::{FlowChange, GroupChange, Output, cookie::Cookie};
 use tuplenet_store::network::words;
@@ -32,7 +32,7 @@ pub async fn explain(context: &Context, said: &[String], only: Option<&Name>, su
     let hosts = hosts.into_iter().filter(|name| only.is_none_or(|only| only == name));
     // Without the object nothing changes where it is not in force, so that no host need be asked.
     let effects = if aside.is_some() { Vec::new() } else { hosts.map(|name| Effect::on(&world, &key, name)).collect() };
-    let found = Found { key: &key, words: object_words(&world, &key), aside, idle: idle(&world, &key), effects };
+    let found = Found { key: &key, words: object_words(&world, &key), aside, idle: idle::why(&world, &key), effects };
     match context.format {
         Format::Table => print::out(&found.text(summary)),
         format => print::data(&found.data(summary), format),
@@ -135,28 +135,6 @@ fn member(world: &World, change: GroupChange) -> Option<String> {
     }
 }
 
-/// Why an object may be valid and yet make no flow.
-fn idle(world: &World, key: &Key) -> Option<String> {
-    match (key, world.network.get(key)?) {
-        (Key::Lsp(ls, lsp), Object::Lsp(port)) if port.peer.is_none() && world.host(ls, lsp).is_none() => {
-            Some("the port is bound to no chassis: nobody can reach it".to_owned())
-        }
-        (Key::Lrp(..), Object::Lrp(port)) if port.peer.is_none() => Some("the port is linked to no switch".to_owned()),
-        (Key::Lsr(lr, name), Object::Lsr(route)) => {
-            let created = |name: &Name| world.value(&Key::Lsr(lr.clone(), name.clone())).map(|kv| kv.create_revision);
-            let rivals = world.network.routes(lr).filter(|(other, o)| *other != name && o.prefix == route.prefix);
-            let first = rivals
-                .filter(|(other, _)| world.why_aside(&Key::Lsr(lr.clone(), (*other).clone())).is_none())
-                .find(|(other, _)| (created(other), *other) < (created(name), name))?;
-            Some(format!(
-                "{} has the same prefix and is older: of several routes the oldest is in force",
-                words(&Key::Lsr(lr.clone(), first.0.clone()))
-            ))
-        }
-        _ => None,
-    }
-}
-
 /// What was found.
 struct Found<'a> {
     key: &'a Key,
@@ -180,6 +158,9 @@ impl Found<'_> {
         match (self.flows(), &self.idle) {
             (0, Some(why)) => format!("no flow exists because of it: {why}"),
             (0, None) if self.effects.is_empty() => "no flow exists because of it: there is no host yet".to_owned(),
+            (0, None) if self.effects.iter().all(|effect| effect.absent.is_some()) => {
+                "no flow exists because of it: no host has a port that can reach it".to_owned()
+            }
             (0, None) => "no flow exists because of it".to_owned(),
             (flows, _) => format!("{} on {}", count(flows, "flow", "flows"), count(hosts, "host", "hosts")),
         }
