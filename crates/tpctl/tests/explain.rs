@@ -192,7 +192,10 @@ fn a_flow_is_explained_to_people() {
         &find(Rule::ToRouter, "metadata=0x1 "),
         &["enters router LR-central", "its source is port LR-central_to_LS-A"],
     );
-    says(&find(Rule::Flood, "group"), &["switch LS-A (ls/LS-A) \"front\"", "copies it by the flood group of switch LS-A (group 16777217)"]);
+    says(
+        &find(Rule::Flood, "group"),
+        &["switch LS-A (ls/LS-A) \"front\"", "copies it by the flood group of switch LS-A (group 16777217)"],
+    );
     says(&find(Rule::NextHop, "reg0=0xfd000020"), &["whose next hop is fd00:20:", "gets the destination MAC"]);
     says(&find(Rule::OwnAddress, "arp"), &["that ask", "about the address 10.20.1.", "ARP"]);
     says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "no route to", "look at"]);
