@@ -87,6 +87,10 @@ slots! {
     Ct6Dst,
     CtTpSrc,
     CtTpDst,
+    /// What the datapath keeps of the connection tracker's word: a flow sees it only in the table that `ct` names, the tracker sees it again.
+    TrackerState,
+    /// Of which zone.
+    TrackerZone,
     ConjId,
     ActsetOutput,
     /// Always 0: the outermost header is Ethernet's, nothing was hashed or recirculated as a match could see it.

@@ -2,7 +2,7 @@
 
 use super::{
     Packet, Slot,
-    checksum::{sum, update},
+    checksum::{crc32c, finish, sum, update},
     ethertype, extract, protocol,
 };
 
@@ -13,15 +13,25 @@ pub(crate) struct Tuple {
     pub proto: u8,
     pub src: u128,
     pub dst: u128,
-    /// Ports; of an echo both are its identifier; 0 where there are none.
+    /// Ports; of an ICMP query both are its identifier; 0 where there are none.
     pub sport: u16,
     pub dport: u16,
+    /// Of an ICMP query: the type of this direction's messages, and of the other's; 0 for others. So two hosts that ping each
+    /// other with one identifier have two connections.
+    pub types: (u8, u8),
 }
 
 impl Tuple {
     /// The other direction.
     pub fn reverse(self) -> Self {
-        Tuple { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, ..self }
+        Tuple {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+            types: (self.types.1, self.types.0),
+            ..self
+        }
     }
 }
 
@@ -32,7 +42,9 @@ pub(crate) enum Tracked {
     Direct(Tuple, bool),
     /// An ICMP error about a packet of a connection: that packet's tuple.
     Error(Tuple),
-    /// Nothing that can be tracked.
+    /// A fragment: held until all are there.
+    Fragment,
+    /// Nothing that can be tracked: no IP, damaged, or a kind of message that belongs to no connection.
     Invalid,
 }
 
@@ -42,52 +54,84 @@ const SYN: u128 = 2;
 const RST: u128 = 4;
 const ACK: u128 = 16;
 
+/// ICMP queries: request and answer (RFC 792, RFC 4443).
+const QUERIES: [(u8, u8); 3] = [(8, 0), (13, 14), (15, 16)];
+const QUERIES6: [(u8, u8); 1] = [(128, 129)];
+
+/// The types of a query's messages, this one's first, and whether it asks.
+fn query(ipv6: bool, kind: u8) -> Option<((u8, u8), bool)> {
+    let known: &[(u8, u8)] = if ipv6 { &QUERIES6 } else { &QUERIES };
+    known.iter().find_map(|(ask, answer)| match kind {
+        kind if kind == *ask => Some(((*ask, *answer), true)),
+        kind if kind == *answer => Some(((*answer, *ask), false)),
+        _ => None,
+    })
+}
+
 impl Packet {
-    /// As the connection tracker sees it, with what was set.
+    /// As the connection tracker sees it, with what was set (`conn_key_extract` of Open vSwitch's `lib/conntrack.c`).
     pub(crate) fn tracked(&self) -> Tracked {
-        let ipv6 = match self.slot(Slot::EthType) {
-            ethertype::IPV4 => false,
-            ethertype::IPV6 => true,
-            _ => return Tracked::Invalid,
-        };
         let bytes = self.to_bytes();
         let mut slots = [0; super::SLOTS];
         let layout = extract::extract(&bytes, &mut slots);
-        let Some(l4) = layout.l4.filter(|_| layout.l3.is_some()) else {
-            // Other protocols have no ports, but connections nevertheless.
-            let proto = self.slot(Slot::IpProto);
-            let known = [protocol::TCP, protocol::UDP, protocol::SCTP, protocol::ICMP, protocol::ICMPV6];
-            let whole = layout.l3.is_some() && self.slot(Slot::Frag) == 0;
-            return if whole && !known.contains(&proto) {
-                Tracked::Direct(self.tuple(ipv6, 0, 0), true)
-            } else {
-                Tracked::Invalid
-            };
+        let slot = |slot: Slot| slots[slot as usize];
+        let ipv6 = slot(Slot::EthType) == ethertype::IPV6;
+        let (Some(l3), true) = (layout.l3, ipv6 || slot(Slot::EthType) == ethertype::IPV4) else {
+            return Tracked::Invalid;
         };
-        let number = |at: usize| bytes.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-        let (source, destination) = (self.slot(Slot::TpSrc), self.slot(Slot::TpDst));
-        match self.slot(Slot::IpProto) {
+        if slot(Slot::Frag) != 0 {
+            return Tracked::Fragment;
+        }
+        let proto = slot(Slot::IpProto);
+        let (src, dst) = if ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
+        let tuple = Tuple {
+            ipv6,
+            proto: proto as u8,
+            src: slot(src),
+            dst: slot(dst),
+            sport: slot(Slot::TpSrc) as u16,
+            dport: slot(Slot::TpDst) as u16,
+            types: (0, 0),
+        };
+        let header = bytes.get(l3..l3 + 4 * usize::from(bytes.get(l3).map_or(0, |b| b & 0xf))).unwrap_or_default();
+        if !ipv6 && finish(sum(header)) != 0 {
+            return Tracked::Invalid;
+        }
+        let known = [protocol::TCP, protocol::UDP, protocol::SCTP, protocol::ICMP, protocol::ICMPV6];
+        let Some(l4) = layout.l4 else {
+            // Other protocols have no ports, but connections nevertheless.
+            let plain = Tuple { sport: 0, dport: 0, ..tuple };
+            return if known.contains(&proto) { Tracked::Invalid } else { Tracked::Direct(plain, true) };
+        };
+        let carried = bytes.get(l4..layout.end).unwrap_or_default();
+        if !sound(carried, proto, &tuple) {
+            return Tracked::Invalid;
+        }
+        let number = |at: usize| carried.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+        match proto {
             protocol::ICMP | protocol::ICMPV6 => {
-                let id = number(l4 + 4);
-                let echo = self.tuple(ipv6, id, id);
-                match (ipv6, source) {
-                    (false, 8) | (true, 128) => Tracked::Direct(echo, true),
-                    (false, 0) | (true, 129) => Tracked::Direct(echo, false),
+                let kind = carried.first().copied().unwrap_or(0);
+                match (query(ipv6, kind), ipv6, kind) {
+                    (Some((types, asks)), ..) if tuple.dport == 0 => {
+                        let id = number(4);
+                        Tracked::Direct(Tuple { sport: id, dport: id, types, ..tuple }, asks)
+                    }
                     // Unreachable, source quench, redirect, time exceeded, parameter problem; too big.
-                    (false, 3..=5 | 11 | 12) | (true, 1..=4) => {
-                        inner(bytes.get(l4 + 8..layout.end).unwrap_or_default(), ipv6)
+                    (None, false, 3..=5 | 11 | 12) | (None, true, 1..=4) => {
+                        inner(carried.get(8..).unwrap_or_default(), ipv6)
+                            .filter(|quoted| quoted.src == tuple.dst)
                             .map_or(Tracked::Invalid, Tracked::Error)
                     }
                     _ => Tracked::Invalid,
                 }
             }
+            _ if tuple.sport == 0 || tuple.dport == 0 => Tracked::Invalid,
             protocol::TCP => {
-                let flags = self.slot(Slot::TcpFlags);
+                let flags = slot(Slot::TcpFlags);
                 let nonsense = flags & SYN != 0 && flags & (FIN | RST) != 0 || flags & (FIN | RST | SYN | ACK) == 0;
-                let begins = !nonsense && flags & (SYN | ACK) != SYN | ACK;
-                Tracked::Direct(self.tuple(ipv6, source as u16, destination as u16), begins)
+                Tracked::Direct(tuple, !nonsense && flags & (SYN | ACK) != SYN | ACK)
             }
-            _ => Tracked::Direct(self.tuple(ipv6, source as u16, destination as u16), true),
+            _ => Tracked::Direct(tuple, true),
         }
     }
 
@@ -109,12 +153,42 @@ impl Packet {
         }
         self.frame = bytes.into();
     }
+}
 
-    fn tuple(&self, ipv6: bool, sport: u16, dport: u16) -> Tuple {
-        let (src, dst) = if ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
-        let proto = self.slot(Slot::IpProto) as u8;
-        Tuple { ipv6, proto, src: self.slot(src), dst: self.slot(dst), sport, dport }
+/// Whether lengths and checksum of what IP carries are right.
+fn sound(carried: &[u8], proto: u128, tuple: &Tuple) -> bool {
+    let width = if tuple.ipv6 { 16 } else { 4 };
+    let address = |ip: u128| sum(ip.to_be_bytes().get(16 - width..).unwrap_or_default());
+    let pseudo = address(tuple.src) + address(tuple.dst) + u64::from(tuple.proto) + carried.len() as u64;
+    let number = |at: usize| carried.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+    match proto {
+        protocol::UDP => {
+            let length = usize::from(number(4));
+            let none = number(6) == 0 && !tuple.ipv6;
+            (8..=carried.len()).contains(&length) && (none || finish(pseudo + sum(carried)) == 0)
+        }
+        protocol::ICMP => finish(sum(carried)) == 0,
+        protocol::SCTP => {
+            let Some(said) = carried.get(8..12) else { return false };
+            let mut zeroed = carried.to_vec();
+            zeroed.get_mut(8..12).unwrap_or_default().fill(0);
+            crc32c(&zeroed).to_le_bytes() == said && chunks_fit(carried)
+        }
+        _ => finish(pseudo + sum(carried)) == 0,
     }
+}
+
+/// Whether the chunks of an SCTP packet end where it ends (RFC 9260, section 3.2).
+fn chunks_fit(packet: &[u8]) -> bool {
+    let mut at = 12;
+    while let Some(chunk) = packet.get(at..at + 4) {
+        let length = usize::from(u16::from_be_bytes([chunk[2], chunk[3]]));
+        if length < 4 {
+            return false;
+        }
+        at += length.next_multiple_of(4);
+    }
+    at == packet.len()
 }
 
 /// The tuple of the packet that an error quotes: its network header and eight bytes at least.
@@ -129,12 +203,12 @@ fn inner(quoted: &[u8], ipv6: bool) -> Option<Tuple> {
         (number(9, 1)?, number(12, 4)?, number(16, 4)?, 4 * (number(0, 1)? & 0xf) as usize)
     };
     let port = |at: usize| number(l4 + at, 2).map(|port| port as u16);
-    let (sport, dport) = match proto {
-        protocol::ICMP | protocol::ICMPV6 => (port(4)?, port(4)?),
-        protocol::TCP | protocol::UDP | protocol::SCTP => (port(0)?, port(2)?),
-        _ => (0, 0),
+    let (sport, dport, types) = match proto {
+        protocol::ICMP | protocol::ICMPV6 => (port(4)?, port(4)?, query(ipv6, number(l4, 1)? as u8)?.0),
+        protocol::TCP | protocol::UDP | protocol::SCTP => (port(0)?, port(2)?, (0, 0)),
+        _ => (0, 0, (0, 0)),
     };
-    Some(Tuple { ipv6, proto: proto as u8, src, dst, sport, dport })
+    Some(Tuple { ipv6, proto: proto as u8, src, dst, sport, dport, types })
 }
 
 /// Writes a tuple into a quoted packet, of which eight bytes of the transport header are there at least.

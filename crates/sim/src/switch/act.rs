@@ -61,9 +61,7 @@ impl Machine<'_> {
             }
             Action::PushVlan(tpid) => {
                 let tag = self.packet.slot(Slot::Vlan);
-                if self.packet.slot(Slot::InnerVlan) != 0 {
-                    return Err(self.unsupported("a third VLAN tag"));
-                }
+                // A third tag drives the innermost one out: Open vSwitch knows two (`FLOW_MAX_VLAN_HEADERS`).
                 *self.packet.slot_mut(Slot::InnerVlan) = tag;
                 *self.packet.slot_mut(Slot::Vlan) = u128::from(*tpid) << 16 | TAGGED;
             }

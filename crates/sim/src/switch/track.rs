@@ -38,7 +38,15 @@ struct Nested<'a> {
 }
 
 impl Machine<'_> {
+    /// `ct_clear`: the tracker's word is forgotten for good.
     pub(super) fn forget_connection(&mut self) {
+        self.hide_connection();
+        *self.packet.slot_mut(Slot::TrackerState) = 0;
+        *self.packet.slot_mut(Slot::TrackerZone) = 0;
+    }
+
+    /// Flows outside of the table that `ct` names see nothing of it.
+    fn hide_connection(&mut self) {
         for slot in ALL {
             *self.packet.slot_mut(slot) = 0;
         }
@@ -55,19 +63,24 @@ impl Machine<'_> {
         };
         let mut packet = self.packet.clone();
         for slot in ALL {
-            // What an earlier zone translated is known; the rest is said anew.
-            let kept = if slot == Slot::CtState { SNAT | DNAT } else { 0 };
-            *packet.slot_mut(slot) &= kept;
+            *packet.slot_mut(slot) = 0;
         }
-        *packet.slot_mut(Slot::CtZone) = zone.into();
-        match packet.tracked() {
-            Tracked::Invalid => *packet.slot_mut(Slot::CtState) = TRK | INV,
-            Tracked::Direct(tuple, begins) => self.direct(&mut packet, ct, zone, &nested, tuple, begins),
-            Tracked::Error(quoted) => self.error(&mut packet, zone, &nested, quoted),
+        // What was said about it in this zone stays; in another all begins anew.
+        let same = packet.slot(Slot::TrackerZone) == u128::from(zone);
+        let before = if same { packet.slot(Slot::TrackerState) } else { 0 };
+        let state = match packet.tracked() {
+            Tracked::Invalid => INV,
+            Tracked::Fragment => return Err(self.unsupported("ct of a fragment, which waits for the others")),
+            Tracked::Direct(tuple, begins) => self.direct(&mut packet, ct, zone, &nested, before, tuple, begins),
+            Tracked::Error(quoted) => self.error(&mut packet, zone, &nested, before, quoted),
+        };
+        let known = [(Slot::CtState, state | TRK), (Slot::TrackerState, state | TRK), (Slot::CtZone, zone.into())];
+        for (slot, value) in known.into_iter().chain([(Slot::TrackerZone, zone.into())]) {
+            *packet.slot_mut(slot) = value;
         }
         // What is translated stays so; what else the tracker found is for the table only.
         self.packet = packet.clone();
-        self.forget_connection();
+        self.hide_connection();
         match ct.table {
             Some(table) => self.recirculate(packet, table),
             None => Ok(()),
@@ -102,9 +115,25 @@ impl Machine<'_> {
         Ok(nested)
     }
 
-    fn direct(&mut self, packet: &mut Packet, ct: &Ct, zone: u16, nested: &Nested<'_>, tuple: Tuple, begins: bool) {
+    /// A packet of a connection; gives its state.
+    #[allow(clippy::too_many_arguments)]
+    fn direct(
+        &mut self,
+        packet: &mut Packet,
+        ct: &Ct,
+        zone: u16,
+        nested: &Nested<'_>,
+        before: u128,
+        tuple: Tuple,
+        begins: bool,
+    ) -> u128 {
         let tracker = &mut self.switch.tracker;
-        let mut found = tracker.find(zone, tuple);
+        // Translated already, it is known by what its answers look like.
+        let mut found = if before & (SNAT | DNAT) != 0 {
+            tracker.find(zone, tuple.reverse()).map(|(id, reply)| (id, !reply))
+        } else {
+            tracker.find(zone, tuple)
+        };
         if let Some((id, true)) = found
             && ct.commit
             && ct.force
@@ -112,77 +141,62 @@ impl Machine<'_> {
             tracker.forget(id);
             found = None;
         }
-        let (id, reply, state) = match found {
+        let (id, reply, mut state) = match found {
             Some((id, reply)) => {
-                let Some(connection) = tracker.get_mut(id) else { return };
+                let Some(connection) = tracker.get_mut(id) else { return INV };
                 connection.answered |= reply;
-                let state = if connection.answered { EST } else { NEW };
-                (Some(id), reply, state | if reply { RPL } else { 0 })
+                let state = match (connection.answered, reply) {
+                    (true, true) => before & !NEW | EST | RPL,
+                    (true, false) => before & !NEW | EST,
+                    (false, _) => before | NEW,
+                };
+                (Some(id), reply, state)
             }
-            None if !begins => {
-                *packet.slot_mut(Slot::CtState) = TRK | INV;
-                return;
-            }
-            None if ct.commit => match tracker.commit(zone, tuple, nested.nat) {
-                Some(id) => (Some(id), false, NEW),
-                // Nothing is left to translate it to.
-                None => {
-                    *packet.slot_mut(Slot::CtState) = TRK | INV;
-                    return;
-                }
-            },
+            None if !begins => return INV,
+            // Without anything left to translate it to, it stays as it is.
+            None if ct.commit => (tracker.commit(zone, tuple, nested.nat), false, NEW),
             None => (None, false, NEW),
         };
-        let known = *packet.slot_mut(Slot::CtState);
-        *packet.slot_mut(Slot::CtState) = known | TRK | state;
         let Some(id) = id else {
             say(packet, tuple);
-            return;
+            return state;
         };
         if let Some(connection) = tracker.get_mut(id).filter(|_| ct.commit) {
             connection.mark = connection.mark & !nested.mark.1 | nested.mark.0;
             connection.label = connection.label & !nested.label.1 | nested.label.0;
         }
-        let Some(connection) = tracker.get(id) else { return };
-        *packet.slot_mut(Slot::CtMark) = connection.mark;
-        *packet.slot_mut(Slot::CtLabel) = connection.label;
-        say(packet, connection.original);
-        if nested.nat.is_some() && connection.nat != (false, false) {
-            translate(packet, reply, connection);
+        let Some(connection) = tracker.get(id) else { return state };
+        tell(packet, connection);
+        if nested.nat.is_some() && state & (SNAT | DNAT) == 0 {
+            state |= translate(packet, reply, connection);
         }
+        state
     }
 
-    /// An error about a packet of a known connection belongs to it.
-    fn error(&mut self, packet: &mut Packet, zone: u16, nested: &Nested<'_>, quoted: Tuple) {
+    /// An error about a packet of a known connection belongs to it; gives its state.
+    fn error(&mut self, packet: &mut Packet, zone: u16, nested: &Nested<'_>, before: u128, quoted: Tuple) -> u128 {
         // The quoted packet went the other way.
-        let found = self.switch.tracker.find(zone, quoted.reverse());
-        let Some((connection, reply)) = found.and_then(|(id, reply)| Some((self.switch.tracker.get(id)?, reply)))
-        else {
-            *packet.slot_mut(Slot::CtState) = TRK | INV;
-            return;
+        let found = match before & (SNAT | DNAT) {
+            0 => self.switch.tracker.find(zone, quoted.reverse()),
+            _ => self.switch.tracker.find(zone, quoted).map(|(id, reply)| (id, !reply)),
         };
-        *packet.slot_mut(Slot::CtState) |= TRK | REL | if reply { RPL } else { 0 };
-        *packet.slot_mut(Slot::CtMark) = connection.mark;
-        *packet.slot_mut(Slot::CtLabel) = connection.label;
-        let (original, answer) = (connection.original, connection.reply);
-        say(packet, original);
-        let (source, destination) = connection.nat;
-        if nested.nat.is_none() || !source && !destination {
-            return;
+        let found = found.and_then(|(id, reply)| Some((self.switch.tracker.get(id)?, reply)));
+        let Some((connection, reply)) = found else { return INV };
+        tell(packet, connection);
+        let mut state = before | REL | if reply { RPL } else { 0 };
+        if nested.nat.is_some() && state & (SNAT | DNAT) == 0 && connection.nat != (false, false) {
+            packet.quote(if reply { connection.original } else { connection.reply });
+            state |= translate(packet, reply, connection);
         }
-        packet.quote(if reply { original } else { answer });
-        let (src, dst) = if original.ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
-        // Who reports is somebody on the way, or the other side itself: it takes that one's place.
-        let (from, to) = if reply { (original.dst, original.src) } else { (answer.dst, answer.src) };
-        let (snat, dnat) = if reply { (destination, source) } else { (source, destination) };
-        if snat {
-            *packet.slot_mut(src) = from;
-        }
-        if dnat {
-            *packet.slot_mut(dst) = to;
-        }
-        *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
+        state
     }
+}
+
+/// What is known of the connection itself.
+fn tell(packet: &mut Packet, connection: &Connection) {
+    *packet.slot_mut(Slot::CtMark) = connection.mark;
+    *packet.slot_mut(Slot::CtLabel) = connection.label;
+    say(packet, connection.original);
 }
 
 /// The tuple of the connection's first packet, for a match.
@@ -191,31 +205,36 @@ fn say(packet: &mut Packet, tuple: Tuple) {
     *packet.slot_mut(src) = tuple.src;
     *packet.slot_mut(dst) = tuple.dst;
     *packet.slot_mut(Slot::CtProto) = tuple.proto.into();
-    // Of an echo, type and code of the request.
+    // Of an ICMP query, type and code.
     let (source, destination) = match u128::from(tuple.proto) {
-        protocol::ICMP => (8, 0),
-        protocol::ICMPV6 => (128, 0),
+        protocol::ICMP | protocol::ICMPV6 => (tuple.types.0.into(), 0),
         _ => (tuple.sport, tuple.dport),
     };
     *packet.slot_mut(Slot::CtTpSrc) = source.into();
     *packet.slot_mut(Slot::CtTpDst) = destination.into();
 }
 
-/// Puts what the other side of the translation knows into a packet.
-fn translate(packet: &mut Packet, is_reply: bool, connection: &Connection) {
-    let (original, reply) = (connection.original, connection.reply);
-    let to = if is_reply { original.reverse() } else { reply.reverse() };
+/// Puts what the other side of the translation knows into a packet; gives the bits of its state. Of an error this is the outer header: who
+/// reports takes the place of the other side.
+fn translate(packet: &mut Packet, reply: bool, connection: &Connection) -> u128 {
+    let to = if reply { connection.original.reverse() } else { connection.reply.reverse() };
     let (src, dst) = if to.ipv6 { (Slot::Ip6Src, Slot::Ip6Dst) } else { (Slot::Ip4Src, Slot::Ip4Dst) };
-    *packet.slot_mut(src) = to.src;
-    *packet.slot_mut(dst) = to.dst;
-    if [protocol::TCP, protocol::UDP, protocol::SCTP].contains(&u128::from(to.proto)) {
-        *packet.slot_mut(Slot::TpSrc) = to.sport.into();
-        *packet.slot_mut(Slot::TpDst) = to.dport.into();
-    }
-    let (source, destination) = connection.nat;
     // Of an answer, the destination is what was the source.
-    let (snat, dnat) = if is_reply { (destination, source) } else { (source, destination) };
-    *packet.slot_mut(Slot::CtState) |= if snat { SNAT } else { 0 } | if dnat { DNAT } else { 0 };
+    let (source, destination) = connection.nat;
+    let (snat, dnat) = if reply { (destination, source) } else { (source, destination) };
+    let ports = [field::TCP_SRC, field::UDP_SRC, field::SCTP_SRC].iter().any(|field| packet.has(field));
+    let mut put = |slot: Slot, value: u128| *packet.slot_mut(slot) = value;
+    if snat {
+        put(src, to.src);
+    }
+    if dnat {
+        put(dst, to.dst);
+    }
+    if ports && (snat || dnat) {
+        put(Slot::TpSrc, to.sport.into());
+        put(Slot::TpDst, to.dport.into());
+    }
+    (if snat { SNAT } else { 0 }) | if dnat { DNAT } else { 0 }
 }
 
 #[cfg(test)]

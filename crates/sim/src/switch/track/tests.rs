@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use crate::{
-    packet::Packet,
+    packet::{
+        Packet,
+        checksum::{finish, sum, update},
+    },
     probe::{Probe, What},
     switch::{Effect, Switch},
 };
@@ -40,7 +43,12 @@ fn back(packet: &Packet) -> Packet {
     let mut bytes = back.to_bytes();
     if packet.has(field::TCP_FLAGS) {
         let network = if packet.has(field::IPV6_SRC) { 40 } else { 20 };
-        bytes[14 + network + 13] |= 0x10;
+        let tcp = 14 + network;
+        let before = sum(&bytes[tcp..]);
+        bytes[tcp + 13] |= 0x10;
+        let checksum = u16::from_be_bytes([bytes[tcp + 16], bytes[tcp + 17]]);
+        let checksum = update(checksum, before, sum(&bytes[tcp..]));
+        bytes[tcp + 16..tcp + 18].copy_from_slice(&checksum.to_be_bytes());
     }
     Packet::parse(&bytes).unwrap()
 }
@@ -146,6 +154,17 @@ fn a_destination_is_translated_and_its_answers_back() {
     assert_eq!(home[0].1.get(field::TCP_SRC), Some(80_u16.into()));
 }
 
+/// An ICMP error of this type, from somebody on the way.
+fn error(dst: [u8; 4], kind: u8, quoted: &[u8]) -> Packet {
+    let header = [0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 9, 9, 9];
+    let mut frame = [&[2; 12][..], &[8, 0], &header, &dst, &[kind, 0, 0, 0, 0, 0, 0, 0], quoted].concat();
+    for (covered, at) in [(14..34, 24), (34..70, 36)] {
+        let checksum = finish(sum(&frame[covered])).to_be_bytes();
+        frame[at..at + 2].copy_from_slice(&checksum);
+    }
+    Packet::parse(&frame).unwrap()
+}
+
 #[test]
 fn an_icmp_error_is_related() {
     let mut switch = switch(&[
@@ -156,13 +175,7 @@ fn an_icmp_error_is_related() {
     ]);
     let there = packet("10.0.0.1", "10.0.0.2", What::Udp(53));
     let quoted = there.to_bytes()[14..42].to_vec();
-    let error = |quoted: &[u8]| {
-        let mut frame =
-            [&[2; 12][..], &[8, 0], &[0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 254, 10, 0, 0, 1]].concat();
-        frame.extend([3, 1, 0, 0, 0, 0, 0, 0]);
-        frame.extend(quoted);
-        Packet::parse(&frame).unwrap()
-    };
+    let error = |quoted: &[u8]| error([10, 0, 0, 1], 3, quoted);
     assert_eq!(left(&mut switch, error(&quoted))[0].0, 9);
     left(&mut switch, there);
     assert_eq!(left(&mut switch, error(&quoted))[0].0, 7);
@@ -203,17 +216,29 @@ fn an_error_is_translated_with_what_it_quotes() {
     there.set(field::IN_PORT, 1_u32);
     let out = left(&mut switch, there.clone());
     let quoted = &out[0].1.to_bytes()[14..42];
-    let mut frame =
-        [&[2; 12][..], &[8, 0], &[0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 9, 9, 9, 192, 0, 2, 9]].concat();
-    frame.extend([11, 0, 0, 0, 0, 0, 0, 0]);
-    frame.extend(quoted);
-    let sum = crate::packet::checksum::finish(crate::packet::checksum::sum(&frame[34..])).to_be_bytes();
-    frame.splice(36..38, sum);
-    let mut error = Packet::parse(&frame).unwrap();
+    let mut error = error([192, 0, 2, 9], 11, quoted);
     error.set(field::IN_PORT, 2_u32);
     let home = left(&mut switch, error);
     let bytes = home[0].1.to_bytes();
     assert_eq!(bytes[30..34], [10, 0, 0, 1]);
     assert_eq!(bytes[42..70], there.to_bytes()[14..42]);
-    assert_eq!(crate::packet::checksum::finish(crate::packet::checksum::sum(&bytes[34..])), 0);
+    assert_eq!(finish(sum(&bytes[34..])), 0);
+}
+
+#[test]
+fn two_hosts_may_ping_each_other_with_one_identifier() {
+    let mut switch = switch(&FIREWALL);
+    for (src, dst) in [("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")] {
+        assert_eq!(left(&mut switch, packet(src, dst, What::Icmp))[0].0, 2);
+    }
+}
+
+#[test]
+fn what_is_damaged_is_invalid() {
+    for what in [What::Icmp, What::Tcp(80), What::Udp(53)] {
+        let mut bytes = packet("10.0.0.1", "10.0.0.2", what).to_bytes();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_eq!(left(&mut switch(&FIREWALL), Packet::parse(&bytes).unwrap())[0].0, 9, "{what:?}");
+    }
 }
