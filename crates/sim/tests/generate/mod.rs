@@ -15,7 +15,7 @@ mod run;
 pub use frame::{Arp, Body, DATA, Frame, Ip, Says};
 pub use network::{Network, Object, Port};
 pub use packet::Sent;
-pub use run::{some, try_all};
+pub use run::{some, try_all, try_cases};
 
 use proptest::prelude::*;
 use std::fmt;

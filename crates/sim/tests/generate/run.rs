@@ -1,5 +1,6 @@
 //! Many random cases, the same ones every time unless the environment says otherwise, and the smallest that fails.
 
+use super::Case;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
@@ -32,6 +33,45 @@ where
         }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
+}
+
+/// The same, for networks: of the smallest that fails each object and packet goes that is not needed for it to fail.
+pub fn try_cases(strategy: &impl Strategy<Value = Case>, cases: u32, check: impl Fn(&Case) -> Result<(), String>) {
+    let (mut runner, seed) = runner(cases);
+    match runner.run(strategy, |case| check(&case).map_err(TestCaseError::fail)) {
+        Ok(()) => {}
+        Err(TestError::Fail(_, case)) => {
+            let (case, why) = reduced(case, &check);
+            panic!("the smallest that fails with TUPLENET_SEED={seed} is{case:?}\n{why}");
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
+fn reduced(mut case: Case, check: &impl Fn(&Case) -> Result<(), String>) -> (Case, String) {
+    let mut why = check(&case).err().unwrap_or_else(|| "it did not fail again".into());
+    let mut size = usize::MAX;
+    while case.network.objects.len() + case.packets.len() < size {
+        size = case.network.objects.len() + case.packets.len();
+        let mut keep_if_fails = |smaller: Case| match check(&smaller) {
+            Ok(()) => None,
+            Err(reason) => {
+                why = reason;
+                Some(smaller)
+            }
+        };
+        for i in (0..case.packets.len()).rev() {
+            let mut smaller = case.clone();
+            smaller.packets.remove(i);
+            case = keep_if_fails(smaller).unwrap_or(case);
+        }
+        for i in (0..case.network.objects.len()).rev() {
+            let mut smaller = case.clone();
+            smaller.network.objects.remove(i);
+            case = keep_if_fails(smaller).unwrap_or(case);
+        }
+    }
+    (case, why)
 }
 
 /// Random cases, one after another.

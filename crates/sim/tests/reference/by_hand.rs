@@ -66,8 +66,11 @@ fn ping(src: Mac, dst: Mac, from: &str, to: &str, ttl: u8) -> Frame {
 /// Who gets what, in words.
 fn sent(world: &World, from: &str, frame: &Frame) -> Vec<String> {
     let (ls, lsp) = from.split_once('/').expect("switch/port");
-    let all = world.send(ls, lsp, frame).expect("the port is in use");
-    all.iter().map(|d| format!("{}/{} on {}, {}: {}", d.ls, d.lsp, d.chassis, d.crossings, d.frame)).collect()
+    let fate = world.send(ls, lsp, frame).expect("the port is in use");
+    fate.delivered
+        .iter()
+        .map(|d| format!("{}/{} on {}, {}: {}", d.ls, d.lsp, d.chassis, d.crossings, d.frame))
+        .collect()
 }
 
 #[test]

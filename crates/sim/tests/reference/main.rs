@@ -2,7 +2,7 @@
 //!
 //! Random networks are told to the simulator, which computes every host's tables by the rules and walks packets through them. The
 //! reference ([`world`], [`walk`]) reads the same objects and knows no tables, no flows and nothing of the rules. Both say
-//! which ports get the packet, on which hosts, with which bytes, and how often it crossed the underlay.
+//! which ports get the packet, on which hosts, with which bytes, and how often it crossed the underlay; or where and why it ends.
 //!
 //! `TUPLENET_SEED` chooses other networks, `TUPLENET_CASES` how many. A case that fails is shrunk, and printed as the list of its objects and its
 //! packets in words.
@@ -14,4 +14,5 @@ mod packets;
 mod power;
 mod same;
 mod walk;
+mod words;
 mod world;

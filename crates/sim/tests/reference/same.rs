@@ -47,7 +47,7 @@ fn built_up(case: &Case) -> Network {
 
 #[test]
 fn the_order_in_which_objects_come_does_not_matter() {
-    generate::try_all(&generate::cases(10), 60, |case| {
+    generate::try_cases(&generate::cases(10), 60, |case| {
         let at_once = deliveries(&mut simulated(&case.network), case)?;
         let one_by_one = deliveries(&mut built_up(case), case)?;
         for ((a, b), sent) in at_once.iter().zip(&one_by_one).zip(&case.packets) {
@@ -83,7 +83,7 @@ fn told(path: &Path) -> Vec<String> {
 
 #[test]
 fn every_packet_ends_unharmed_whatever_its_colour() {
-    generate::try_all(&generate::cases(10), 120, |case| {
+    generate::try_cases(&generate::cases(10), 120, |case| {
         let mut network = simulated(&case.network);
         for sent in &case.packets {
             let packet = Packet::parse(&sent.frame.to_bytes()).map_err(|e| e.to_string())?;
@@ -153,7 +153,7 @@ fn answer(world: &World, case: &Case, asked: &Sent, got: &tuplenet_sim::Delivery
 #[test]
 fn who_can_ask_can_be_answered() {
     let (near, routed) = (Cell::new(0), Cell::new(0));
-    generate::try_all(&generate::sound_cases(20), 120, |case| {
+    generate::try_cases(&generate::sound_cases(20), 120, |case| {
         let mut network = simulated(&case.network);
         let world = World::of(&case.network);
         for asked in &case.packets {

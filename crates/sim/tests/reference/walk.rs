@@ -44,6 +44,59 @@ pub struct Delivery {
     pub crossings: u32,
 }
 
+/// A frame that goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub chassis: String,
+    /// The switch or router that it was in.
+    pub datapath: String,
+    pub why: Why,
+}
+
+/// Why a frame goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// In a switch: for a bridge, not for a port.
+    Reserved,
+    /// For all, in a switch that does not flood.
+    NoFlood,
+    /// So is a question that is not answered.
+    Unanswered(IpAddr),
+    /// For all, and there is nobody else.
+    NobodyElse,
+    /// No port has the MAC.
+    NoMac,
+    /// The port that has it cannot be reached from here.
+    Unreachable(String),
+    /// It is for who sent it.
+    Sender,
+    /// A solicitation that came from afar.
+    FromAfar,
+    /// In a router: the frame has a tag.
+    Tagged,
+    NotIp,
+    SourceIsNobody,
+    ForRouter,
+    DestinationIsNobody,
+    NoHopLeft,
+    ProtocolZero,
+    NoRoute(IpAddr),
+    NoNextHop(IpAddr),
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    pub delivered: Vec<Delivery>,
+    pub ended: Vec<End>,
+}
+
+impl Fate {
+    fn end(&mut self, at: &At, datapath: &Name, why: Why) {
+        self.ended.push(End { chassis: at.host.to_string(), datapath: datapath.to_string(), why });
+    }
+}
+
 /// Where a packet is: on a host, and how often it crossed the underlay until there.
 #[derive(Clone)]
 struct At {
@@ -52,40 +105,33 @@ struct At {
 }
 
 impl World {
-    /// What ports get when that port sends that frame. `None`: the port is not in use.
-    pub fn send(&self, ls: &str, lsp: &str, frame: &Frame) -> Option<Vec<Delivery>> {
+    /// What becomes of that frame when that port sends it. `None`: the port is not in use.
+    pub fn send(&self, ls: &str, lsp: &str, frame: &Frame) -> Option<Fate> {
         let Place::Vm(host) = &self.switches.get(ls)?.ports.get(lsp)?.place else { return None };
-        let mut delivered = Vec::new();
-        self.switch(&At { host: host.clone(), crossings: 0 }, &name(ls), &name(lsp), frame, &mut delivered);
-        delivered.sort();
-        Some(delivered)
+        let mut fate = Fate::default();
+        self.switch(&At { host: host.clone(), crossings: 0 }, &name(ls), &name(lsp), frame, &mut fate);
+        Some(fate)
     }
 
-    fn switch(&self, at: &At, ls: &Name, from: &Name, frame: &Frame, out: &mut Vec<Delivery>) {
+    fn switch(&self, at: &At, ls: &Name, from: &Name, frame: &Frame, fate: &mut Fate) {
         match self.answer(at, ls, from, frame) {
-            Reply::Silence => {}
-            Reply::Answer(answer) => self.deliver(at, ls, from, &answer, out),
-            Reply::NotAsked if is_reserved(frame.dst) => {}
-            Reply::NotAsked => {
-                for to in self.receivers(ls, from, frame) {
-                    self.deliver(at, ls, to, frame, out);
-                }
-            }
+            Reply::Answer(answer) => self.deliver(at, ls, from, &answer, fate),
+            Reply::FromAfar => fate.end(at, ls, Why::FromAfar),
+            Reply::NotAsked if is_reserved(frame.dst) => fate.end(at, ls, Why::Reserved),
+            Reply::NotAsked if frame.dst.is_multicast() => self.flood(at, ls, from, frame, fate),
+            Reply::NotAsked => match self.switches[ls].ports.iter().find(|(_, port)| port.is.mac == frame.dst) {
+                None => fate.end(at, ls, Why::NoMac),
+                Some((to, _)) if to == from => fate.end(at, ls, Why::Sender),
+                Some((to, _)) => self.deliver(at, ls, to, frame, fate),
+            },
         }
     }
 
     /// What a switch answers itself.
     fn answer(&self, at: &At, ls: &Name, from: &Name, frame: &Frame) -> Reply {
-        let asked = match &frame.body {
-            _ if frame.vlan.is_some() => return Reply::NotAsked,
-            Body::Arp(Arp { op: 1, tpa, .. }) => IpAddr::V4(*tpa),
-            Body::Ip(Ip { says: Says::Solicit { target, .. }, .. }) => IpAddr::V6(*target),
-            _ => return Reply::NotAsked,
-        };
+        let Some(asked) = question(frame) else { return Reply::NotAsked };
         let ports = &self.switches[ls].ports;
-        let Some((_, port)) = ports.iter().find(|(_, port)| port.is.ips.contains(&asked)) else {
-            return Reply::NotAsked;
-        };
+        let Some(port) = ports.values().find(|port| port.is.ips.contains(&asked)) else { return Reply::NotAsked };
         let own = ports[from].is.ips.contains(&asked) && matches!(ports[from].place, Place::Vm(_));
         if own || self.reach(at, port).is_none() {
             return Reply::NotAsked;
@@ -113,19 +159,21 @@ impl World {
                 let dst = if from_nobody { Mac([0x33, 0x33, 0, 0, 0, 1]) } else { frame.src };
                 Reply::Answer(Frame { dst, src: mac, vlan: None, body: Body::Ip(ip) })
             }
-            _ => Reply::Silence,
+            _ => Reply::FromAfar,
         }
     }
 
-    /// The ports that a frame is for.
-    fn receivers(&self, ls: &Name, from: &Name, frame: &Frame) -> impl Iterator<Item = &Name> {
+    /// To all VMs of a switch, save who sent it.
+    fn flood(&self, at: &At, ls: &Name, from: &Name, frame: &Frame, fate: &mut Fate) {
         let switch = &self.switches[ls];
-        let to_all = frame.dst.is_multicast();
-        let wanted = move |port: &Port| match &port.place {
-            Place::Vm(_) if to_all => switch.flood,
-            _ => !to_all && port.is.mac == frame.dst,
-        };
-        switch.ports.iter().filter(move |(name, port)| *name != from && wanted(port)).map(|(name, _)| name)
+        let others = switch.ports.iter().filter(|(name, port)| *name != from && matches!(port.place, Place::Vm(_)));
+        let others: Vec<_> = others.filter(|(_, port)| self.reach(at, port).is_some()).collect();
+        match question(frame) {
+            _ if switch.flood && others.is_empty() => fate.end(at, ls, Why::NobodyElse),
+            _ if switch.flood => others.iter().for_each(|(to, _)| self.deliver(at, ls, to, frame, fate)),
+            Some(asked) => fate.end(at, ls, Why::Unanswered(asked)),
+            None => fate.end(at, ls, Why::NoFlood),
+        }
     }
 
     /// The host where a port is, seen from a host; `None` if it cannot be reached.
@@ -149,12 +197,12 @@ impl World {
         from.encaps.iter().any(|a| to.encaps.iter().any(|b| a.kind == b.kind))
     }
 
-    fn deliver(&self, at: &At, ls: &Name, to: &Name, frame: &Frame, out: &mut Vec<Delivery>) {
+    fn deliver(&self, at: &At, ls: &Name, to: &Name, frame: &Frame, fate: &mut Fate) {
         let port = &self.switches[ls].ports[to];
-        let Some(at) = self.reach(at, port) else { return };
+        let Some(at) = self.reach(at, port) else { return fate.end(at, ls, Why::Unreachable(to.to_string())) };
         match &port.place {
-            Place::Link { lr, .. } => self.router(&at, &self.routers[lr], frame, out),
-            _ => out.push(Delivery {
+            Place::Link { lr, .. } => self.router(&at, lr, frame, fate),
+            _ => fate.delivered.push(Delivery {
                 ls: ls.to_string(),
                 lsp: to.to_string(),
                 chassis: at.host.to_string(),
@@ -164,33 +212,52 @@ impl World {
         }
     }
 
-    fn router(&self, at: &At, router: &Router, frame: &Frame, out: &mut Vec<Delivery>) {
-        let Body::Ip(ip) = &frame.body else { return };
-        if frame.vlan.is_some() || is_nobody(ip.src) {
-            return;
+    fn router(&self, at: &At, lr: &Name, frame: &Frame, fate: &mut Fate) {
+        if frame.vlan.is_some() {
+            return fate.end(at, lr, Why::Tagged);
         }
-        let for_us = router.ports.values().any(|gate| gate.is.nets.iter().any(|net| net.addr() == ip.dst));
+        let Body::Ip(ip) = &frame.body else { return fate.end(at, lr, Why::NotIp) };
+        let gates = self.routers[lr].ports.values();
+        let for_us = gates.flat_map(|gate| &gate.is.nets).any(|net| net.addr() == ip.dst);
         match &ip.says {
+            _ if is_nobody(ip.src) => fate.end(at, lr, Why::SourceIsNobody),
             Says::Ping(id) if for_us => {
                 let reply = Ip { src: ip.dst, dst: ip.src, ttl: 255, says: Says::Pong(*id) };
-                self.route(at, router, frame, reply, out);
+                self.route(at, lr, frame, reply, fate);
             }
-            _ if for_us || is_nobody(ip.dst) || ip.ttl < 2 || ip.says == Says::Other(0) => {}
-            _ => self.route(at, router, frame, ip.clone(), out),
+            _ if for_us => fate.end(at, lr, Why::ForRouter),
+            _ if is_nobody(ip.dst) => fate.end(at, lr, Why::DestinationIsNobody),
+            Says::Other(0) => fate.end(at, lr, Why::ProtocolZero),
+            _ if ip.ttl < 2 => fate.end(at, lr, Why::NoHopLeft),
+            _ => self.route(at, lr, frame, ip.clone(), fate),
         }
     }
 
-    fn route(&self, at: &At, router: &Router, frame: &Frame, mut ip: Ip, out: &mut Vec<Delivery>) {
-        let Some((gate, hop)) = best_route(router, ip.dst) else { return };
+    fn route(&self, at: &At, lr: &Name, frame: &Frame, mut ip: Ip, fate: &mut Fate) {
+        let Some((gate, hop)) = best_route(&self.routers[lr], ip.dst) else {
+            return fate.end(at, lr, Why::NoRoute(ip.dst));
+        };
         let Some((ls, lsp)) = &gate.link else { return };
+        let near = gate.is.nets.iter().any(|net| net.contains(&hop));
         let mut ports = self.switches[ls].ports.values();
-        let Some(next) = ports.find(|port| port.is.ips.contains(&hop)) else { return };
-        if !gate.is.nets.iter().any(|net| net.contains(&hop)) || self.reach(at, next).is_none() {
-            return;
+        match ports.find(|port| near && port.is.ips.contains(&hop) && self.reach(at, port).is_some()) {
+            None => fate.end(at, lr, Why::NoNextHop(hop)),
+            Some(next) => {
+                ip.ttl -= 1;
+                let frame = Frame { dst: next.is.mac, src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
+                self.switch(at, ls, lsp, &frame, fate);
+            }
         }
-        ip.ttl -= 1;
-        let frame = Frame { dst: next.is.mac, src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
-        self.switch(at, ls, lsp, &frame, out);
+    }
+}
+
+/// The address that an ARP request or a neighbour solicitation asks for.
+fn question(frame: &Frame) -> Option<IpAddr> {
+    match &frame.body {
+        _ if frame.vlan.is_some() => None,
+        Body::Arp(Arp { op: 1, tpa, .. }) => Some(IpAddr::V4(*tpa)),
+        Body::Ip(Ip { says: Says::Solicit { target, .. }, .. }) => Some(IpAddr::V6(*target)),
+        _ => None,
     }
 }
 
@@ -212,8 +279,8 @@ pub fn best_route(router: &Router, dst: IpAddr) -> Option<(&Gate, IpAddr)> {
 enum Reply {
     /// It is no question that it can answer.
     NotAsked,
-    /// It is one that nobody should ask.
-    Silence,
+    /// It is one that comes from another network.
+    FromAfar,
     Answer(Frame),
 }
 
