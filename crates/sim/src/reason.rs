@@ -224,9 +224,11 @@ impl Case<'_> {
     fn no_such_mac(&self) -> String {
         let here = self.here();
         let Some(ls) = self.switch() else { return format!("no port of {here} has the MAC address {}", self.mac()) };
-        let asked = match self.packet.number(field::ARP_OP) {
+        let tagged = self.packet.slot(Slot::Vlan) & TAGGED != 0;
+        // Nobody answers a question with a tag: it goes on as any frame.
+        let asked = match self.packet.number(field::ARP_OP).filter(|_| !tagged) {
             Some(1) => self.packet.number(field::ARP_TPA).map(|ip| IpAddr::from(Ipv4Addr::from(ip as u32))),
-            _ if self.packet.has(field::ND_SLL) => {
+            _ if self.packet.has(field::ND_SLL) && !tagged => {
                 self.packet.number(field::ND_TARGET).map(|ip| Ipv6Addr::from(ip).into())
             }
             _ => None,
@@ -348,8 +350,15 @@ impl Case<'_> {
     /// Whether the router that the packet is in has an address.
     fn owns(&self, ip: IpAddr) -> bool {
         let Some((Kind::Lr, lr)) = self.datapath else { return false };
+        // A port that is set aside is no port.
+        let rejected = |key: &Key| {
+            let key = key.to_string();
+            self.host.is_some_and(|host| host.engine().rejected().any(|reject| reject.key == key))
+        };
         self.names.objects().any(|(key, object)| match (key, object) {
-            (Key::Lrp(of, _), Object::Lrp(port)) => of == lr && port.nets.iter().any(|net| net.addr() == ip),
+            (Key::Lrp(of, _), Object::Lrp(port)) => {
+                of == lr && port.nets.iter().any(|net| net.addr() == ip) && !rejected(key)
+            }
             _ => false,
         })
     }

@@ -94,26 +94,28 @@ impl Tracker {
         let reply = original.reverse();
         let source = nat.flags & Nat::SRC != 0;
         if !source && nat.flags & Nat::DST == 0 {
-            return Some(reply);
+            // Open vSwitch 3.1 waits for answers from no address then: real ones do not belong to the connection.
+            let nobody = Tuple { src: 0, ..reply };
+            return (!self.tuples.contains_key(&(zone, nobody))).then_some(nobody);
         }
         let same = if source { original.src } else { original.dst };
         let first = nat.addr_min.map_or(same, number);
         let last = nat.addr_max.or(nat.addr_min).map_or(same, number).max(first);
-        let ports = port_range(nat, if source { original.sport } else { original.dport }, source);
+        // A destination has the port that the rule says, or its own; if that is taken, the source gives way, whatever is translated.
+        let said = port_range(nat, if source { original.sport } else { original.dport });
+        let sources = said.clone().filter(|_| source).unwrap_or_else(|| like(original.sport));
+        let destinations = said.filter(|_| !source).unwrap_or_else(|| vec![original.dport]);
         let has_ports = matches!(original.proto, 6 | 17 | 132);
         let mut tries = 0;
         let mut address = first;
         while address <= last {
-            for port in ports.clone() {
+            for (dport, sport) in destinations.iter().flat_map(|dport| sources.iter().map(move |sport| (dport, sport)))
+            {
                 let mut candidate = reply;
                 // Answers go to what the source became, and come from what the destination became.
-                let (ip, number) = match source {
-                    true => (&mut candidate.dst, &mut candidate.dport),
-                    false => (&mut candidate.src, &mut candidate.sport),
-                };
-                *ip = address;
+                *(if source { &mut candidate.dst } else { &mut candidate.src }) = address;
                 if has_ports {
-                    *number = port;
+                    (candidate.sport, candidate.dport) = (*dport, *sport);
                 }
                 if !self.tuples.contains_key(&(zone, candidate)) {
                     return Some(candidate);
@@ -139,18 +141,23 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// The ports that may be taken, the connection's own first where it is allowed.
-fn port_range(nat: &Nat, own: u16, source: bool) -> Vec<u16> {
-    let (first, last) = match (nat.port_min, nat.port_max) {
-        (Some(first), last) if first != 0 => (first, last.filter(|last| *last >= first).unwrap_or(first)),
-        // A destination keeps its port; a source takes another of its kind if it must.
-        _ if !source => return vec![own],
-        _ => match own {
-            ..=511 => (1, 511),
-            512..=1023 => (600, 1023),
-            _ => (1024, u16::MAX),
-        },
-    };
-    let own_first = (nat.port_min.is_none() || (first..=last).contains(&own)).then_some(own);
-    own_first.into_iter().chain((first..=last).filter(|port| Some(*port) != own_first)).collect()
+/// The ports that a rule names.
+fn port_range(nat: &Nat, own: u16) -> Option<Vec<u16>> {
+    let first = nat.port_min.filter(|first| *first != 0)?;
+    Some(round(first, nat.port_max.filter(|last| *last >= first).unwrap_or(first), own))
+}
+
+/// Source ports of the same kind: privileged ones stay so.
+fn like(own: u16) -> Vec<u16> {
+    match own {
+        ..=511 => round(1, 511, own),
+        512..=1023 => round(600, 1023, own),
+        _ => round(1024, u16::MAX, own),
+    }
+}
+
+/// From its own on and round, where it is one of them.
+fn round(first: u16, last: u16, own: u16) -> Vec<u16> {
+    let start = if (first..=last).contains(&own) { own } else { first };
+    (start..=last).chain(first..start).collect()
 }
