@@ -579,6 +579,35 @@ fn a_path_over_three_hosts_has_three_ends() -> Result<()> {
     revoke(&lab, lease)
 }
 
+const CIRCLE: &str = "
+switches:
+  A: {ports: {a1: 10.1.0.1}}
+  J: {}
+routers:
+  R: {links: {A: 10.1.0.254/24, J: 100.64.1.1/24}, routes: {far: {prefix: 10.9.0.0/16, next_hop: 100.64.1.2}}}
+  Q: {links: {J: 100.64.1.2/24}, routes: {back: {prefix: 0.0.0.0/0, next_hop: 100.64.1.1}}}
+";
+
+#[test]
+fn a_packet_in_circles_is_given_up_in_words() -> Result<()> {
+    let lab = Lab::new("trace-circle")?;
+    lab.store()?;
+    let (hosts, _agents) = hosts(&lab, 1)?;
+    apply(&lab, CIRCLE)?;
+    let a1 = hosts[0].vm(&spec("a1", 1, 1))?;
+    a1.wait_ping("10.1.0.254", PATIENCE)?;
+    let packet = |ttl| udp(&a1, &gateway(1), Ipv4Addr::new(10, 9, 9, 9).into(), ttl, 1, 20);
+    let lease = begin(&lab, &[request(1, &a1, &packet(64)?), request(2, &a1, &packet(10)?)])?;
+    let records = wait_ends(&lab, &[(1, "hv1"), (2, "hv1")])?;
+    let numbers = numbers(&lab)?;
+    let there = said(&records, 1, "hv1", &numbers);
+    ensure!(there.len() == 1 && there[0].contains("in circles"), "{there:#?}");
+    let there = said(&records, 2, "hv1", &numbers);
+    let passed = |router: &str| there.iter().filter(|r| r.starts_with(&format!("50 {router} "))).count();
+    ensure!((passed("R"), passed("Q")) == (5, 5), "the path, as long as its TTL lasts: {there:#?}");
+    revoke(&lab, lease)
+}
+
 #[test]
 fn a_hundred_at_once_do_not_mix() -> Result<()> {
     let lab = Lab::new("trace-many")?;

@@ -25,8 +25,8 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::trace;
 
-/// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more than 100 wait to be sent to us, and one
-/// packet makes some 15.
+/// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more wait to be sent to us than its queue holds (see
+/// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
 
 /// The switch, and which of its connections is meant.
@@ -82,7 +82,7 @@ impl Driver {
             let _permit = room.acquire().await;
             let packet = PacketOut::new(port, frame, trace::inject(id));
             let sent = switch.request(Message::PacketOut(packet)).await;
-            let result = sent.map(drop).map_err(|e| e.to_string());
+            let result = sent.map(drop).map_err(|e| not_taken(&e));
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Trace(traces::Event::Injected(id, result)));
         });
@@ -91,6 +91,23 @@ impl Driver {
     /// The connection, for who needs more.
     pub fn switch(&self) -> &Switch {
         &self.switch
+    }
+}
+
+/// OpenFlow's "flow mod failed, for no reason". To a packet-out Open vSwitch answers so when it gives the packet up on its way through the
+/// tables, and then nothing of it is done or reported: `ofproto_dpif_xlate` allows 64 steps back to an earlier table, 4,096 in all.
+const GIVEN_UP: (u16, u16) = (5, 0);
+
+/// Why a packet of a trace was not taken, for people.
+fn not_taken(error: &RequestError) -> String {
+    match error {
+        RequestError::Refused(refused) if (refused.error.kind, refused.error.code) == GIVEN_UP => {
+            "it gave the packet up: too many tables on its way, most likely in circles between routers, as ordinary packets that go there. \
+             A trace with a smaller TTL (--ttl 10) shows the circle"
+                .to_owned()
+        }
+        RequestError::Refused(refused) => format!("{}: {}", refused.error.name(), refused.error.meaning()),
+        error => error.to_string(),
     }
 }
 
