@@ -26,7 +26,7 @@ use tuplenet_rules::userdata::Userdata;
 
 /// Records of one trace from this host: a path of 100 routers, or a flood to 1,000 ports, fits.
 const MAX_RECORDS: u32 = 2_000;
-/// Records that may wait for the store, of all traces: a megabyte or some.
+/// Records that may wait for the store or be on their way there, of all traces: three megabytes.
 const MAX_QUEUED: usize = 4_096;
 /// Traces that are known: each a few hundred bytes.
 const MAX_TRACES: usize = 1_024;
@@ -155,7 +155,7 @@ pub struct Traces {
     me: Name,
     injections: String,
     traces: FxHashMap<Id, Trace>,
-    /// Records that wait, of all traces.
+    /// Records that wait or are on their way to the store, of all traces.
     queued: usize,
     /// When this second began, and how often the store was asked in it.
     reads: Option<(Instant, u32)>,
@@ -196,7 +196,9 @@ impl Traces {
         effects: &mut Vec<Effect>,
         stats: &mut Stats,
     ) {
-        let Some(id) = path.strip_prefix(&self.injections).and_then(|id| id.parse::<Id>().ok()) else {
+        // Only as tools write it: `007` and `+7` are no second names of trace 7.
+        let named = path.strip_prefix(&self.injections).and_then(|text| Some((text, text.parse::<Id>().ok()?)));
+        let Some((_, id)) = named.filter(|(text, id)| *text == id.to_string()) else {
             effects.push(Effect::Say(Level::Warn, format!("{path} asks for a trace of no id (1 to 65535): ignored")));
             return;
         };
@@ -317,7 +319,6 @@ impl Traces {
             return;
         }
         let records: Vec<TraceRecord> = trace.records.drain(..trace.records.len().min(BATCH)).collect();
-        self.queued -= records.len();
         let first = trace.next;
         trace.next += u32::try_from(records.len()).unwrap_or(u32::MAX);
         trace.state = State::Writing(found, records.len());
@@ -353,13 +354,13 @@ impl Traces {
         match written {
             Written::Done => {
                 self.failing = false;
+                self.queued -= sent;
                 stats.trace_records += sent as u64;
                 trace.state = State::Known(found);
                 self.flush(id, effects);
             }
             Written::Gone(mut records) => {
                 // Ended; or ended and begun again under the same id, and then these are the new one's first.
-                self.queued += records.len();
                 records.append(&mut trace.records);
                 trace.records = records;
                 trace.next = 0;
@@ -376,12 +377,12 @@ impl Traces {
         }
     }
 
-    /// Drops what waits for a trace that the store does not have, beside what is lost already.
+    /// Drops what waits for a trace that the store does not have, beside what was lost on its way.
     fn give_up(&mut self, id: Id, lost: usize, now: Instant, stats: &mut Stats) {
         let Some(trace) = self.traces.get_mut(&id) else { return };
-        let waiting = std::mem::take(&mut trace.records).len();
-        self.queued -= waiting;
-        stats.trace_records_dropped += (waiting + lost) as u64;
+        let lost = std::mem::take(&mut trace.records).len() + lost;
+        self.queued -= lost;
+        stats.trace_records_dropped += lost as u64;
         trace.state = State::Unknown(now + UNKNOWN_FOR);
     }
 

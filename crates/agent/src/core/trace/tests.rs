@@ -160,10 +160,10 @@ fn a_later_trace_of_the_same_id_gets_its_own() {
         other => panic!("{other:?}"),
     }
     // If it is not gone, the numbers are another's, who was here before us.
-    bench.event(Event::Written(id(7), Written::Gone(vec![record::empty(TraceEvent::Hop, 1)])));
+    bench.event(Event::Written(id(7), Written::Gone(vec![record::empty(TraceEvent::Hop, 1); 2])));
     bench.event(Event::Found(id(7), Ok(Some(later))));
     assert_eq!(bench.took(), [Command::Read(id(7))], "not for ever");
-    assert_eq!((bench.stats.trace_records_dropped, bench.traces.queued), (1, 0));
+    assert_eq!((bench.stats.trace_records_dropped, bench.traces.queued), (2, 0));
 }
 
 #[test]
@@ -202,6 +202,36 @@ fn everything_has_a_bound() {
     bench.event(Event::Written(id(60_000), Written::Done));
     let forgets_at = |bench: &Bench, at| !bench.traces.traces[&id(60_000)].is_worth_keeping(at);
     assert!(!forgets_at(&bench, bench.now + UNKNOWN_FOR) && forgets_at(&bench, bench.now + FORGET_AFTER));
+}
+
+#[test]
+fn what_is_on_its_way_to_a_slow_store_counts_as_well() {
+    let mut bench = Bench::new();
+    for n in 1..=900 {
+        bench.hops(n, BATCH);
+        bench.event(Event::Found(id(n), Ok(Some(FOUND))));
+        bench.hops(n, 1);
+    }
+    let sent = |bench: &mut Bench| -> usize {
+        let count = |c: &Command| if let Command::Write { records, .. } = c { records.len() } else { 0 };
+        bench.took().iter().map(count).sum()
+    };
+    let on_its_way = sent(&mut bench);
+    let waits: usize = bench.traces.traces.values().map(|t| t.records.len()).sum();
+    assert!(on_its_way > 0 && on_its_way + waits <= MAX_QUEUED, "{on_its_way} on their way, {waits} wait");
+    assert_eq!(bench.stats.trace_records_dropped as usize, 900 * (BATCH + 1) - on_its_way - waits);
+    // One way or the other all of it ends.
+    for n in 1..=900 {
+        bench.event(Event::Written(id(n), if n % 2 == 0 { Written::Done } else { Written::Failed("away".into()) }));
+    }
+    while !bench.did.is_empty() {
+        for command in bench.took() {
+            let Command::Write { id, .. } = command else { continue };
+            bench.event(Event::Written(id, Written::Done));
+        }
+    }
+    assert_eq!(bench.traces.queued, 0);
+    assert_eq!(bench.stats.trace_records + bench.stats.trace_records_dropped, 900 * (BATCH as u64 + 1));
 }
 
 #[test]
@@ -257,7 +287,8 @@ fn what_cannot_be_sent_is_refused_in_words() {
     let (_, records) = bench.wrote();
     assert!(records[0].text.as_ref().is_some_and(|t| t.contains("bad port")), "{records:?}");
     // A key that names no trace has nobody to be answered.
-    for path in ["inject/hv1/0", "inject/hv1/65536", "inject/hv1/x", "inject/hv1/5/6"] {
+    for path in ["inject/hv1/0", "inject/hv1/65536", "inject/hv1/x", "inject/hv1/5/6", "inject/hv1/+5", "inject/hv1/05"]
+    {
         let mut bench = Bench::new();
         bench.inject_connected(path, "{}", true);
         assert_eq!((bench.took(), bench.said.len()), (vec![], 1));
