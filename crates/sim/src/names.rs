@@ -206,3 +206,6 @@ fn first_name() -> Name {
 fn router_port_number(name: &Name, port: &RouterPort) -> u32 {
     port.port_id.map_or_else(|| 0x0100_0000 | cookie::name_hash(name), |id| id.get().into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,7 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
         Ended::Leaf { .. } => match step.flow {
             None => case.missed().unwrap_or_else(|| format!("no flow of table {} takes it", step.table)),
             Some((_, cookie)) => match Cookie::decode(cookie) {
-                Some(cookie) => case.by_rule(cookie.rule),
+                Some(cookie) => case.by_rule(cookie),
                 None => format!("a flow of other software ended it (table {}, cookie {cookie:#x})", step.table),
             },
         },
@@ -118,14 +118,14 @@ fn stage_of(table: u8) -> Option<&'static Stage> {
 
 impl Case<'_> {
     /// By the rule of the flow that ended it. No default: a new rule must come with its words.
-    fn by_rule(&self, rule: Rule) -> String {
-        match rule {
+    fn by_rule(&self, cookie: Cookie) -> String {
+        match cookie.rule {
             Rule::Drop => self.missed().unwrap_or_else(|| "nothing here knows what to do with it".to_owned()),
             Rule::Loopback => {
                 let port = self.port(register::SRC_PORT);
                 format!("{port} is where it came from, and a switch returns nothing to its sender")
             }
-            Rule::RouterDrop => self.router_drop(),
+            Rule::RouterDrop => self.router_drop(cookie.datapath != 0),
             Rule::Flood => self.flood(),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
@@ -144,7 +144,9 @@ impl Case<'_> {
             | Rule::Connected
             | Rule::Static
             | Rule::NextHop
-            | Rule::Trace => format!("a flow of rule \"{}\" ended it, which such flows never should", rule.name()),
+            | Rule::Trace => {
+                format!("a flow of rule \"{}\" ended it, which such flows never should", cookie.rule.name())
+            }
         }
     }
 
@@ -313,7 +315,8 @@ impl Case<'_> {
         }
     }
 
-    fn router_drop(&self) -> String {
+    /// `own`: by a flow about an address of the router, not by one that holds for all.
+    fn router_drop(&self, own: bool) -> String {
         let here = self.here();
         let source = address(self.packet, field::IPV4_SRC, field::IPV6_SRC);
         if self.table == stage::LRP_INGRESS_PKT_RESPONSE.table {
@@ -326,7 +329,7 @@ impl Case<'_> {
             };
         }
         let Some(to) = self.destination() else { return format!("{here} takes nothing of the kind") };
-        if self.owns(to) {
+        if own {
             return format!("{to} is an address of {here} itself, which answers nothing but echo requests (ping)");
         }
         let kind = match to {
@@ -345,22 +348,6 @@ impl Case<'_> {
             }
             None => self.spent(),
         }
-    }
-
-    /// Whether the router that the packet is in has an address.
-    fn owns(&self, ip: IpAddr) -> bool {
-        let Some((Kind::Lr, lr)) = self.datapath else { return false };
-        // A port that is set aside is no port.
-        let rejected = |key: &Key| {
-            let key = key.to_string();
-            self.host.is_some_and(|host| host.engine().rejected().any(|reject| reject.key == key))
-        };
-        self.names.objects().any(|(key, object)| match (key, object) {
-            (Key::Lrp(of, _), Object::Lrp(port)) => {
-                of == lr && port.nets.iter().any(|net| net.addr() == ip) && !rejected(key)
-            }
-            _ => false,
-        })
     }
 
     fn flood(&self) -> String {

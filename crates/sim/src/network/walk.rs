@@ -116,7 +116,7 @@ fn set_aside(network: &mut Network, chassis: Option<&Name>, ls: &Name, lsp: &Nam
 }
 
 /// Something that happened to a copy, in the order of the steps.
-enum Event_ {
+enum Fate {
     Left { port: u32, packet: Packet },
     Ended(Ended),
 }
@@ -168,8 +168,8 @@ impl<'a> Walker<'a> {
         for (step, event) in events(&run) {
             let answer = step.and_then(|step| self.answer(&run, step)).or_else(|| history.answer.clone());
             match event {
-                Event_::Left { port, packet } => self.left(chassis, port, packet, answer, history, &mut onward),
-                Event_::Ended(ended) => {
+                Fate::Left { port, packet } => self.left(chassis, port, packet, answer, history, &mut onward),
+                Fate::Ended(ended) => {
                     let host = self.network.hosts.get(chassis);
                     let told = reason::dropped(&self.network.names, host, chassis, &run, &ended);
                     if let Some(outcome) = told {
@@ -341,31 +341,31 @@ fn endpoint(packet: &Packet) -> IpAddr {
 }
 
 /// What left and what ended, in the order of the steps.
-fn events(run: &Run) -> Vec<(Option<usize>, Event_)> {
-    let mut events: Vec<(Option<usize>, Event_)> = Vec::new();
+fn events(run: &Run) -> Vec<(Option<usize>, Fate)> {
+    let mut events: Vec<(Option<usize>, Fate)> = Vec::new();
     let parents: BTreeSet<usize> = run.steps.iter().filter_map(|step| step.parent).collect();
     let mut told: BTreeSet<usize> = BTreeSet::new();
     if let Some((abort, step)) = run.abort {
         told.extend(step);
-        events.push((step, Event_::Ended(Ended::Abort { step, abort })));
+        events.push((step, Fate::Ended(Ended::Abort { step, abort })));
         if run.effects.is_empty() {
             return events;
         }
     }
     for effect in &run.effects {
         let event = match effect {
-            Effect::Output { port, packet, .. } => Event_::Left { port: *port, packet: packet.clone() },
-            Effect::Refused { port, .. } => Event_::Ended(Ended::Refused { step: effect.step(), port: *port }),
+            Effect::Output { port, packet, .. } => Fate::Left { port: *port, packet: packet.clone() },
+            Effect::Refused { port, .. } => Fate::Ended(Ended::Refused { step: effect.step(), port: *port }),
             Effect::Controller { userdata, reason, .. } => match Userdata::decode(userdata) {
                 Some(Userdata::Trace(_)) => continue,
-                None => Event_::Ended(Ended::Controller { step: effect.step(), reason: *reason }),
+                None => Fate::Ended(Ended::Controller { step: effect.step(), reason: *reason }),
             },
         };
         told.extend(effect.step());
         events.push((effect.step(), event));
     }
     for step in (0..run.steps.len()).filter(|step| !parents.contains(step) && !told.contains(step)) {
-        events.push((Some(step), Event_::Ended(Ended::Leaf { step })));
+        events.push((Some(step), Fate::Ended(Ended::Leaf { step })));
     }
     events.sort_by_key(|(step, _)| *step);
     events

@@ -92,12 +92,16 @@ impl<'a> Machine<'a> {
     fn finish(mut self, mut result: Result<(), Halt>) -> Result<Run, Unsupported> {
         loop {
             match result {
-                Ok(()) | Err(Halt::Pause) => {}
+                Ok(()) => {}
                 Err(Halt::Unsupported(unsupported)) => return Err(unsupported),
-                Err(Halt::Abort(why)) => self.give_up(why),
-            }
-            if matches!(result, Err(Halt::Pause)) {
-                break;
+                Err(Halt::Pause) => {
+                    self.leave();
+                }
+                Err(Halt::Abort(why)) => {
+                    self.abort = Some((why, self.steps.len().checked_sub(1)));
+                    let effects = self.leave();
+                    self.effects.truncate(effects);
+                }
             }
             let Some(frame) = self.frames.pop() else { break };
             result = self.work(frame);
@@ -105,18 +109,17 @@ impl<'a> Machine<'a> {
         Ok(Run { steps: self.steps, effects: self.effects, last: self.packet, abort: self.abort })
     }
 
-    /// Void is what the switch did since the packet came, or since this copy of it came from the connection tracker.
-    fn give_up(&mut self, why: Abort) {
-        self.abort = Some((why, self.steps.len().checked_sub(1)));
+    /// Nothing more is done since the packet came, or since this copy of it came from the connection tracker; gives the first effect of that.
+    fn leave(&mut self) -> usize {
         while let Some(frame) = self.frames.pop() {
             if let Frame::Restore(restore) = frame
                 && let Some(effects) = restore.recirculated
             {
-                self.effects.truncate(effects);
-                return self.restore(*restore);
+                self.restore(*restore);
+                return effects;
             }
         }
-        self.effects.clear();
+        0
     }
 
     pub fn unsupported(&self, what: impl Into<String>) -> Halt {
