@@ -133,6 +133,7 @@ impl Bench {
                     ("ports", uuids(&[3, 4])),
                     ("fail_mode", text("secure")),
                     ("protocols", protocols),
+                    ("other_config", map(&[("controller-queue-size", "512")])),
                 ],
             ),
             row("Port", 3, vec![("name", text("tn-geneve")), ("interfaces", uuids(&[5]))]),

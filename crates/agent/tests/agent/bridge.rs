@@ -64,7 +64,17 @@ fn what_people_break_is_repaired() {
         "br-int",
         "protocols",
         "OpenFlow15",
+        "--",
+        "remove",
+        "Bridge",
+        "br-int",
+        "other_config",
+        "controller-queue-size",
     ]);
+    let queue = || host.get("Bridge", "br-int", "other_config:controller-queue-size");
+    wait_for("the queue of reports", || (queue() == "512").then_some(()));
+    // What people want otherwise stays.
+    host.vsctl(&["--no-wait", "set", "Bridge", "br-int", "other_config:controller-queue-size=300"]);
     wait_for("the tunnel port", || {
         (host.get("Interface", "tn-geneve", "options") == "{key=flow, remote_ip=flow}").then_some(())
     });
@@ -77,6 +87,7 @@ fn what_people_break_is_repaired() {
         let flows = host.flows();
         (flows.iter().any(|f| f.contains("tn-geneve")) || tunnel_flow(&host, &flows)).then_some(())
     });
+    assert_eq!(queue(), "300");
     host.vsctl(&["--no-wait", "del-br", "br-int"]);
     wait_for("the bridge", || host.vsctl(&["list-br"]).contains("br-int").then_some(()));
     wait_for("its flows", || {

@@ -45,6 +45,23 @@ fn the_meter_is_made_stays_and_comes_back() {
 }
 
 #[test]
+fn the_reports_of_a_packet_that_is_flooded_all_come() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    store.switch_with_ports(2);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    let report = format!("controller(max_len=256,userdata=01.01,meter_id={})", METER.id);
+    let packet = "50540000000550540000000788b5".to_owned() + &"00".repeat(250);
+    for n in 1..=5 {
+        // As a copy to each of 250 ports makes.
+        let actions = vec![report.clone(); 500].join(",");
+        host.ofctl(&["packet-out", &format!("in_port=controller,packet={packet},actions=set_field:9->reg7,{actions}")]);
+        agent.wait_metric("tuplenet_packet_ins_total", |v| v == n * 500);
+    }
+}
+
+#[test]
 fn a_storm_of_coloured_packets_is_limited_and_harms_nobody() {
     let store = Store::start();
     let host = Host::start("hv1", 1);

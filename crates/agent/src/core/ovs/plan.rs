@@ -8,6 +8,10 @@ use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 /// OpenFlow versions of the bridge: 1.5 for us, the others for people with `ovs-ofctl`.
 const PROTOCOLS: [&str; 3] = ["OpenFlow10", "OpenFlow13", "OpenFlow15"];
 
+/// How many reports of packets may wait in Open vSwitch until they are sent to us, and how it wants that said: the most that it takes. It drops
+/// what is more, without telling whom it would have told, and a packet that is flooded to 200 ports makes 400 reports at once.
+const QUEUE: (&str, &str) = ("controller-queue-size", "512");
+
 /// What the bridge should be.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -96,7 +100,7 @@ fn create(plan: &mut Plan, root: Uuid, root_row: &Row, tables: &Tables, wanted: 
             .column("datapath_type", datapath)
             .column("ports", Value::set(ports))
             .column("external_ids", managed())
-            .column("other_config", Value::map([("disable-in-band", "true")])),
+            .column("other_config", Value::map([("disable-in-band", "true"), QUEUE])),
     );
     plan.operations.push(Operation::mutate("Open_vSwitch").row(root).mutation(
         "bridges",
@@ -120,6 +124,15 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
             Value::set(PROTOCOLS),
         ));
         plan.words.push(format!("enabling OpenFlow 1.0, 1.3 and 1.5 on {name}"));
+    }
+    // Whatever people have set stays.
+    if Tables::pair(row, "other_config", QUEUE.0).is_none() {
+        plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation(
+            "other_config",
+            Mutator::Insert,
+            Value::map([QUEUE]),
+        ));
+        plan.words.push(format!("letting {} reports of packets wait on {name}", QUEUE.1));
     }
     // The empty type is `system`'s other name.
     let has = row.string("datapath_type").filter(|t| !t.is_empty()).unwrap_or("system");

@@ -19,7 +19,7 @@ const INTERFACE: &str = "Interface";
 pub fn monitor() -> Vec<TableMonitor> {
     [
         (ROOT, &["bridges", "external_ids", "datapath_types", "ovs_version"][..]),
-        (BRIDGE, &["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids"]),
+        (BRIDGE, &["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", "other_config"]),
         (PORT, &["name", "interfaces", "external_ids"]),
         (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error"]),
     ]

@@ -76,7 +76,13 @@ fn bridge(ports: &[u128]) -> RowUpdate {
     row(
         "Bridge",
         2,
-        &[("name", text("br-int")), ("ports", uuids(ports)), ("fail_mode", text("secure")), ("protocols", protocols)],
+        &[
+            ("name", text("br-int")),
+            ("ports", uuids(ports)),
+            ("fail_mode", text("secure")),
+            ("protocols", protocols),
+            ("other_config", map(&[("controller-queue-size", "512")])),
+        ],
     )
 }
 
