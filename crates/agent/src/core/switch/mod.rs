@@ -35,6 +35,8 @@ pub const LAST_TABLE: u8 = 253;
 /// Pause after a failed exchange on a connection that is still up; doubles while nothing succeeds, up to [`LONGEST_PAUSE`].
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After so many failures of one kind it is said again: some ten minutes.
+const SAY_AGAIN: u32 = 20;
 
 /// How many events' latency is measured at once: of more that wait for one bundle the first tell enough.
 const MAX_WAITING: usize = 1024;
@@ -302,9 +304,14 @@ impl Switch {
             Event::Meter(Err(why)) => self.pause(&format!("it did not tell its meters: {why}"), cx),
             Event::Tlv(result) => self.on_tlv(result, cx),
             Event::TlvWritten(Ok(())) => self.ask(Command::ReadGroups, cx),
-            Event::TlvWritten(Err(why)) => {
-                self.pause(&format!("it did not take our Geneve option into its TLV map: {why}"), cx)
-            }
+            Event::TlvWritten(Err(why)) => self.pause(
+                &format!(
+                    "it did not take our Geneve option into its TLV map: {why}. What has tun_metadata{} or class {:#x} type {:#x} there \
+                     (ovs-ofctl dump-tlv-map), and flows that use it (ovs-ofctl dump-flows), must go",
+                    TLV.index, TLV.class, TLV.kind
+                ),
+                cx,
+            ),
             Event::Groups(Ok(groups)) => self.on_groups(&groups, cx),
             Event::Groups(Err(why)) => self.pause(&format!("it did not tell its groups: {why}"), cx),
             Event::Tables(Ok(tables)) => self.on_tables(&tables, cx),
@@ -408,7 +415,7 @@ impl Switch {
     }
 
     fn pause(&mut self, why: &str, cx: &mut Context<'_>) {
-        if self.complaint != why {
+        if self.complaint != why || self.failures.is_multiple_of(SAY_AGAIN) {
             cx.say(
                 Level::Error,
                 format!("the switch cannot be brought in step: {why}; beginning again, and again, until it can"),
