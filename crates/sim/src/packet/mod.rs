@@ -83,6 +83,19 @@ impl Packet {
         write::write(&self.frame, &self.slots)
     }
 
+    /// The packet as it leaves, whose network header may not be what the fields say: see [`write::untouched`].
+    pub(crate) fn leaving(&self) -> Packet {
+        let mut leaving = self.clone();
+        if write::untouched(&self.slots) {
+            let mut came = [0; SLOTS];
+            extract::extract(&self.frame, &mut came);
+            for slot in Slot::Ip4Src as usize..=Slot::NdOption as usize {
+                leaving.slots[slot] = came[slot];
+            }
+        }
+        leaving
+    }
+
     /// The packet as the next switch gets it, who knows the frame only.
     pub(crate) fn fresh(&self) -> Packet {
         let frame = self.to_bytes();

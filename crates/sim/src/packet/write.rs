@@ -16,14 +16,16 @@ pub(super) fn write(frame: &[u8], slots: &[u128; SLOTS]) -> Vec<u8> {
     let mut out = Patch { out: frame.to_vec(), before: &before, after: slots };
     out.copy(Slot::EthDst, 0, 6);
     out.copy(Slot::EthSrc, 6, 6);
-    // Open vSwitch takes protocol 0, and an ARP operation of 0, for "no such header", and leaves it as it came (`commit_set_nw_action`).
-    let (protocol, operation) = (slots[Slot::IpProto as usize], slots[Slot::ArpOp as usize]);
     match (before[Slot::EthType as usize], layout.l3) {
-        (ethertype::IPV4, Some(l3)) if protocol != 0 => out.ipv4(l3, &layout),
-        (ethertype::IPV6, Some(l3)) if protocol != 0 => out.ipv6(l3, &layout),
-        (ethertype::ARP | ethertype::RARP, Some(l3)) if operation != 0 => {
-            // Only the low byte of the operation is a field.
-            out.copy(Slot::ArpOp, l3 + 7, 1);
+        _ if untouched(slots) => {}
+        (ethertype::IPV4, Some(l3)) => out.ipv4(l3, &layout),
+        (ethertype::IPV6, Some(l3)) => out.ipv6(l3, &layout),
+        (ethertype::ARP | ethertype::RARP, Some(l3)) => {
+            if out.changed(Slot::ArpOp) {
+                // Open vSwitch takes 255 for "all bits".
+                let operation = slots[Slot::ArpOp as usize];
+                out.put(if operation == 0xff { 0xffff } else { operation }, l3 + 6, 2);
+            }
             out.copy(Slot::ArpSha, l3 + 8, 6);
             out.copy(Slot::ArpSpa, l3 + 14, 4);
             out.copy(Slot::ArpTha, l3 + 18, 6);
@@ -44,6 +46,16 @@ pub(super) fn write(frame: &[u8], slots: &[u128; SLOTS]) -> Vec<u8> {
     }
     tagged.extend_from_slice(out.out.get(12 + 4 * layout.tags..).unwrap_or_default());
     tagged
+}
+
+/// Whether a network header leaves as it came, whatever the fields say: Open vSwitch takes protocol 0, and an ARP operation of 0, for "no such
+/// header" (`commit_set_nw_action`).
+pub(super) fn untouched(slots: &[u128; SLOTS]) -> bool {
+    match slots[Slot::EthType as usize] {
+        ethertype::IPV4 | ethertype::IPV6 => slots[Slot::IpProto as usize] == 0,
+        ethertype::ARP | ethertype::RARP => slots[Slot::ArpOp as usize] == 0,
+        _ => false,
+    }
 }
 
 struct Patch<'a> {

@@ -135,7 +135,7 @@ impl Machine<'_> {
 
     fn output(&mut self, port: u32) -> Result<(), Halt> {
         let in_port = self.packet.slot(Slot::InPort) as u32;
-        let (packet, step) = (self.packet.clone(), self.place.step);
+        let (packet, step) = (self.packet.leaving(), self.place.step);
         match port {
             port::ANY | port::UNSET => {}
             port::TABLE => self.lookup(0, Pretend::default())?,
@@ -158,7 +158,7 @@ impl Machine<'_> {
             controller_id: c.controller_id,
             meter_id: c.meter_id,
             pause: c.pause,
-            packet: self.packet.clone(),
+            packet: self.packet.leaving(),
             step: self.place.step,
         });
         if c.pause { Err(Halt::Pause) } else { Ok(()) }
@@ -179,7 +179,7 @@ impl Machine<'_> {
                     controller_id: *id,
                     meter_id: 0,
                     pause: false,
-                    packet: self.packet.clone(),
+                    packet: self.packet.leaving(),
                     step: self.place.step,
                 }));
                 Next::Ended
