@@ -6,7 +6,7 @@ use super::{
     real::{Question, Real, TUNNELS, Traced},
     trace::Visit,
 };
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use tuplenet_openflow::{Field, field, port};
 use tuplenet_sim::{Effect, Packet, Run, Switch, Unsupported};
 
@@ -175,9 +175,7 @@ fn same_effect(n: usize, pair: (&Seen, &Seen)) -> Result<(), String> {
         (
             Seen::Controller { reason: a, controller: c, cookie: e, fields: x },
             Seen::Controller { reason: b, controller: d, cookie: f, fields: y },
-        ) if (a, c, e) == (b, d, f) => {
-            differ(&format!("packet-in {n}"), x, y)
-        }
+        ) if (a, c, e) == (b, d, f) => differ(&format!("packet-in {n}"), x, y),
         (ours, theirs) => Err(format!("effect {n}:\n  simulator {ours:?}\n  switch    {theirs:?}")),
     }
 }
@@ -223,13 +221,9 @@ fn seen(run: &Run, effect: &Effect, real: &Real) -> Option<Seen> {
             let mut fields = fields_of(packet, &[HEADERS, UNPRINTED]);
             if is_tunnel(*port) {
                 let tunnel = fields_of(packet, &[TUNNEL]);
-                let four = tunnel.get("tun_dst");
-                let six = tunnel.get("tun_ipv6_dst");
-                // Of two addresses the IPv4 one counts; where no route leads the packet ends.
-                if four != 0 {
-                    real.reaches(Ipv4Addr::from(four as u32).into()).then(|| fields.set("tun_dst", four))?;
-                } else {
-                    real.reaches(Ipv6Addr::from(six).into()).then(|| fields.set("tun_ipv6_dst", six))?;
+                match real.leads(packet)? {
+                    IpAddr::V4(_) => fields.set("tun_dst", tunnel.get("tun_dst")),
+                    IpAddr::V6(_) => fields.set("tun_ipv6_dst", tunnel.get("tun_ipv6_dst")),
                 }
                 let gre = TUNNELS.iter().any(|(_, kind, tunnel)| tunnel == port && *kind == "gre");
                 fields.set("tun_id", tunnel.get("tun_id") & if gre { 0xffff_ffff } else { 0xff_ffff });

@@ -62,6 +62,11 @@ impl Daemons {
         daemons
     }
 
+    /// Whether ovs-vswitchd runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.vswitchd.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Where their sockets are.
     pub fn path(&self) -> &Path {
         &self.directory.0

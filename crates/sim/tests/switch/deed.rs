@@ -51,11 +51,8 @@ pub enum Deed {
         bits: u16,
     },
     Ct {
-        commit: bool,
-        zone: u16,
         ahead: Option<u8>,
-        nat: Option<Option<bool>>,
-        mark: bool,
+        track: Track,
     },
     CtClear,
     /// Back to a table, which may go on for ever.
@@ -67,6 +64,54 @@ pub enum Deed {
     },
     Ttl(u8),
     Note,
+}
+
+/// What `ct` is to do.
+#[derive(Clone, Debug)]
+pub struct Track {
+    commit: bool,
+    force: bool,
+    /// By what the connection has, or to another source (true) or destination.
+    nat: Option<Option<bool>>,
+    mark: bool,
+}
+
+/// Any of it.
+pub fn track() -> impl Strategy<Value = Track> {
+    let force = proptest::bool::weighted(0.1);
+    let nat = option::of(option::of(any::<bool>()));
+    (any::<bool>(), force, nat, proptest::bool::weighted(0.2)).prop_map(|(commit, force, nat, mark)| Track {
+        commit,
+        force,
+        nat,
+        mark,
+    })
+}
+
+impl Track {
+    /// The action; `six`: addresses to translate to are IPv6 ones.
+    pub fn action(&self, table: Option<u8>, six: bool, zone: u16) -> Action {
+        let mut actions = Vec::new();
+        // With both, the userspace datapath of 3.1 dies.
+        let force = self.force && !matches!(self.nat, Some(Some(_)));
+        let commit = self.commit || force || self.mark || matches!(self.nat, Some(Some(_)));
+        match self.nat {
+            None => {}
+            // With a commit, the userspace datapath of 3.1 would make a connection whose answers it does not find.
+            Some(None) if commit => {}
+            Some(None) => actions.push(Action::Nat(Box::default())),
+            Some(Some(source)) => {
+                let ip = if six { IpAddr::V6(v6(3)) } else { IpAddr::V4(v4(3)) };
+                let flags = if source { Nat::SRC } else { Nat::DST };
+                actions.push(Action::Nat(Box::new(Nat { flags, addr_min: Some(ip), ..Nat::default() })));
+            }
+        }
+        if self.mark {
+            actions.push(Action::set_field(field::CT_MARK, 7_u32));
+        }
+        let zone = Zone::Fixed(zone);
+        Action::Ct(Box::new(Ct { commit, force, zone, table, alg: 0, actions }))
+    }
 }
 
 /// Numbers that a field is likely to have, or any.
@@ -103,8 +148,7 @@ pub fn deed() -> BoxedStrategy<Deed> {
         1 => Just(Deed::ForgetInPort),
         1 => (0..64_usize, any::<u16>(), any::<u16>()).prop_map(|(which, bit, bits)| Deed::Push { which, bit, bits }),
         1 => (0..64_usize, any::<u16>(), any::<u16>()).prop_map(|(which, bit, bits)| Deed::Pop { which, bit, bits }),
-        2 => (any::<bool>(), 0..3_u16, option::of(1..4_u8), option::of(option::of(any::<bool>())), any::<bool>())
-            .prop_map(|(commit, zone, ahead, nat, mark)| Deed::Ct { commit, zone, ahead, nat, mark }),
+        2 => (option::of(1..4_u8), track()).prop_map(|(ahead, track)| Deed::Ct { ahead, track }),
         1 => Just(Deed::CtClear),
         1 => prop_oneof![
             (0..=LAST).prop_map(Deed::Back),
@@ -228,30 +272,14 @@ impl Place {
             Deed::ForgetInPort => Action::set_field(field::IN_PORT_NXM, 0_u16),
             Deed::Push { which, bit, bits } => Action::StackPush(self.part(*which, *bit, *bits, false)),
             Deed::Pop { which, bit, bits } => Action::StackPop(self.part(*which, *bit, *bits, true)),
-            Deed::Ct { commit, zone, ahead, nat, mark } => {
-                if !self.tracked || !self.protocol.fulfils.contains(&Prerequisite::Ip) {
+            Deed::Ct { ahead, track } => {
+                let ip = self.protocol.fulfils.contains(&Prerequisite::Ip);
+                if !self.tracked || !ip || self.bucket {
                     return None;
                 }
-                let mut actions = Vec::new();
-                let commit = *commit || *mark || matches!(nat, Some(Some(_)));
-                match nat {
-                    None => {}
-                    Some(None) => actions.push(Action::Nat(Box::default())),
-                    Some(Some(source)) => {
-                        let ip = if self.protocol.fulfils.contains(&Prerequisite::Ipv4) {
-                            IpAddr::V4(v4(99))
-                        } else {
-                            IpAddr::V6(v6(99))
-                        };
-                        let flags = if *source { Nat::SRC } else { Nat::DST };
-                        actions.push(Action::Nat(Box::new(Nat { flags, addr_min: Some(ip), ..Nat::default() })));
-                    }
-                }
-                if *mark {
-                    actions.push(Action::set_field(field::CT_MARK, 7_u32));
-                }
-                let table = ahead.and_then(|ahead| self.ahead(ahead));
-                Action::Ct(Box::new(Ct { commit, force: false, zone: Zone::Fixed(*zone), table, alg: 0, actions }))
+                let six = self.protocol.fulfils.contains(&Prerequisite::Ipv6);
+                // A zone of the table's own.
+                track.action(ahead.and_then(|ahead| self.ahead(ahead)), six, self.table.into())
             }
             Deed::Back(table) => Action::resubmit(table % (self.table + 1)),
             Deed::Exit => Action::Exit,

@@ -23,6 +23,7 @@ mod protocol;
 mod real;
 mod stimulus;
 mod trace;
+mod wire;
 
 use proptest::{
     strategy::Strategy,
@@ -68,10 +69,20 @@ fn networks() {
 
 #[test]
 fn programs() {
-    programs::check_all(false);
+    programs::check_all();
 }
 
 #[test]
 fn frames() {
     frames::check_all();
+}
+
+#[test]
+fn wires() {
+    wire::check_all(program::Purpose::Wire);
+}
+
+#[test]
+fn connections() {
+    wire::check_all(program::Purpose::Track);
 }

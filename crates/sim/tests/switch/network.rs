@@ -121,6 +121,7 @@ pub fn check_all() {
     let counts = Cell::new(Counts::default());
     let rules = RefCell::new(BTreeSet::new());
     try_all(&generate::cases(PACKETS), CASES, |case| {
+        real.borrow_mut().revive();
         check(case, &mut real.borrow_mut(), &counts, &mut rules.borrow_mut())
     });
     let counts = counts.get();

@@ -4,16 +4,19 @@
 //! resubmits lead to later tables, so that it ends. Everything is planned in small numbers, so that a failing case shrinks.
 
 use super::{
-    deed::{Deed, LAST, Place, deed, mask, number},
+    deed::{Deed, LAST, Place, Track, deed, mask, number, track},
     protocol::{PROTOCOLS, Protocol, ones, value_for, width},
     stimulus::{Stimulus, stimulus},
+    wire::WATCHED,
 };
 use proptest::{collection::vec, option, prelude::*};
 use std::fmt;
 use tuplenet_openflow::{
     Action, Flow, Instruction, Match, Value,
+    action::Subfield,
     field::{self, Mask},
     message::{Bucket, GroupKind},
+    port,
 };
 use tuplenet_sim::Group;
 
@@ -160,13 +163,70 @@ impl FlowPlan {
     }
 }
 
-/// Programs with up to `packets` packets each; `tracked`: with connection tracking.
-pub fn programs(packets: usize, tracked: bool) -> impl Strategy<Value = Program> {
+/// Flows below all others, so that packets do meet the connection tracker: through it once, what is new a second time, and then out, with what it said written
+/// into the source's MAC.
+fn tracking(first: &Track, second: &Track) -> Vec<Flow> {
+    let show = |field, bits, at| {
+        let src = Subfield::new(field, 0, bits);
+        Action::Move { src, dst: Subfield::new(field::ETH_SRC, at, bits) }
+    };
+    let out = vec![
+        show(field::CT_STATE, 8, 0),
+        show(field::CT_MARK, 8, 8),
+        show(field::CT_ZONE, 8, 16),
+        Action::output(WATCHED),
+        Action::output(port::IN_PORT),
+    ];
+    let mut flows = Vec::new();
+    for (ethertype, six) in [(0x0800_u16, false), (0x86dd, true)] {
+        let ip = Match::new().with(field::ETH_TYPE, ethertype);
+        flows.push(Flow::new(0, 20, ip.clone(), vec![first.action(Some(LAST - 1), six, 10)]));
+        let new = ip.with_masked(field::CT_STATE, 0x21_u32, 0x21_u32);
+        flows.push(Flow::new(LAST - 1, 20, new, vec![second.action(Some(LAST), six, 11)]));
+    }
+    flows.push(Flow::new(LAST - 1, 10, Match::new(), out.clone()));
+    flows.push(Flow::new(LAST, 10, Match::new(), out));
+    flows
+}
+
+/// Lets a flow that does something send its packet as well.
+fn send(flow: &mut Flow) {
+    for instruction in &mut flow.instructions {
+        if let Instruction::ApplyActions(actions) = instruction
+            && !matches!(actions[..], [Action::Conjunction { .. }])
+        {
+            actions.push(Action::output(WATCHED));
+        }
+    }
+}
+
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be traced.
+    Trace,
+    /// To be done: most flows send their packet somewhere.
+    Wire,
+    /// To be done, with connection tracking.
+    Track,
+}
+
+/// Programs with up to `packets` packets each.
+pub fn programs(packets: usize, purpose: Purpose) -> impl Strategy<Value = Program> {
+    let tracked = purpose == Purpose::Track;
     let bucket = move || vec(deed(), 0..=3);
     let groups = vec((any::<bool>(), vec(bucket(), 1..=3)), 0..=2);
     let packets = vec(stimulus(number(), tracked), 1..=packets);
-    (vec(flow_plan(), 1..=14), groups, packets).prop_map(move |(flows, groups, packets)| {
-        let flows = flows.iter().enumerate().flat_map(|(i, plan)| plan.flows(i, groups.len(), tracked)).collect();
+    let most = if tracked { 4 } else { 14 };
+    let flows = vec(flow_plan(), usize::from(!tracked)..=most);
+    (flows, groups, packets, [track(), track()]).prop_map(move |(flows, groups, packets, [first, second])| {
+        let mut flows: Vec<Flow> =
+            flows.iter().enumerate().flat_map(|(i, plan)| plan.flows(i, groups.len(), tracked)).collect();
+        match purpose {
+            Purpose::Trace => {}
+            Purpose::Wire => flows.iter_mut().for_each(send),
+            Purpose::Track => flows.extend(tracking(&first, &second)),
+        }
         // In a bucket no prerequisite is given by a match.
         let place = Place { table: 0, protocol: PROTOCOLS[0], groups: 0, bucket: true, tracked: false, pushed: false };
         let groups = groups.iter().zip(1..).map(|((all, buckets), id)| {

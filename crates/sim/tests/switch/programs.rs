@@ -3,7 +3,7 @@
 use super::{
     compare::{Verdict, compare},
     endpoints,
-    program::programs,
+    program::{Purpose, programs},
     real::{Question, Real},
     stimulus::Stimulus,
     try_all,
@@ -17,11 +17,12 @@ const CASES: u32 = 2_000;
 const PACKETS: usize = 12;
 
 /// The test.
-pub fn check_all(tracked: bool) {
+pub fn check_all() {
     let real = RefCell::new(Real::start(endpoints(), &[]));
     let (compared, unsupported) = (Cell::new(0), Cell::new(0));
-    try_all(&programs(PACKETS, tracked), CASES, |program| {
+    try_all(&programs(PACKETS, Purpose::Trace), CASES, |program| {
         let mut real = real.borrow_mut();
+        real.revive();
         real.install(&program.flows, &program.groups)?;
         let mut switch = Switch::new(program.flows.iter().cloned(), program.groups.iter().cloned());
         let questions: Vec<Question> = program.packets.iter().map(Stimulus::question).collect();

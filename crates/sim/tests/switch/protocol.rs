@@ -130,8 +130,8 @@ pub fn value_for(f: &'static Field, number: u128) -> u128 {
     }
     let small = usize::try_from(number).ok().filter(|n| *n < 8);
     let Some(n) = small else {
-        // Open vSwitch keeps 8 bits of an ARP operation.
-        return number & if f == field::ARP_OP { 0xff } else { ones(width(f)) };
+        // Open vSwitch keeps 8 bits of an ARP operation, and 255 comes out as 65535.
+        return number & if f == field::ARP_OP { 0x7f } else { ones(width(f)) };
     };
     let value: u128 = match f.name {
         "eth_src" | "eth_dst" | "arp_sha" | "arp_tha" | "nd_sll" | "nd_tll" => mac_number(MACS[n % MACS.len()]),

@@ -6,8 +6,12 @@ use super::{
     datapath::Ports,
     fields::CT_STATE,
     trace::{self, Pass, UNDERLAY},
+    wire::WATCHED,
 };
-use std::net::IpAddr;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 use tokio::runtime::Runtime;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::{
@@ -20,7 +24,7 @@ use tuplenet_openflow::{
     },
 };
 use tuplenet_rules::register::option;
-use tuplenet_sim::Group;
+use tuplenet_sim::{Group, Packet};
 
 /// Bridge ports 1 to this are plain ones.
 pub const LOCAL_PORTS: u32 = 16;
@@ -115,21 +119,25 @@ pub struct Real {
     /// Datapath ports to OpenFlow ports.
     pub ports: Ports,
     endpoints: Vec<IpAddr>,
-    _daemons: Daemons,
+    meters: Vec<u32>,
+    daemons: Daemons,
 }
 
 impl Real {
     /// Starts it; `endpoints` are the addresses that tunnels may lead to, all in 192.0.2.0/24 or 2001:db8::/64.
     pub fn start(endpoints: Vec<IpAddr>, meters: &[u32]) -> Real {
         let daemons = Daemons::start();
+        let capture = |name: &str| format!("options:tx_pcap={}", daemons.path().join(format!("{name}.pcap")).display());
         let mut words = words("add-br br-phy -- set bridge br-phy datapath_type=dummy protocols=[OpenFlow15]");
         words.extend(self::words("-- add-port br-phy phy0 -- set interface phy0 type=dummy ofport_request=1"));
+        words.push(capture("phy0"));
         words.extend(self::words("-- add-br br-int -- set bridge br-int datapath_type=dummy fail_mode=secure"));
         words.extend(self::words("protocols=[OpenFlow15]"));
         for n in 1..=LOCAL_PORTS {
             words.extend(self::words(&format!(
                 "-- add-port br-int p{n} -- set interface p{n} type=dummy ofport_request={n}"
             )));
+            words.extend((n <= WATCHED).then(|| capture(&format!("p{n}"))));
         }
         for (_, kind, n) in TUNNELS {
             words.extend(self::words(&format!(
@@ -162,12 +170,54 @@ impl Real {
             let meter = MeterMod { command: MeterCommand::Add, flags: meter_flags::PKTPS, meter_id: *id, bands };
             runtime.block_on(switch.request(Message::MeterMod(meter))).expect("a meter");
         }
-        Real { switch, runtime, control, ports, endpoints, _daemons: daemons }
+        Real { switch, runtime, control, ports, endpoints, meters: meters.to_vec(), daemons }
     }
 
     /// Whether a tunnel can lead there.
     pub fn reaches(&self, ip: IpAddr) -> bool {
         self.endpoints.contains(&ip)
+    }
+
+    /// Where a tunnel leads that a packet leaves by, if a route leads there: of two addresses the IPv4 one counts, and a mark chooses other routes.
+    pub fn leads(&self, packet: &Packet) -> Option<IpAddr> {
+        let number = |field| packet.get(field).and_then(|value| value.to_u128()).unwrap_or(0);
+        if number(field::PKT_MARK) != 0 {
+            return None;
+        }
+        let ip: IpAddr = match number(field::TUN_DST) {
+            0 => Ipv6Addr::from(number(field::TUN_IPV6_DST)).into(),
+            four => Ipv4Addr::from(four as u32).into(),
+        };
+        self.reaches(ip).then_some(ip)
+    }
+
+    /// The file that has what a port sent.
+    pub fn capture(&self, port: &str) -> PathBuf {
+        self.daemons.path().join(format!("{port}.pcap"))
+    }
+
+    /// Forgets what earlier packets taught: the datapath's cache and the connections.
+    pub fn forget(&mut self) {
+        for word in ["revalidator/purge", "dpctl/flush-conntrack"] {
+            self.control.ask(&[word]);
+        }
+    }
+
+    /// Starts all anew if ovs-vswitchd has died, so that what killed it can be made smaller.
+    pub fn revive(&mut self) -> bool {
+        let dead = !self.daemons.is_alive();
+        if dead {
+            *self = Real::start(self.endpoints.clone(), &self.meters);
+        }
+        dead
+    }
+
+    /// Lets a frame come in by a port, and waits until it is through.
+    pub fn send(&mut self, port: u32, frame: &[u8]) {
+        self.control.ask(&["netdev-dummy/receive", &format!("p{port}"), &hex(frame)]);
+        // The daemon's loop takes packets in, then questions: the answer to the second says that it went round.
+        self.control.ask(&["version"]);
+        self.control.ask(&["version"]);
     }
 
     /// Makes these the only flows and groups, in one bundle.

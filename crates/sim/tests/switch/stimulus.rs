@@ -24,6 +24,8 @@ pub struct Stimulus {
     pokes: Vec<(usize, u8)>,
     /// Bytes that are left.
     cut: Option<usize>,
+    /// The other way round: addresses and ports are swapped, which changes no checksum.
+    answer: bool,
     /// What connections `ct` finds, in turn: bits of `ct_state`.
     ct_next: Vec<u32>,
 }
@@ -102,6 +104,33 @@ fn with_addresses(frame: &Frame, hex: &str) -> Vec<u8> {
     [frame.dst.0, frame.src.0].concat().into_iter().chain(rest).collect()
 }
 
+/// Swaps source and destination of an IP packet and of its TCP or UDP header.
+fn turn(frame: &mut [u8]) {
+    let tag = if frame.get(12..14) == Some(&[0x81, 0]) { 4 } else { 0 };
+    let at = 14 + tag;
+    let (addresses, length, ports) = match frame.get(12 + tag..at) {
+        Some([0x08, 0x00]) => (at + 12, 4, at + 20),
+        Some([0x86, 0xdd]) => (at + 8, 16, at + 40),
+        _ => return,
+    };
+    let protocol = if length == 4 { frame[at + 9] } else { frame[at + 6] };
+    for byte in addresses..addresses + length {
+        frame.swap(byte, byte + length);
+    }
+    if matches!(protocol, 6 | 17) {
+        frame.swap(ports, ports + 2);
+        frame.swap(ports + 1, ports + 3);
+    }
+    if protocol == 6 && frame.len() > ports + 18 {
+        // To SYN with sequence number 1: SYN and ACK, of 2; the checksum follows by what was added.
+        frame[ports + 11] = 2;
+        frame[ports + 13] = 0x12;
+        let sum = u32::from(!u16::from_be_bytes([frame[ports + 16], frame[ports + 17]])) + 0x12;
+        let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        frame[ports + 16..ports + 18].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
 /// One frame of each kind, by name.
 pub fn samples() -> Vec<(String, Vec<u8>)> {
     let frame = |body| Frame { dst: MACS[0], src: MACS[1], vlan: None, body };
@@ -128,6 +157,9 @@ impl Stimulus {
             Some((_, hex)) => with_addresses(&self.frame, hex),
             None => self.frame.to_bytes(),
         };
+        if self.answer && self.odd.is_none() {
+            turn(&mut bytes);
+        }
         for (at, value) in &self.pokes {
             if let Some(byte) = bytes.get_mut(*at) {
                 *byte = *value;
@@ -146,10 +178,22 @@ impl Stimulus {
     }
 }
 
+impl Stimulus {
+    /// As it is sent: by a plain port, and whole. Of a damaged one some checksums are corrected and some made anew, and who does not know what
+    /// they should be cannot tell which.
+    pub fn on_the_wire(&self) -> Question {
+        let whole = Stimulus { pokes: Vec::new(), cut: None, ..self.clone() };
+        Question::new(if self.in_port > 4 { 1 } else { self.in_port }, whole.bytes())
+    }
+}
+
 impl fmt::Display for Stimulus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stimulus { in_port, tunnel, frame, odd, pokes, cut, ct_next } = self;
+        let Stimulus { in_port, tunnel, frame, odd, answer, pokes, cut, ct_next } = self;
         write!(f, "at port {in_port}, tunnel {tunnel:x?}, ct_next {ct_next:x?}: {frame}")?;
+        if *answer {
+            write!(f, ", the other way round")?;
+        }
         if let Some((name, _)) = odd.and_then(|odd| ODD.get(odd)) {
             write!(f, ", but {name}")?;
         }
@@ -160,11 +204,13 @@ impl fmt::Display for Stimulus {
     }
 }
 
-fn frame() -> impl Strategy<Value = Frame> {
+/// Any frame; `apart`: from no address to itself.
+fn frame(apart: bool) -> impl Strategy<Value = Frame> {
     let mac = || select(MACS.to_vec());
     let says = (0..9_usize, 0..3_usize, any::<bool>());
     (mac(), mac(), option::weighted(0.2, 1..4_u16), any::<bool>(), says, (0..4_usize, 0..4_usize), 0..6_usize).prop_map(
-        |(dst, src, vlan, is_v6, (what, which, option), (from, to), ttl)| {
+        move |(dst, src, vlan, is_v6, (what, which, option), (from, to), ttl)| {
+            let to = if apart && from == to { (to + 1) % 4 } else { to };
             let (from4, to4): (IpAddr, IpAddr) = (v4(from).into(), v4(to).into());
             let (from6, to6): (IpAddr, IpAddr) = (v6(from).into(), v6(to).into());
             let (a, b) = if is_v6 { (from6, to6) } else { (from4, to4) };
@@ -193,14 +239,17 @@ pub fn stimulus(number: impl Strategy<Value = u128>, tracked: bool) -> impl Stra
     let byte = prop_oneof![any::<u8>(), Just(0), Just(0xff), (0..8_u32).prop_map(|bit| 1 << bit)];
     let pokes = prop_oneof![6 => Just(Vec::new()), 1 => vec((12..90_usize, byte), 1..4)];
     let cut = option::weighted(0.05, 14..100_usize);
-    (1..5_u32, tunnel, frame(), odd, pokes, cut, states).prop_map(
-        move |(in_port, tunnel, frame, odd, pokes, cut, ct_next)| Stimulus {
+    let answer = proptest::bool::weighted(0.3);
+    (1..5_u32, tunnel, frame(tracked), odd, answer, pokes, cut, states).prop_map(
+        move |(in_port, tunnel, frame, odd, answer, pokes, cut, ct_next)| Stimulus {
             in_port: if tunnel.is_some() { 100 } else { in_port },
             tunnel,
             frame,
-            odd,
-            pokes,
-            cut,
+            // The connection tracker looks at what no flow sees (checksums, versions, lengths), and puts fragments together.
+            odd: odd.filter(|_| !tracked),
+            answer,
+            pokes: if tracked { Vec::new() } else { pokes },
+            cut: cut.filter(|_| !tracked),
             ct_next: if tracked { ct_next } else { Vec::new() },
         },
     )
