@@ -13,7 +13,7 @@ use crate::{
 };
 use absent::absent;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use tuplenet_model::{key::Key, mac::Mac, name::Name, object::Object};
+use tuplenet_model::{entity::SwitchPort, key::Key, mac::Mac, name::Name, object::Object};
 use tuplenet_openflow::field;
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
@@ -222,6 +222,16 @@ impl Case<'_> {
         absent(self.names, self.host, self.chassis, ls, lsp)
     }
 
+    /// A port of a switch, one that is not set aside before one that is.
+    fn find<'n>(&'n self, ls: &'n Name, wanted: impl Fn(&SwitchPort) -> bool) -> Option<&'n Name> {
+        let rejected = |lsp: &Name| {
+            let key = Key::Lsp(ls.clone(), lsp.clone()).to_string();
+            self.host.is_some_and(|host| host.engine().rejected().any(|reject| reject.key == key))
+        };
+        let found = self.names.switch_ports(ls).filter(|(_, port)| wanted(port)).map(|(lsp, _)| lsp);
+        found.min_by_key(|lsp| rejected(lsp))
+    }
+
     /// Who is it for, that nobody has?
     fn no_such_mac(&self) -> String {
         let here = self.here();
@@ -239,16 +249,16 @@ impl Case<'_> {
             let Some(ip) = asked else {
                 return format!("{here} does not flood: what is sent to all ({}) reaches nobody", self.mac());
             };
-            return match self.names.switch_ports(ls).find(|(_, port)| port.ips.contains(&ip)) {
-                Some((lsp, _)) if lsp.as_str() == self.port(register::SRC_PORT) => {
+            return match self.find(ls, |port| port.ips.contains(&ip)) {
+                Some(lsp) if lsp.as_str() == self.port(register::SRC_PORT) => {
                     format!("{ip} is the sender's own address: nobody else on {here} has it")
                 }
-                Some((lsp, _)) => absent(self.names, self.host, self.chassis, ls, lsp),
+                Some(lsp) => absent(self.names, self.host, self.chassis, ls, lsp),
                 None => format!("{ip} is nobody's address on {here}"),
             };
         }
-        match self.names.switch_ports(ls).find(|(_, port)| port.mac == self.mac()) {
-            Some((lsp, _)) => absent(self.names, self.host, self.chassis, ls, lsp),
+        match self.find(ls, |port| port.mac == self.mac()) {
+            Some(lsp) => absent(self.names, self.host, self.chassis, ls, lsp),
             None => format!("no port of {here} has the MAC address {}", self.mac()),
         }
     }
@@ -307,8 +317,8 @@ impl Case<'_> {
         let port = self.port(register::DST_PORT);
         let peer = self.datapath.and_then(|(_, lr)| self.names.router_port(lr, &port.parse().ok()?)?.peer.clone());
         let Some(peer) = peer else { return format!("{what} is behind {port}, which is linked to no switch") };
-        match self.names.switch_ports(&peer.ls).find(|(_, other)| other.ips.contains(&next)) {
-            Some((lsp, _)) => {
+        match self.find(&peer.ls, |port| port.ips.contains(&next)) {
+            Some(lsp) => {
                 format!("{what}: {}", absent(self.names, self.host, self.chassis, &peer.ls, lsp))
             }
             None => format!("{what} is nobody's address on {}", peer.ls),

@@ -228,3 +228,14 @@ fn sctp_has_a_checksum_of_its_own() {
     bytes[42..46].fill(0);
     assert_eq!(sum, checksum::crc32c(&bytes[34..]).to_le_bytes());
 }
+
+#[test]
+fn a_tag_that_nobody_changes_stays_as_it_came() {
+    let frame = hex("020000000002 020000000001 8100 1002 88b5 0000");
+    let mut packet = Packet::parse(&frame).unwrap();
+    packet.set(field::ETH_SRC, [2, 0, 0, 0, 0, 3]);
+    assert_eq!(packet.to_bytes()[12..16], frame[12..16]);
+    *packet.slot_mut(Slot::InnerVlan) = packet.slot(Slot::Vlan);
+    *packet.slot_mut(Slot::Vlan) = 0x8100_1000;
+    assert_eq!(packet.to_bytes()[12..], hex("8100 0000 8100 1002 88b5 0000"));
+}

@@ -40,7 +40,10 @@ pub(super) fn write(frame: &[u8], slots: &[u128; SLOTS]) -> Vec<u8> {
     let mut tagged = out.out.get(..12).unwrap_or_default().to_vec();
     for slot in [Slot::Vlan, Slot::InnerVlan] {
         let tag = slots[slot as usize];
-        if tag & TAGGED != 0 {
+        if layout.tags > 0 && tag == before[Slot::Vlan as usize] {
+            // As it came, with the drop-eligible bit, which no field has.
+            tagged.extend_from_slice(frame.get(12..16).unwrap_or_default());
+        } else if tag & TAGGED != 0 {
             tagged.extend_from_slice(&((tag & !TAGGED) as u32).to_be_bytes());
         }
     }

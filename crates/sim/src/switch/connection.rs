@@ -84,8 +84,9 @@ impl Tracker {
         let flag = |flag| nat.is_some_and(|nat| nat.flags & flag != 0);
         let nat = (flag(Nat::SRC), flag(Nat::DST) && !flag(Nat::SRC));
         self.connections.insert(id, Connection { original, reply, nat, answered: false, mark: 0, label: 0 });
-        self.tuples.insert((zone, original), (id, false));
+        // Who talks to itself talks in the original direction.
         self.tuples.insert((zone, reply), (id, true));
+        self.tuples.insert((zone, original), (id, false));
         Some(id)
     }
 
