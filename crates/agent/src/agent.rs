@@ -11,22 +11,11 @@ use crate::{
         store::{self, Store},
     },
     metrics::{self, Metrics},
+    sources::Sources,
 };
-use anyhow::{Context, Result};
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    future::{pending, ready},
-    rc::Rc,
-    time::Instant,
-};
-use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
-use tuplenet_openflow::connection;
-
-/// Packet-ins that may wait until nothing else does: 100 traces begun at once, each over a long path, fit.
-const MAX_REPORTS: usize = 8_192;
-/// How many of them are dealt with before something else is looked for.
-const REPORTS_AT_ONCE: usize = 32;
+use anyhow::Result;
+use std::{cell::RefCell, rc::Rc, time::Instant};
+use tokio::{sync::mpsc, task::spawn_local};
 
 struct Shared {
     core: Core,
@@ -70,13 +59,11 @@ pub async fn run(settings: Settings) -> Result<()> {
     let alive = Rc::new(store::Alive::new(client.clone(), &settings.prefix, &chassis));
     let keeping = Rc::clone(&alive);
     let keeper = spawn_local(async move { keeping.keep().await });
-    let (store, mut store_events) = Store::follow(client, &settings.prefix, &chassis);
-    let (done, mut completions) = mpsc::unbounded_channel();
+    let (store, store_events) = Store::follow(client, &settings.prefix, &chassis);
+    let (done, completions) = mpsc::unbounded_channel();
+    let mut sources = Sources::new(ovs_events, completions, store_events);
     let mut switch: Option<openflow::Driver> = None;
-    let mut switch_events: Option<mpsc::Receiver<connection::Event>> = None;
     let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
-
-    let mut reports: VecDeque<Event> = VecDeque::new();
 
     let ended_by = loop {
         for event in queue.drain(..) {
@@ -104,35 +91,15 @@ pub async fn run(settings: Settings) -> Result<()> {
         }
         // The bridge's socket appears with the bridge: before that there is nothing to connect to.
         if switch.is_none() && shared.borrow().core.has_bridge() {
-            let (driver, events) = openflow::connect(&settings.of)?;
+            let (driver, unasked) = openflow::connect(&settings.of)?;
             switch = Some(driver);
-            switch_events = Some(events);
+            sources.listen(unasked);
         }
         let wakeup = shared.borrow().core.wakeup();
-        let tick = async {
-            match wakeup {
-                Some(at) => sleep_until(at.into()).await,
-                None => pending().await,
-            }
-        };
-        // News of the database go before the ends of our transactions, which they explain.
         tokio::select! {
             biased;
             signal = signals.next() => break signal,
-            event = ovs_events.recv() => queue.push(Event::Ovs(event.context("the connection to the database of Open vSwitch has ended")?)),
-            event = next_switch_event(&mut switch_events) => {
-                let event = event.context("the connection to the switch has ended")?;
-                match switch.as_mut().and_then(|s| s.event(event)) {
-                    Some(Event::Trace(_)) if reports.len() >= MAX_REPORTS => shared.borrow_mut().core.lose_report(),
-                    Some(report @ Event::Trace(_)) => reports.push_back(report),
-                    event => queue.extend(event),
-                }
-            }
-            Some(event) = completions.recv() => queue.push(event),
-            event = store_events.recv() => queue.push(Event::Store(event.context("the mirror of the store has ended")?)),
-            () = tick => queue.push(Event::Tick),
-            // However many packets the switch reports, the network comes first.
-            () = ready(()), if !reports.is_empty() => queue.extend(reports.drain(..reports.len().min(REPORTS_AT_ONCE))),
+            events = sources.next(wakeup) => queue = events?,
         }
     };
     tracing::info!("{ended_by}: ending; the switch stays as it is");
@@ -143,13 +110,6 @@ pub async fn run(settings: Settings) -> Result<()> {
         embedded.stop().await;
     }
     Ok(())
-}
-
-async fn next_switch_event(events: &mut Option<mpsc::Receiver<connection::Event>>) -> Option<connection::Event> {
-    match events {
-        Some(events) => events.recv().await,
-        None => pending().await,
-    }
 }
 
 async fn serve_metrics(listen: MetricsListen, shared: &Rc<RefCell<Shared>>) -> Result<()> {

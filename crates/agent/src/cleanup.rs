@@ -4,8 +4,8 @@ use crate::{
     boot,
     config::Settings,
     core::{
-        ovs,
-        switch::{HOOK_TABLE, LAST_TABLE},
+        Event, ovs,
+        switch::{self, HOOK_TABLE, LAST_TABLE},
     },
     driver::{openflow, ovsdb, signals::Signals, store},
 };
@@ -15,7 +15,7 @@ use tokio::{net::UnixStream, time::timeout};
 use tuplenet_model::entity::Binding;
 use tuplenet_openflow::{
     Flow,
-    connection::{Event, Switch, Target},
+    connection::{Switch, Target},
     message::{FlowMod, FlowModCommand, GroupCommand, GroupKind, GroupMod, Message, MeterCommand, MeterMod},
 };
 use tuplenet_ovsdb::Client;
@@ -97,10 +97,10 @@ async fn empty_switch(settings: &Settings) -> Result<()> {
     }
     let (driver, mut events) = openflow::connect(&settings.of)?;
     loop {
-        match events.recv().await.context("the connection to the switch has ended")? {
-            Event::Up(_) => break,
-            Event::Down(why) => tracing::warn!("{why}"),
-            Event::Message(_) => {}
+        match events.next().await.context("the connection to the switch has ended")? {
+            Event::Switch(_, switch::Event::Up) => break,
+            Event::Switch(_, switch::Event::Down(why)) => tracing::warn!("{why}"),
+            _ => {}
         }
     }
     driver.switch().bundle(messages()).await.map_err(|e| anyhow!("{e}"))?;

@@ -1,6 +1,6 @@
 //! `tuplenet`: the agent of a host, and the embedded store.
 //!
-//! - [`core`]: the agent without I/O; [`driver`]: its hands. [`agent`]: the loop that joins them.
+//! - [`core`]: the agent without I/O; [`driver`]: its hands. [`agent`]: the loop that joins them; [`sources`]: what it waits for.
 //! - [`config`]: what it was told. [`boot`]: what it must know first. [`cleanup`]: taking everything back.
 //! - [`store`]: the embedded store in this process. [`metrics`]: for Prometheus.
 
@@ -12,6 +12,7 @@ mod core;
 mod driver;
 mod metrics;
 mod notify;
+mod sources;
 mod store;
 
 use anyhow::{Context, Result, anyhow};

@@ -162,12 +162,6 @@ impl Core {
         effects
     }
 
-    /// A packet-in was dropped before it came here.
-    pub fn lose_report(&mut self) {
-        self.stats.packet_ins += 1;
-        self.stats.trace_records_dropped += 1;
-    }
-
     /// When there is something to do even if nothing happens: then send [`Event::Tick`].
     pub fn wakeup(&self) -> Option<Instant> {
         [self.ovs.wakeup(), self.records.wakeup(), self.switch.wakeup()].into_iter().flatten().min()

@@ -98,6 +98,8 @@ pub enum Written {
 pub enum Event {
     /// The switch reports a packet, which came at that time, in nanoseconds since 1970.
     Seen(u64, Box<PacketIn2>),
+    /// The switch reported one too many, which was dropped before it came here.
+    Lost,
     /// What the store has; `None`: there is no such trace, or it has no lease.
     Found(Id, Result<Option<Found>, String>),
     /// A write ended.
@@ -253,6 +255,10 @@ impl Traces {
                 if let Some((id, record)) = record::of(event, at, &packet) {
                     self.add(id, record, now, effects, stats);
                 }
+            }
+            Event::Lost => {
+                stats.packet_ins += 1;
+                stats.trace_records_dropped += 1;
             }
             Event::Injected(id, result) => {
                 self.injecting = self.injecting.saturating_sub(1);

@@ -29,42 +29,57 @@ use tuplenet_rules::trace;
 /// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
 
-/// The switch, and which of its connections is meant.
+/// The switch, to be asked.
 pub struct Driver {
     switch: Switch,
-    session: u64,
     injecting: Rc<Semaphore>,
 }
 
+/// What the switch says unasked.
+pub struct Unasked {
+    events: mpsc::Receiver<connection::Event>,
+    /// Counts connections.
+    session: u64,
+}
+
 /// Connects, for ever.
-pub fn connect(target: &str) -> Result<(Driver, mpsc::Receiver<connection::Event>)> {
+pub fn connect(target: &str) -> Result<(Driver, Unasked)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
     let (switch, events) = connection::connect(Config::new(target));
-    Ok((Driver { switch, session: 0, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, events))
+    Ok((Driver { switch, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, Unasked::new(events)))
+}
+
+impl Unasked {
+    /// What a connection tells.
+    pub fn new(events: mpsc::Receiver<connection::Event>) -> Self {
+        Self { events, session: 0 }
+    }
+
+    /// The next of it, for the core; `None` once there will be no more. May be dropped while it waits: nothing is lost.
+    pub async fn next(&mut self) -> Option<core::Event> {
+        loop {
+            let event = match self.events.recv().await? {
+                connection::Event::Up(_) => {
+                    self.session += 1;
+                    Event::Up
+                }
+                connection::Event::Down(why) => Event::Down(why),
+                connection::Event::Message(Message::PacketIn2(packet)) => {
+                    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+                    return Some(core::Event::Trace(traces::Event::Seen(at, Box::new(packet))));
+                }
+                connection::Event::Message(message) => {
+                    tracing::debug!(?message, "the switch says something that nobody asked for");
+                    continue;
+                }
+            };
+            return Some(core::Event::Switch(self.session, event));
+        }
+    }
 }
 
 impl Driver {
-    /// What the connection told, for the core.
-    pub fn event(&mut self, event: connection::Event) -> Option<core::Event> {
-        let event = match event {
-            connection::Event::Up(_) => {
-                self.session += 1;
-                Event::Up
-            }
-            connection::Event::Down(why) => Event::Down(why),
-            connection::Event::Message(Message::PacketIn2(packet)) => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-                return Some(core::Event::Trace(traces::Event::Seen(at, Box::new(packet))));
-            }
-            connection::Event::Message(message) => {
-                tracing::debug!(?message, "the switch says something that nobody asked for");
-                return None;
-            }
-        };
-        Some(core::Event::Switch(self.session, event))
-    }
-
     /// Carries a command out; its answer comes back as an event.
     pub fn run(&self, session: u64, command: Command, done: &mpsc::UnboundedSender<core::Event>) {
         let (switch, done) = (self.switch.clone(), done.clone());
