@@ -3,8 +3,12 @@
 use crate::cli::Format;
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
-use std::io::{self, ErrorKind, Write};
+use std::{
+    io::{self, ErrorKind, IsTerminal, Write},
+    time::Duration,
+};
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
 const OPTIONAL: [&str; 8] = ["CHASSIS", "ROUTERS", "SWITCHES", "FLOOD", "LINK TO", "ROLES", "LABELS", "DESCRIPTION"];
@@ -83,6 +87,19 @@ pub fn out(text: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
+}
+
+/// A bar on standard error, if somebody looks, for work of so many steps.
+pub fn progress(steps: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(steps as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// How many of something, in words for one and for many.

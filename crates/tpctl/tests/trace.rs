@@ -199,6 +199,25 @@ fn a_change_is_simulated_before_it_is_made() {
     );
     let (out, err) = net.bench.exits(0, &format!("trace a1 --to 10.1.0.66 --simulate --with {file} --at new=hv2"));
     assert!(err.contains("after:  simulated: delivered to new on hv2") && out.contains("\n+ "), "{out}{err}");
+    let (out, err) = net.bench.exits(0, &format!("trace new --to 10.1.0.2 --simulate --with {file} --at new=hv2"));
+    assert!(
+        err.contains("before: the port does not exist\n") && out.lines().all(|l| l.starts_with("+ ")),
+        "{out}{err}"
+    );
+    net.bench.refused_with(
+        &format!("trace a1 --to 10.1.0.2 --simulate --with {file} --at nwe=hv2"),
+        &["no switch has a port nwe"],
+    );
+    // One that the change deletes.
+    let less = net.bench.file("less.yaml", &NETWORK.replace("v4: 10.1.0.4", "v5: 10.1.0.4"));
+    let (out, err) = net.bench.exits(1, &format!("trace v4 --to 10.1.0.2 --simulate --with {less} --at v4=hv2"));
+    assert!(
+        err.contains("after:  the port does not exist\n") && out.lines().all(|l| l.starts_with("- ")),
+        "{out}{err}"
+    );
+    let line = format!("trace v4 --to 10.1.0.2 --simulate --with {less} --at v4=hv2 -o json");
+    let data: Value = serde_json::from_str(&net.bench.exits(1, &line).0).unwrap();
+    assert_eq!((&data["after"], &data["before"]["delivered"]), (&Value::Null, &true.into()));
     assert_eq!(net.bench.revision(), revision, "a simulation wrote to the store");
 }
 
@@ -243,6 +262,47 @@ fn all_pairs_print_what_fails() {
 }
 
 #[test]
+fn a_change_is_checked_for_all_pairs() {
+    let net = Net::new();
+    let revision = net.bench.revision();
+    let unlinked = net.bench.file("after.yaml", &NETWORK.replace(", B: '10.2.0.254/24, fd00:2::fe/64'", ""));
+    let line = format!("trace --all-pairs A B --simulate --with {unlinked}");
+    let (out, err) = net.bench.exits(1, &line);
+    let lines: Vec<&str> = out.lines().collect();
+    let lost = "- A/a1 -> B/b1 (10.2.0.1 by R): simulated: dropped at R on hv1: no route to 10.2.0.1";
+    assert!(lines.contains(&lost), "{out}");
+    let [cut @ .., before, after] = &lines[..] else { panic!("{out}") };
+    assert!(cut.iter().all(|line| line.starts_with("- ")), "{out}");
+    assert_eq!(*before, "before: 36 of 36 packets arrive");
+    assert_eq!(*after, format!("after:  {} of 36 packets arrive", 36 - cut.len()));
+    assert!(err.ends_with(&format!("tpctl: {} packets would not arrive\n", cut.len())), "{err}");
+    let data: Value = serde_json::from_str(&net.bench.exits(1, &format!("{line} -o json")).0).unwrap();
+    assert_eq!((&data["before"]["arrived"], data["pairs"].as_array().unwrap().len()), (&36.into(), cut.len()));
+    assert_eq!((&data["pairs"][0]["change"], &data["pairs"][0]["by"]), (&"-".into(), &"R".into()));
+
+    // A change that joins, and one that makes a switch and a port.
+    let joined = net.bench.file("joined.yaml", &NETWORK.replace("links: {A:", "links: {X: 10.9.0.254/24, A:"));
+    let (out, _) = net.bench.exits(0, &format!("trace --all-pairs A X --simulate --with {joined}"));
+    assert!(out.contains("+ A/a1 -> X/lone (10.9.0.1 by R): simulated: arrives\n"), "{out}");
+    let grown = net.bench.file("grown.yaml", &NETWORK.replace("switches:", "switches:\n  N: {ports: {n: 10.77.0.1}}"));
+    let (out, _) = net.bench.exits(1, &format!("trace --all-pairs N B --simulate --with {grown} --at n=hv1"));
+    assert!(out.contains("  N/n -> B/b1 (10.2.0.1): 10.2.0.1 is no address in switch N"), "{out}");
+    net.bench.refused_with(&format!("trace --all-pairs Y --simulate --with {grown}"), &["switch Y does not exist"]);
+    assert_eq!(net.bench.revision(), revision, "a simulation wrote to the store");
+}
+
+#[test]
+fn too_many_pairs_are_refused_before_they_are_made() {
+    let nowhere = Bench::new("127.0.0.1:1", "/none");
+    let ports: String = (0..400).map(|n| format!("p{n}: 10.0.{}.{}, ", n / 200, n % 200 + 1)).collect();
+    let file = nowhere.file("many.yaml", &format!("switches: {{A: {{ports: {{{ports}}}}}}}"));
+    nowhere.refused_with(
+        &format!("trace --all-pairs A -f {file}"),
+        &["400 ports make more than 100000 packets: name fewer switches"],
+    );
+}
+
+#[test]
 fn bad_input_is_refused_with_one_line() {
     let net = Net::new();
     let b = &net.bench;
@@ -272,6 +332,7 @@ fn bad_input_is_refused_with_one_line() {
         &["port rival of switch A cannot be used", "10.1.0.1 belongs to port A/a1"],
     );
     b.refused_with("trace a1 --to 10.1.0.2 --simulate --at off=hv9", &["chassis hv9 does not exist"]);
+    b.refused_with("trace a1 --to 10.1.0.2 --simulate --at off=hv1 --at off=hv2", &["cannot be on both hv1 and hv2"]);
     let long = "00".repeat(9_019);
     for (line, words) in [
         ("a1", &["--to"][..]),
@@ -294,6 +355,7 @@ fn bad_input_is_refused_with_one_line() {
         ("a/b/c --to 10.1.0.2", &["a/b/c"]),
         ("a1 --to 10.1.0.2 --with x.yaml", &["add --simulate"]),
         ("a1 --to 10.1.0.2 --at a1=hv1", &["add --simulate"]),
+        ("a1 --to 10.1.0.2 --file - --with -", &["cannot both be standard input"]),
         ("a1 --all-pairs A", &["cannot be used with"]),
         ("--all-pairs A --to 10.1.0.2", &["cannot be used with"]),
     ] {

@@ -1,8 +1,13 @@
 //! What can be said to `tpctl trace`, and what of it contradicts itself.
 
+use super::world::World;
 use crate::commands::usage;
 use clap::ArgAction;
-use std::{net::IpAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 use tuplenet_model::{
     mac::Mac,
     name::Name,
@@ -66,11 +71,11 @@ pub struct Args {
     /// Send nothing: walk the packet through the tables that the rules compute for every host
     #[arg(long)]
     pub simulate: bool,
-    /// Simulate in the network of a document, as "apply" takes it; no store is asked
-    #[arg(long, value_name = "FILE")]
+    /// Simulate in the network of a document, as "apply" takes it; no store is asked. "-" reads it from standard input
+    #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Simulate once more with this document applied, and show what changes
-    #[arg(long, value_name = "FILE", conflicts_with = "all_pairs")]
+    #[arg(long, value_name = "FILE")]
     pub with: Option<PathBuf>,
     /// Simulate as if that chassis had that port; may be repeated
     #[arg(long, value_name = "LSP=CHASSIS", action = ArgAction::Append)]
@@ -85,6 +90,10 @@ impl Args {
     pub fn check(&self) {
         if !self.simulates() && (self.with.is_some() || !self.at.is_empty()) {
             usage("--with and --at change nothing on real hosts: add --simulate");
+        }
+        let stdin = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
+        if stdin(&self.file) && stdin(&self.with) {
+            usage("--file and --with cannot both be standard input");
         }
         if let (Some(to), Some(src)) = (self.to, self.src)
             && to.is_ipv4() != src.is_ipv4()
@@ -105,6 +114,16 @@ impl Args {
         if let Some(Err(problem)) = self.hex.as_deref().map(frame) {
             usage(&format!("--hex: {problem}"));
         }
+    }
+
+    /// Refuses a port to be placed that is neither there before a change nor after it.
+    pub fn check_places(&self, before: &World, after: &World) -> anyhow::Result<()> {
+        for place in &self.at {
+            if before.resolve(&place.port).is_err() {
+                after.resolve(&place.port)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether no host is involved.

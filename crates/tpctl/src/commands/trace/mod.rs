@@ -76,27 +76,27 @@ async fn real(context: &Context, world: &World, args: &Args) -> Result<ExitCode>
 
 /// Through the tables that the hosts should have.
 fn simulated(context: &Context, world: &World, args: &Args) -> Result<ExitCode> {
-    let changed = args.with.as_deref().map(|file| world.with(file)).transpose()?;
-    let after = changed.as_ref().unwrap_or(world);
-    let (from, frame, path) = walk(after, args, &args.at)?;
-    let show = |path, frame| Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true, took: None };
-    if changed.is_none() {
-        return print_path(context, &show(&path, &frame));
-    }
-    // A port that the change makes has no path before it.
-    let none = Path::default();
-    let before = match world.network.switch_port(&from) {
-        Some(_) => {
-            // Nor can a port be anywhere.
-            let there = args.at.iter().filter(|place| world.resolve(&place.port).is_ok());
-            Some(walk(world, args, &there.cloned().collect::<Vec<_>>())?)
-        }
-        None => None,
+    let Some(file) = args.with.as_deref() else {
+        let (from, frame, path) = walk(world, args, &args.at)?;
+        return print_path(context, &as_simulated(&from, &frame, &path));
     };
-    let (before, frame_before) = before.as_ref().map_or((&none, &frame), |(_, frame, path)| (path, frame));
-    let after = show(&path, &frame);
-    simulate::print_change(&show(before, frame_before), &after, format(context))?;
-    Ok(if after.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let changed = world.with(file)?;
+    args.check_places(world, &changed)?;
+    // What the change makes has no path before it, what it deletes none after.
+    let exists = |world: &World| args.lsp.as_ref().is_some_and(|name| world.resolve(name).is_ok());
+    let (was, is) = (exists(world), exists(&changed));
+    let before = if was || !is { Some(walk(world, args, &world.places(&args.at))?) } else { None };
+    let after = if is { Some(walk(&changed, args, &changed.places(&args.at))?) } else { None };
+    fn shown(walked: &Option<(SwitchPortRef, Vec<u8>, Path)>) -> Option<Shown<'_>> {
+        walked.as_ref().map(|(from, frame, path)| as_simulated(from, frame, path))
+    }
+    let (before, after) = (shown(&before), shown(&after));
+    simulate::print_change(before.as_ref(), after.as_ref(), format(context))?;
+    Ok(if after.is_some_and(|after| after.is_success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn as_simulated<'a>(from: &'a SwitchPortRef, frame: &'a [u8], path: &'a Path) -> Shown<'a> {
+    Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true, took: None }
 }
 
 /// The port, the frame that it sends, and its path.

@@ -1,10 +1,13 @@
 //! `trace --all-pairs`: every port of some switches to every other one, in each family that both have. Prints what fails.
 
+mod change;
+
 use super::{
     Args, PATIENCE, format, guarded, living_host, outcome,
     packet::{self, Way},
     session::{Session, Shot},
     show::Shown,
+    simulate::Simulation,
     simulation,
     world::World,
 };
@@ -14,14 +17,11 @@ use crate::{
     print::{self, printable},
 };
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::{
-    cell::RefCell, future::poll_fn, io::IsTerminal, net::IpAddr, pin::Pin, process::ExitCode, task::Poll,
-    time::Duration,
-};
+use std::{cell::RefCell, future::poll_fn, net::IpAddr, pin::Pin, process::ExitCode, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use tuplenet_model::{entity::SwitchPortRef, key::Key, name::Name};
+use tuplenet_model::{entity::SwitchPortRef, key::Key};
 use tuplenet_sim::network::Network;
 use tuplenet_sim::path::{Outcome, Path};
 
@@ -33,6 +33,8 @@ const NAMED: usize = 8;
 const PACE: Duration = Duration::from_millis(5);
 /// How often a packet that is lost is sent. Open vSwitch loses the first one to a host whose MAC it does not know yet.
 const TRIES: usize = 2;
+/// The most packets of one check: those of some 200 ports. Real ones take eight minutes, and so many failures nobody reads.
+const MOST: usize = 100_000;
 
 /// From a port to an address of another.
 struct Pair {
@@ -50,32 +52,64 @@ impl Pair {
             Err(problem) => bail!("{problem}"),
         }
     }
+
+    /// The router that it goes by, if there are several.
+    fn by(&self) -> Option<&str> {
+        Some(self.way.as_ref().ok()?.by.as_ref()?.as_str())
+    }
+
+    /// For people, with what became of it.
+    fn line(&self, verdict: &str) -> String {
+        let Pair { from, to, ip, .. } = self;
+        let by = self.by().map(|by| format!(" by {by}")).unwrap_or_default();
+        printable(&format!("{} -> {} ({ip}{by}): {verdict}", name(from), name(to)))
+    }
+
+    /// For programs.
+    fn data(&self, verdict: &str) -> Value {
+        json!({"from": name(&self.from), "to": name(&self.to), "ip": self.ip, "by": self.by(), "verdict": verdict})
+    }
+}
+
+fn name(at: &SwitchPortRef) -> String {
+    format!("{}/{}", at.ls, at.lsp)
+}
+
+/// Why a packet did not arrive; `None`: it did.
+fn problem(result: Result<Result<(), String>>) -> Option<String> {
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(verdict)) => Some(verdict),
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+fn is_data(format: Format) -> bool {
+    matches!(format, Format::Json | Format::Yaml)
 }
 
 /// Checks them all.
 pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitCode> {
+    if let Some(file) = &args.with {
+        return change::check(context, &world, &world.with(file)?, args);
+    }
+    for ls in &args.all_pairs {
+        let key = Key::Ls(ls.clone());
+        world.network.get(&key).ok_or_else(|| world.missing(&key))?;
+    }
     let mut simulation = if args.simulates() { Some(simulation(&world, args, &args.at)?) } else { None };
     let hosted = |at: &SwitchPortRef| simulation.as_ref().map_or(world.host(at).is_some(), |s| s.has(&world, at));
-    let (ports, unbound) = ports(&world, args, hosted)?;
-    if !unbound.is_empty() {
-        let names: Vec<String> = unbound.iter().take(NAMED).map(|at| format!("{}/{}", at.ls, at.lsp)).collect();
-        let more = match unbound.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        eprintln!("tpctl: note: left out, since no chassis has them: {}{more}", printable(&names.join(", ")));
-    }
-    let pairs = pairs(&world, &ports);
+    let (ports, unbound) = ports(&world, args, hosted);
+    note(&unbound);
+    let pairs = pairs(&world, &ports)?;
     if pairs.is_empty() {
-        bail!("there is no pair of ports to check: see \"tpctl lsp show LS\"");
+        bail!("{NO_PAIR}");
     }
     let report = Report::new(pairs.len(), format(context));
     match &mut simulation {
         Some(simulation) => {
             for pair in &pairs {
-                let frame = pair.frame(&world, args);
-                let path = frame.and_then(|frame| Ok((simulation.walk(&world, &pair.from, &frame)?, frame)));
-                report.take(pair, path.map(|(path, frame)| judge(pair, &path, &frame, true)));
+                report.take(pair, walk(simulation, &world, args, pair));
             }
         }
         None => {
@@ -88,28 +122,51 @@ pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitC
     report.finish()
 }
 
+const NO_PAIR: &str = "there is no pair of ports to check: see \"tpctl lsp show LS\"";
+
+/// Says which ports are not checked.
+fn note(unbound: &[SwitchPortRef]) {
+    if unbound.is_empty() {
+        return;
+    }
+    let names: Vec<String> = unbound.iter().take(NAMED).map(name).collect();
+    let more = match unbound.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    eprintln!("tpctl: note: left out, since no chassis has them: {}{more}", printable(&names.join(", ")));
+}
+
+/// What becomes of a pair's packet, simulated. The error is the reason why none could be made.
+fn walk(simulation: &mut Simulation, world: &World, args: &Args, pair: &Pair) -> Result<Result<(), String>> {
+    let frame = pair.frame(world, args)?;
+    let path = simulation.walk(world, &pair.from, &frame)?;
+    Ok(judge(pair, &path, &frame, true))
+}
+
 /// The ports of the switches, and those that no chassis has.
 fn ports(
     world: &World,
     args: &Args,
     hosted: impl Fn(&SwitchPortRef) -> bool,
-) -> Result<(Vec<SwitchPortRef>, Vec<SwitchPortRef>)> {
+) -> (Vec<SwitchPortRef>, Vec<SwitchPortRef>) {
     let mut all: Vec<SwitchPortRef> = Vec::new();
     for ls in &args.all_pairs {
-        let key = Key::Ls(ls.clone());
-        world.network.get(&key).ok_or_else(|| world.missing(&key))?;
         let guests = world.network.switch_ports(ls).filter(|(_, port)| port.peer.is_none());
         all.extend(guests.map(|(lsp, _)| SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() }));
     }
     all.sort();
     all.dedup();
-    Ok(all.into_iter().partition(hosted))
+    all.into_iter().partition(hosted)
 }
 
-fn pairs(world: &World, ports: &[SwitchPortRef]) -> Vec<Pair> {
+fn pairs(world: &World, ports: &[SwitchPortRef]) -> Result<Vec<Pair>> {
     let ips = |at: &SwitchPortRef| world.network.switch_port(at).map(|port| port.ips.clone()).unwrap_or_default();
     let mut pairs = Vec::new();
     for from in ports {
+        if pairs.len() > MOST {
+            bail!("{} ports make more than {MOST} packets: name fewer switches at once", ports.len());
+        }
         let own = ips(from);
         for to in ports.iter().filter(|to| *to != from) {
             let theirs = ips(to);
@@ -132,7 +189,7 @@ fn pairs(world: &World, ports: &[SwitchPortRef]) -> Vec<Pair> {
             }
         }
     }
-    pairs
+    Ok(pairs)
 }
 
 /// Sends a packet for each pair, a bounded number at once.
@@ -214,39 +271,18 @@ struct Report {
 
 impl Report {
     fn new(pairs: usize, format: Format) -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(pairs as u64) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}") {
-            bar.set_style(style);
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { format, bar, pairs, failed: RefCell::default() }
+        Self { format, bar: print::progress(pairs), pairs, failed: RefCell::default() }
     }
 
     fn take(&self, pair: &Pair, result: Result<Result<(), String>>) {
-        let problem = match result {
-            Ok(Ok(())) => None,
-            Ok(Err(verdict)) => Some(verdict),
-            Err(error) => Some(format!("{error:#}")),
-        };
-        if let Some(problem) = problem {
-            let Pair { from, to, ip, way } = pair;
-            let by = way.as_ref().ok().and_then(|way| way.by.as_ref());
-            let at = by.map_or_else(|| ip.to_string(), |by| format!("{ip} by {by}"));
-            let name = |at: &SwitchPortRef| format!("{}/{}", at.ls, at.lsp);
-            let line = printable(&format!("{} -> {} ({at}): {problem}", name(from), name(to)));
-            if !self.is_data() {
-                self.bar.suspend(|| print::out(&(line + "\n"))).ok();
+        if let Some(problem) = problem(result) {
+            if !is_data(self.format) {
+                self.bar.suspend(|| print::out(&(pair.line(&problem) + "\n"))).ok();
             }
-            let failed =
-                json!({"from": name(from), "to": name(to), "ip": ip, "by": by.map(Name::as_str), "verdict": problem});
-            self.failed.borrow_mut().push(failed);
+            self.failed.borrow_mut().push(pair.data(&problem));
             self.bar.set_message(format!("{} failed", self.failed.borrow().len()));
         }
         self.bar.inc(1);
-    }
-
-    fn is_data(&self) -> bool {
-        matches!(self.format, Format::Json | Format::Yaml)
     }
 
     fn finish(self) -> Result<ExitCode> {
@@ -254,7 +290,7 @@ impl Report {
         let Self { format, pairs, failed, .. } = &self;
         let failed = failed.take();
         let arrived = pairs - failed.len();
-        if self.is_data() {
+        if is_data(self.format) {
             print::data(&json!({"pairs": pairs, "arrived": arrived, "failed": failed}), *format)?;
         } else {
             print::out(&format!("{arrived} of {pairs} packets arrived\n"))?;

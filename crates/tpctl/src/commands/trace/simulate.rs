@@ -7,6 +7,7 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use tuplenet_model::{entity::SwitchPortRef, key::Key, name::Name};
 use tuplenet_sim::network::Network;
 use tuplenet_sim::{
@@ -19,18 +20,21 @@ use tuplenet_store::network::NetworkError;
 pub struct Simulation {
     network: Network,
     /// Ports that were given a host here, beside those that have one in the store.
-    placed: Vec<SwitchPortRef>,
+    placed: BTreeMap<SwitchPortRef, Name>,
 }
 
 impl Simulation {
     /// With the ports that were given to chassis by `places`. `everywhere`: this chassis has all ports that are left.
     pub fn new(world: &World, places: &[Place], everywhere: Option<&Name>) -> Result<Self> {
-        let mut simulation = Self { network: Network::new(world.objects()), placed: Vec::new() };
+        let mut simulation = Self { network: Network::new(world.objects()), placed: BTreeMap::new() };
         for Place { port, chassis } in places {
             let at = world.resolve(port)?;
             if world.chassis(chassis).is_none() {
                 let key = Key::Chassis(chassis.clone());
                 return Err(NetworkError::missing(&key).into());
+            }
+            if let Some(other) = simulation.placed.get(&at).filter(|other| *other != chassis) {
+                bail!("--at: port {} of switch {} cannot be on both {other} and {chassis}", at.lsp, at.ls);
             }
             simulation.place(at, chassis);
         }
@@ -49,12 +53,12 @@ impl Simulation {
 
     fn place(&mut self, at: SwitchPortRef, chassis: &Name) {
         self.network.place(&at.ls, &at.lsp, chassis);
-        self.placed.push(at);
+        self.placed.insert(at, chassis.clone());
     }
 
     /// Whether a port has a host.
     pub fn has(&self, world: &World, at: &SwitchPortRef) -> bool {
-        self.placed.contains(at) || world.host(at).is_some()
+        self.placed.contains_key(at) || world.host(at).is_some()
     }
 
     /// The path of a frame from a port.
@@ -77,17 +81,20 @@ enum Side {
     After,
 }
 
-/// Prints two paths as one: what stays, goes and comes.
-pub fn print_change(before: &Shown<'_>, after: &Shown<'_>, format: Format) -> Result<()> {
-    let changes = difference(&before.path.hops, &after.path.hops);
-    let same = before.path.hops == after.path.hops && before.path.outcomes == after.path.outcomes;
-    let verdicts = format!("before: {}\nafter:  {}\n", printable(&before.verdict()), printable(&after.verdict()));
+/// Prints two paths as one: what stays, goes and comes. `None`: there is no such port.
+pub fn print_change(before: Option<&Shown<'_>>, after: Option<&Shown<'_>>, format: Format) -> Result<()> {
+    let path = |shown: Option<&Shown<'_>>| shown.map(|shown| (shown.path.hops.clone(), shown.path.outcomes.clone()));
+    let same = path(before) == path(after);
+    let [hops_before, hops_after] = [before, after].map(|shown| path(shown).unwrap_or_default().0);
+    let changes = difference(&hops_before, &hops_after);
+    let verdict = |shown: Option<&Shown<'_>>| shown.map_or("the port does not exist".to_owned(), Shown::verdict);
+    let verdicts = format!("before: {}\nafter:  {}\n", printable(&verdict(before)), printable(&verdict(after)));
     match format {
         Format::Json | Format::Yaml => {
             let hop = |side: Side, hop: &Hop| json!({"change": mark(side).trim(), "hop": hop.to_string()});
             let hops: Vec<Value> = changes.iter().map(|(side, of)| hop(*side, of)).collect();
             print::data(
-                &json!({"changed": !same, "before": before.data(), "after": after.data(), "hops": hops}),
+                &json!({"changed": !same, "before": before.map(Shown::data), "after": after.map(Shown::data), "hops": hops}),
                 format,
             )
         }

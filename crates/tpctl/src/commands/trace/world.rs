@@ -156,6 +156,11 @@ impl World {
         }
     }
 
+    /// Of what was said to be somewhere, what exists here: before a change, a port that it makes is nowhere.
+    pub fn places(&self, said: &[Place]) -> Vec<Place> {
+        said.iter().filter(|place| self.resolve(&place.port).is_ok()).cloned().collect()
+    }
+
     /// A port of that name that cannot be read.
     fn unreadable(&self, lsp: &Name) -> Option<Key> {
         let keys = self.stored.keys().filter_map(|path| Key::parse(path).ok().flatten());
