@@ -89,9 +89,8 @@ impl Packet {
         if write::untouched(&self.slots) {
             let mut came = [0; SLOTS];
             extract::extract(&self.frame, &mut came);
-            for slot in Slot::Ip4Src as usize..=Slot::NdOption as usize {
-                leaving.slots[slot] = came[slot];
-            }
+            let network = Slot::Ip4Src as usize..=Slot::NdOption as usize;
+            leaving.slots[network.clone()].copy_from_slice(&came[network]);
         }
         leaving
     }
