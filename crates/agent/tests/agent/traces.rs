@@ -47,18 +47,25 @@ fn the_meter_is_made_stays_and_comes_back() {
 #[test]
 fn the_reports_of_a_packet_that_is_flooded_all_come() {
     let store = Store::start();
-    let host = Host::start("hv1", 1);
+    let mut host = Host::start("hv1", 1);
     store.switch_with_ports(2);
     let agent = host.agent(&store.url, &[]);
     agent.settle();
     let report = format!("controller(max_len=256,userdata=01.01,meter_id={})", METER.id);
     let packet = "50540000000550540000000788b5".to_owned() + &"00".repeat(250);
+    // As a copy to each of 250 ports makes.
+    let actions = vec![report; 500].join(",");
+    let out = format!("in_port=controller,packet={packet},actions=set_field:9->reg7,{actions}");
     for n in 1..=5 {
-        // As a copy to each of 250 ports makes.
-        let actions = vec![report.clone(); 500].join(",");
-        host.ofctl(&["packet-out", &format!("in_port=controller,packet={packet},actions=set_field:9->reg7,{actions}")]);
+        host.ofctl(&["packet-out", &out]);
         agent.wait_metric("tuplenet_packet_ins_total", |v| v == n * 500);
     }
+    // A switch that was restarted is told again that we want them, and how many may wait.
+    host.restart_vswitchd();
+    agent.wait_metric("tuplenet_connects_total{kind=\"switch\"}", |v| v == 2);
+    agent.settle();
+    host.ofctl(&["packet-out", &out]);
+    agent.wait_metric("tuplenet_packet_ins_total", |v| v == 3_000);
 }
 
 #[test]
