@@ -460,6 +460,23 @@ fn lacks(b: &Bench, line: &str, words: &[&str]) {
     assert!(json["missing"]["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{json}");
 }
 
+/// A question that is answered with "by the store yes, but".
+fn doubts(b: &Bench, line: &str, reason: &str) {
+    let (out, err) = b.exits(1, &format!("explain reach {line}"));
+    let first = out.lines().next().unwrap();
+    // The switch of a host goes on without its agent: "does not reach" would be false.
+    assert!(
+        first.contains(&format!(" by ping, but that is not certain: {reason}")) && !first.contains("not reach"),
+        "{out}"
+    );
+    assert!(
+        out.contains("\nwhat to do: look at ") && out.contains(": arrives at port ") && err.is_empty(),
+        "{out}{err}"
+    );
+    let json: Value = serde_json::from_str(&b.exits(1, &format!("explain reach {line} -o json")).0).unwrap();
+    assert_eq!((&json["reaches"], &json["missing"]["what"]), (&Value::Null, &reason.into()));
+}
+
 #[test]
 fn ports_that_reach_each_other_do_so_in_both_directions_and_families() {
     let store = Embedded::start();
@@ -522,16 +539,16 @@ fn the_first_missing_fact_is_named() {
     bind(b, "LS-A/vm3", "hv9");
     lacks(b, "vm1 vm3", &["chassis hv9, which has port vm3 of switch LS-A, is not in the store"]);
     b.put("chassis/hv9", r#"{"encaps": [{"type": "vxlan", "ip": "192.0.2.9"}]}"#);
-    lacks(b, "vm1 vm3", &["the agent of chassis hv9, which has port vm3 of switch LS-A, is silent"]);
-    b.put("status/hv9/alive", "{}");
     lacks(b, "vm1 vm3", &["no tunnel protocol in common: hv1 speaks geneve, hv9 vxlan"]);
     b.put("chassis/hv9", r#"{"encaps": [{"type": "geneve", "ip": "192.0.2.9"}]}"#);
+    doubts(b, "vm1 vm3", "the agent of chassis hv9, which has port vm3 of switch LS-A, is silent");
+    b.put("status/hv9/alive", "{}");
     b.ok("explain reach vm1 vm3");
     b.delete("status/hv3/alive");
     lacks(b, "vm1 10.30.1.99", &["10.30.1.99 is nobody's address on LS-C (LR-edge on hv3)"]);
     b.ok("lsp add LS-C far 10.30.1.3");
     bind(b, "LS-C/far", "hv4");
-    lacks(b, "vm1 far", &["IPv4, there: the agent of chassis hv3, through which the packet goes, is silent"]);
+    doubts(b, "vm1 far", "the agent of chassis hv3, through which the packet goes, is silent");
     b.put("status/hv3/alive", "{}");
 
     // Families.
@@ -563,6 +580,21 @@ fn the_first_missing_fact_is_named() {
     lacks(b, "vm1 10.20.1.99", &["10.20.1.99 is in the network 10.20.1.0/24 of switch LS-A, and no port there has it"]);
     lacks(b, "vm1 10.20.2.99", &["10.20.2.99 is nobody's address on LS-B (LR-central on hv1)"]);
     lacks(b, "vm1 10.20.2.1 --tcp 80", &["10.20.2.1 is an address of LR-central itself"]);
+    let (out, _) = b.exits(1, "explain reach vm1 10.20.2.1 --tcp 80");
+    assert!(out.contains("what to do: Something tries to connect to the gateway's address."), "{out}");
+    let (out, _) = b.exits(1, "explain reach vm1 240.0.0.1");
+    assert!(out.contains("what to do: \"tpctl explain drop LRP_INGRESS_DROP_UNEXPECT\""), "{out}");
+    for (address, kind) in [
+        ("127.0.0.1", "a loopback address"),
+        ("224.0.0.5", "a multicast address"),
+        ("ff02::1", "a multicast address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("::", "the unspecified address"),
+        ("fe80::1", "a link-local address"),
+    ] {
+        b.refused_with(&format!("explain reach vm1 {address}"), &[address, kind, "name a port"]);
+    }
+    b.refused_with("explain reach 10.20.1.2 vm2", &["10.20.1.2 is an address", "name the one that has it"]);
 
     // A circle of routes: within a host, then over two.
     b.ok("lsr add LR-central away 10.77.0.0/16 10.20.2.9 LR-central_to_LS-B");

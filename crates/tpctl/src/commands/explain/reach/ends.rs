@@ -126,6 +126,12 @@ impl End {
         };
         of_chassis(world, chassis, &format!("which has {port}"))
     }
+
+    /// Why it is not certain that its host does what the store says.
+    pub fn doubt(&self, world: &World) -> Option<Missing> {
+        let Self::Port { ls, lsp, .. } = self else { return None };
+        silent(world, world.host(ls, lsp)?, &format!("which has {}", words(&Key::Lsp(ls.clone(), lsp.clone()))))
+    }
 }
 
 /// What is missing of a chassis.
@@ -143,6 +149,11 @@ pub fn of_chassis(world: &World, chassis: &Name, why: &str) -> Option<Missing> {
             format!("start the agent on {chassis}: it registers its chassis; see \"tpctl ch show\""),
         ));
     }
+    None
+}
+
+/// That the agent of a chassis is silent. Its switch goes on, so that this is a doubt, not a reason.
+pub fn silent(world: &World, chassis: &Name, why: &str) -> Option<Missing> {
     (!world.alive.contains(chassis.as_str())).then(|| {
         Missing::new(
             format!("the agent of chassis {chassis}, {why}, is silent"),

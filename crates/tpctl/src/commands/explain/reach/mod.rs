@@ -77,6 +77,8 @@ pub struct Answer {
     pub outside: bool,
     /// What is missing before any packet is sent.
     pub missing: Option<Missing>,
+    /// Why one of the two hosts may do something else than the store says.
+    pub doubt: Option<Missing>,
     /// The packets that were walked, in order.
     pub ways: Vec<Way>,
 }
@@ -87,14 +89,30 @@ impl Answer {
         let of_ends = self.missing.as_ref().map(|missing| (None, missing));
         of_ends.or_else(|| self.ways.iter().find_map(|way| Some((Some(way), way.missing.as_ref()?))))
     }
+
+    /// If nothing is missing: the first reason to doubt it.
+    pub fn first_doubt(&self) -> Option<&Missing> {
+        let of_ways = self.ways.iter().find_map(|way| way.doubt.as_ref());
+        self.doubt.as_ref().or(of_ways).filter(|_| self.first_missing().is_none())
+    }
 }
 
 /// Says it.
 pub async fn explain(context: &Context, args: &Args) -> Result<ExitCode> {
     let world = World::read(context).await?;
+    if let Ok(ip) = args.from.parse::<IpAddr>() {
+        bail!(
+            "{ip} is an address: packets start at a port, so name the one that has it (\"tpctl lsp show LS\" lists them)"
+        );
+    }
     let from = End::port(resolve::port(&world, &args.from)?);
     let to = match args.to.parse::<IpAddr>() {
-        Ok(ip) => End::address(&world, &from, ip),
+        Ok(ip) => match End::address(&world, &from, ip) {
+            End::Address(_) if let Some(kind) = nobodys(ip) => {
+                bail!("{ip} is {kind}, which no single machine has: name a port, or the address of one")
+            }
+            end => end,
+        },
         Err(_) => End::port(resolve::port(&world, &args.to)?),
     };
     if from == to {
@@ -102,7 +120,24 @@ pub async fn explain(context: &Context, args: &Args) -> Result<ExitCode> {
     }
     let answer = ask(&world, &from, &to, args.what());
     show::print(context, &answer, args.hops)?;
-    Ok(if answer.first_missing().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let certain = answer.first_missing().is_none() && answer.first_doubt().is_none();
+    Ok(if certain { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What an address is that cannot be a machine's behind a router.
+fn nobodys(ip: IpAddr) -> Option<&'static str> {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    Some(match ip {
+        _ if ip.is_multicast() => "a multicast address",
+        _ if ip.is_loopback() => "a loopback address",
+        _ if ip.is_unspecified() => "the unspecified address",
+        IpAddr::V4(ip) if ip.is_broadcast() => "the broadcast address",
+        _ if link_local => "a link-local address",
+        _ => return None,
+    })
 }
 
 fn ask(world: &World, from: &End, to: &End, what: What) -> Answer {
@@ -112,8 +147,9 @@ fn ask(world: &World, from: &End, to: &End, what: What) -> Answer {
         _ => "ping".to_owned(),
     };
     let missing = from.missing(world).or_else(|| to.missing(world)).or_else(|| ends::between(world, from, to));
+    let doubt = from.doubt(world).or_else(|| to.doubt(world));
     let outside = matches!(to, End::Address(_));
-    let mut answer = Answer { from: from.words(), to: to.words(), by, outside, missing, ways: Vec::new() };
+    let mut answer = Answer { from: from.words(), to: to.words(), by, outside, missing, doubt, ways: Vec::new() };
     if answer.missing.is_some() {
         return answer;
     }

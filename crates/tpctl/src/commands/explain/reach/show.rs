@@ -1,6 +1,6 @@
 //! The answer, for people and programs.
 
-use super::{Answer, way::Way};
+use super::{Answer, Missing, way::Way};
 use crate::{
     cli::Format,
     commands::Context,
@@ -26,6 +26,10 @@ fn verdict(answer: &Answer) -> String {
         Some((Some(way), missing)) => {
             format!("{from} does not reach {to} by {by}: {}, {}: {}", way.family(), way.direction, missing.what)
         }
+        None if answer.first_doubt().is_some() => {
+            let doubt = answer.first_doubt().map_or("", |doubt| doubt.what.as_str());
+            format!("{from} should reach {to} by {by}, but that is not certain: {doubt}")
+        }
         // Of what is behind the last port nothing is known here.
         None if answer.outside => {
             let arrival = answer.ways.first().map_or("", |way| way.arrival.as_str());
@@ -41,9 +45,14 @@ fn verdict(answer: &Answer) -> String {
     }
 }
 
+/// Why the answer is not yes.
+fn reason(answer: &Answer) -> Option<&Missing> {
+    answer.first_missing().map(|(_, missing)| missing).or_else(|| answer.first_doubt())
+}
+
 fn text(answer: &Answer, hops: bool) -> String {
     let mut lines = vec![verdict(answer)];
-    if let Some((_, missing)) = answer.first_missing().filter(|(_, missing)| !missing.remedy.is_empty()) {
+    if let Some(missing) = reason(answer).filter(|missing| !missing.remedy.is_empty()) {
         lines.push(format!("what to do: {}", missing.remedy));
     }
     for way in &answer.ways {
@@ -85,9 +94,10 @@ fn data(answer: &Answer) -> Value {
             "hops": way.path.hops, "outcomes": way.path.outcomes,
         })
     };
-    let missing = answer.first_missing().map(|(_, missing)| json!({"what": missing.what, "remedy": missing.remedy}));
+    let missing = reason(answer).map(|missing| json!({"what": missing.what, "remedy": missing.remedy}));
+    let reaches = answer.first_doubt().is_none().then(|| missing.is_none());
     json!({
-        "reaches": missing.is_none(), "verdict": verdict(answer), "missing": missing,
+        "reaches": reaches, "verdict": verdict(answer), "missing": missing,
         "ways": answer.ways.iter().map(way).collect::<Vec<_>>(),
     })
 }

@@ -36,6 +36,8 @@ pub struct Way {
     pub gateway: Option<String>,
     /// `None`: it arrives.
     pub missing: Option<Missing>,
+    /// Why it may not arrive, although nothing is missing.
+    pub doubt: Option<Missing>,
     /// Where it arrives, in words.
     pub arrival: String,
     /// As far as it got.
@@ -67,8 +69,16 @@ pub fn walk(
     what: What,
     direction: &'static str,
 ) -> Way {
-    let mut way =
-        Way { direction, src, dst, gateway: None, missing: None, arrival: String::new(), path: Path::default() };
+    let mut way = Way {
+        direction,
+        src,
+        dst,
+        gateway: None,
+        missing: None,
+        doubt: None,
+        arrival: String::new(),
+        path: Path::default(),
+    };
     let End::Port { ls, lsp, .. } = from else { return way };
     let hops = match next_hops(world, ls, src, to, dst) {
         Ok(hops) => hops,
@@ -80,7 +90,10 @@ pub fn walk(
         way.gateway = hop.router.as_ref().map(Name::to_string);
         let tried = Walker { world, network: &mut *network, ls, lsp, src }.send(&hop, to, dst, what);
         let tried = match tried {
-            Ok((path, missing)) => Way { arrival: arrival(&path), path, missing, ..way.clone_head() },
+            Ok((path, missing)) => {
+                let doubt = silent(world, &path);
+                Way { arrival: arrival(&path), path, missing, doubt, ..way.clone_head() }
+            }
             Err(error) => Way {
                 missing: Some(Missing::new(error, "see \"tpctl doctor\" and \"tpctl status\"")),
                 ..way.clone_head()
@@ -103,6 +116,7 @@ impl Way {
             dst,
             gateway: gateway.clone(),
             missing: None,
+            doubt: None,
             arrival: String::new(),
             path: Path::default(),
         }
@@ -219,7 +233,7 @@ impl Walker<'_> {
             let why = failure(&asked).map(|why| format!(": {why}")).unwrap_or_default();
             let kind = if hop.ip.is_ipv4() { "ARP request" } else { "neighbour solicitation" };
             let what = format!("nobody answers the {kind} of {} for {}{whose}{why}", self.src, hop.ip);
-            let remedy = self.look_at(&asked);
+            let remedy = self.look_at(&asked, hop.ip);
             return Ok((asked, Some(Missing::new(what, remedy))));
         }
         let path = self.walk(hop.mac, dst, TTL, what)?;
@@ -235,11 +249,18 @@ impl Walker<'_> {
                 Some(routers) => format!("{routers} send it round in a circle, until {ended}"),
                 None => ended,
             };
-            let remedy = self.look_at(&path);
+            let remedy = self.look_at(&path, dst);
             return Ok((path, Some(Missing::new(what, remedy))));
         }
-        let silent = self.silent(&path);
-        Ok((path, silent))
+        let unknown = self.unregistered(&path);
+        Ok((path, unknown))
+    }
+
+    /// Whether a router has that address.
+    fn is_router(&self, ip: IpAddr) -> bool {
+        let network = &self.world.network;
+        let mut ports = network.routers().flat_map(|(lr, _)| network.router_ports(lr));
+        ports.any(|(_, port)| port.nets.iter().any(|net| net.addr() == ip))
     }
 
     /// Whether an answer that was made on the way came back.
@@ -265,16 +286,13 @@ impl Walker<'_> {
         self.network.walk(self.ls, self.lsp, packet).map_err(|error| error.to_string())
     }
 
-    /// A host on the way whose agent is silent.
-    fn silent(&self, path: &Path) -> Option<Missing> {
-        let mut hosts: Vec<&str> = path.hops.iter().map(|hop| hop.chassis.as_str()).collect();
-        hosts.dedup();
-        let silent = hosts.into_iter().find(|host| !self.world.alive.contains(*host))?;
-        ends::of_chassis(self.world, &silent.parse().ok()?, "through which the packet goes")
+    /// A host on the way of which the store knows too little.
+    fn unregistered(&self, path: &Path) -> Option<Missing> {
+        passed(path).iter().find_map(|host| ends::of_chassis(self.world, host, PASSED))
     }
 
     /// What to look at where a packet ended, with the objects there that are set aside.
-    fn look_at(&self, path: &Path) -> String {
+    fn look_at(&self, path: &Path, dst: IpAddr) -> String {
         if circle(path).is_some() {
             return "\"tpctl lsr show LR\" lists the routes of each of them; one must lead elsewhere".to_owned();
         }
@@ -309,13 +327,31 @@ impl Walker<'_> {
             Some(stage::LSP_INGRESS_LOOKUP_DST_PORT) => {
                 format!("\"tpctl lsp show {name}\" lists its ports, with their addresses and chassis")
             }
-            Some(stage) => stages::of(stage.table).and_then(|explained| explained.ends.first()).map_or_else(
-                || format!("\"tpctl explain flow -\" for the flows of {ended} there"),
-                |end| end.check.to_owned(),
-            ),
+            // Of several ways to end there, the one that is certain: to a router's own address.
+            Some(stage) => match stages::of(stage.table).map(|explained| explained.ends) {
+                Some([end]) => end.check.to_owned(),
+                Some(ends) if self.is_router(dst) => {
+                    ends.iter().find(|end| end.owned).map_or_else(String::new, |end| end.check.to_owned())
+                }
+                _ => format!("\"tpctl explain drop {ended}\" says what ends there, and why"),
+            },
             None => String::new(),
         }
     }
+}
+
+const PASSED: &str = "through which the packet goes";
+
+/// The hosts that a packet passed.
+fn passed(path: &Path) -> Vec<Name> {
+    let mut hosts: Vec<&str> = path.hops.iter().map(|hop| hop.chassis.as_str()).collect();
+    hosts.dedup();
+    hosts.into_iter().filter_map(|host| host.parse().ok()).collect()
+}
+
+/// A host on the way whose agent is silent.
+fn silent(world: &World, path: &Path) -> Option<Missing> {
+    passed(path).iter().find_map(|host| ends::silent(world, host, PASSED))
 }
 
 fn solicited(ip: Ipv6Addr) -> Mac {
