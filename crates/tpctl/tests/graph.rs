@@ -203,9 +203,15 @@ fn files_say_by_their_ending_what_they_are() {
         let file = path("drawing");
         b.ok(&format!("graph --format svg --out {file}"));
         assert!(fs::read_to_string(&file).unwrap().starts_with("<svg"));
-        b.refused_with(&format!("graph --out {}", path("net.png")), &["net.png", ".svg", "--format"]);
         b.refused_with("graph --out /does/not/exist.svg", &["cannot write /does/not/exist.svg"]);
-        b.refused_with("-o json graph --format svg", &["either -o or --format"]);
+        for (line, words) in [
+            (format!("graph --out {}", path("net.png")), &["net.png", ".svg", "--format"][..]),
+            ("-o json graph --format svg".to_owned(), &["either -o or --format"]),
+        ] {
+            let (out, err) = b.exits(2, &line);
+            assert!(out.is_empty() && words.iter().all(|word| err.contains(word)), "{line}: {err}");
+            assert!(err.contains("Usage: tpctl graph "), "{err}");
+        }
     });
 }
 

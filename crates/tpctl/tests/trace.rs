@@ -331,6 +331,12 @@ fn bad_input_is_refused_with_one_line() {
         "trace rival --to 10.1.0.2 --simulate",
         &["port rival of switch A cannot be used", "10.1.0.1 belongs to port A/a1"],
     );
+    // An agent lets go of such a port: not its VM is missing then.
+    b.delete("binding/A/rival");
+    b.refused_with(
+        "trace rival --to 10.1.0.2",
+        &["port rival of switch A is set aside", "10.1.0.1 belongs to port A/a1"],
+    );
     b.refused_with("trace a1 --to 10.1.0.2 --simulate --at off=hv9", &["chassis hv9 does not exist"]);
     b.refused_with("trace a1 --to 10.1.0.2 --simulate --at off=hv1 --at off=hv2", &["cannot be on both hv1 and hv2"]);
     let long = "00".repeat(9_019);

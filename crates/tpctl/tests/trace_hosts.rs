@@ -210,13 +210,13 @@ fn who_was_last_heard_of_is_said() {
         })
     };
     for (until, dies, hops, said) in [
-        (0, None, 0, "lost, no host was heard of: hv1 did not answer within 1 s, although its agent is alive"),
+        (0, None, 0, "lost, no host was heard of: hv1 did not answer within 1 s, although its agent was alive"),
         (1, None, 1, "lost, last heard of hv1: hv1 did not say within 1 s what became of it"),
         (
             3,
             None,
             2,
-            "lost, last heard of hv1, which sent it to hv2: hv2 reported nothing within 1 s, although its agent is alive",
+            "lost, last heard of hv1, which sent it to hv2: hv2 reported nothing within 1 s, although its agent was alive",
         ),
         (4, None, 3, "lost, last heard of hv2: hv2 did not say within 1 s what became of it"),
         (5, None, 3, "delivered to a2 on hv2, 3 hops"),

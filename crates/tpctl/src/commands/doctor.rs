@@ -36,13 +36,18 @@ pub async fn doctor(context: &Context) -> Result<()> {
 
 /// All objects that are set aside, path and reason: what the very rules say that agents run.
 pub fn rejected(context: &Context, found: &[Kv]) -> Result<BTreeSet<(String, String)>> {
-    let chassis = "tpctl".parse().map_err(Error::msg)?; // flows for a host that has no port
-    let mut engine = Engine::new(Config { chassis, scope: Scope::All });
-    engine.apply(found.iter().map(|kv| Change::Object {
+    set_aside(found.iter().map(|kv| Change::Object {
         path: context.store.path(&kv.key).to_owned(),
         value: Some(kv.value.clone()),
         create_revision: kv.create_revision,
-    }));
+    }))
+}
+
+/// The same of any objects.
+pub fn set_aside(objects: impl Iterator<Item = Change>) -> Result<BTreeSet<(String, String)>> {
+    let chassis = "tpctl".parse().map_err(Error::msg)?; // flows for a host that has no port
+    let mut engine = Engine::new(Config { chassis, scope: Scope::All });
+    engine.apply(objects);
     Ok(engine.rejected().map(|reject| (reject.key.clone(), reject.reason.clone())).collect())
 }
 

@@ -45,7 +45,7 @@ const TIMEOUT: u64 = 5;
 /// Does what was said.
 pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
     if global.output == Some(Format::Text) && !matches!(command, Command::Trace(_)) {
-        usage("-o text is for \"trace\" only: use table, json or yaml");
+        usage("", "-o text is for \"trace\" only: use table, json or yaml");
     }
     let context = Context {
         store: connect(&global)?,
@@ -74,9 +74,15 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
     .map(|()| ExitCode::SUCCESS)
 }
 
-/// Ends the program as clap does when it is used wrongly: the reason, exit code 2.
-pub fn usage(reason: &str) -> ! {
-    cli::Cli::command().error(ErrorKind::ArgumentConflict, reason).exit()
+/// Ends the program as clap does when a command is used wrongly: the reason, its usage, exit code 2.
+pub fn usage(command: &str, reason: &str) -> ! {
+    let mut all = cli::Cli::command();
+    all.build();
+    let error = match all.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ArgumentConflict, reason),
+        None => all.error(ErrorKind::ArgumentConflict, reason),
+    };
+    error.exit()
 }
 
 /// Prepares the connection. Nothing is asked of the store yet: each command's own first question is the cheapest test.

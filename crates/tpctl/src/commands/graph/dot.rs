@@ -91,6 +91,7 @@ fn edge_attributes(picture: &Picture, edge: &Edge) -> String {
     // A route does not pull its ends together: links do that.
     let (colour, style) = match &edge.what {
         Line::Routes(_) => ("#7b3fb5", ", dir=\"forward\", style=\"dashed\", weight=\"0\""),
+        Line::Tunnel { .. } if picture.ends_down(edge) => ("#a67c00", ", len=\"4\", style=\"dashed\""),
         Line::Tunnel { .. } => ("#2b8a3e", ", len=\"4\""),
         Line::Link { .. } | Line::Member => ("#5b6470", ""),
     };

@@ -23,7 +23,7 @@ mod tests;
 mod text;
 mod words;
 
-use super::Context;
+use super::{Context, usage};
 use crate::{cli::Format, print};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
@@ -103,7 +103,7 @@ enum Output {
 /// Draws it.
 pub async fn graph(context: &Context, args: Args) -> Result<ExitCode> {
     let file = args.out.as_deref().filter(|path| *path != Path::new("-"));
-    let output = output(context, &args, file)?;
+    let output = output(context, &args, file);
     let source = match &args.file {
         Some(file) => Source::document(file)?,
         None => Source::store(context).await?,
@@ -140,21 +140,21 @@ pub async fn graph(context: &Context, args: Args) -> Result<ExitCode> {
 }
 
 /// What to write: what was said, or what follows from where to.
-fn output(context: &Context, args: &Args, file: Option<&Path>) -> Result<Output> {
+fn output(context: &Context, args: &Args, file: Option<&Path>) -> Output {
     match (context.chosen, args.format) {
         (Some(Format::Json | Format::Yaml), Some(_)) => {
-            bail!("use either -o or --format: -o prints data, --format draws")
+            usage("graph", "use either -o or --format: -o prints data, --format draws")
         }
-        (Some(format @ (Format::Json | Format::Yaml)), None) => return Ok(Output::Data(format)),
-        (_, Some(format)) => return Ok(Output::Drawing(format)),
+        (Some(format @ (Format::Json | Format::Yaml)), None) => return Output::Data(format),
+        (_, Some(format)) => return Output::Drawing(format),
         _ => {}
     }
     let Some(file) = file else {
         let terminal = io::stdout().is_terminal() || context.chosen == Some(Format::Table);
-        return Ok(Output::Drawing(if terminal { Drawn::Text } else { Drawn::Dot }));
+        return Output::Drawing(if terminal { Drawn::Text } else { Drawn::Dot });
     };
     let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    Ok(match ending.as_deref() {
+    match ending.as_deref() {
         Some("txt") => Output::Drawing(Drawn::Text),
         Some("dot" | "gv") => Output::Drawing(Drawn::Dot),
         Some("svg") => Output::Drawing(Drawn::Svg),
@@ -162,11 +162,14 @@ fn output(context: &Context, args: &Args, file: Option<&Path>) -> Result<Output>
         Some("yaml" | "yml") => Output::Data(Format::Yaml),
         _ => {
             let file = file.display();
-            bail!(
-                "the ending of {file} does not say how to draw: use .txt, .dot, .gv, .svg, .json or .yaml, or --format"
+            usage(
+                "graph",
+                &format!(
+                    "the ending of {file} does not say how to draw: use .txt, .dot, .gv, .svg, .json or .yaml, or --format"
+                ),
             )
         }
-    })
+    }
 }
 
 /// What to draw. Data are never collapsed, but for tunnels of many chassis.

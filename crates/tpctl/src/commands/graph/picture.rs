@@ -212,6 +212,12 @@ impl Sum {
 }
 
 impl Picture {
+    /// Whether a chassis at either end is not alive.
+    pub fn ends_down(&self, edge: &Edge) -> bool {
+        let down = |node: &Node| matches!(&node.what, What::Chassis(host) if host.life != Life::Alive);
+        [edge.from, edge.to].iter().any(|end| self.nodes.get(*end).is_some_and(down))
+    }
+
     /// The same with those nodes only, and the edges between them. What leads out of it is counted, but for edges within `swallowed`, which
     /// says into which node one that goes is collapsed.
     pub fn keep(self, keep: &[bool], swallowed: &BTreeMap<usize, usize>) -> Picture {

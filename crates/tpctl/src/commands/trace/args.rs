@@ -89,30 +89,30 @@ impl Args {
     /// Ends the program (exit code 2) if what was said contradicts itself in a way that clap does not see.
     pub fn check(&self) {
         if !self.simulates() && (self.with.is_some() || !self.at.is_empty()) {
-            usage("--with and --at change nothing on real hosts: add --simulate");
+            usage("trace", "--with and --at change nothing on real hosts: add --simulate");
         }
         let stdin = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
         if stdin(&self.file) && stdin(&self.with) {
-            usage("--file and --with cannot both be standard input");
+            usage("trace", "--file and --with cannot both be standard input");
         }
         if let (Some(to), Some(src)) = (self.to, self.src)
             && to.is_ipv4() != src.is_ipv4()
         {
-            usage(&format!("--src {src} and --to {to} are of two families"));
+            usage("trace", &format!("--src {src} and --to {to} are of two families"));
         }
         match self.to {
             Some(to) if self.arp && to.is_ipv6() => {
-                usage(&format!("--arp asks for IPv4 addresses, {to} is none: use --nd"))
+                usage("trace", &format!("--arp asks for IPv4 addresses, {to} is none: use --nd"))
             }
             Some(to) if self.nd && to.is_ipv4() => {
-                usage(&format!("--nd asks for IPv6 addresses, {to} is none: use --arp"))
+                usage("trace", &format!("--nd asks for IPv6 addresses, {to} is none: use --arp"))
             }
             Some(to) if self.arp || self.nd || !to.is_unspecified() => {}
-            Some(to) => usage(&format!("--to {to} is nobody's address")),
+            Some(to) => usage("trace", &format!("--to {to} is nobody's address")),
             None => {}
         }
         if let Some(Err(problem)) = self.hex.as_deref().map(frame) {
-            usage(&format!("--hex: {problem}"));
+            usage("trace", &format!("--hex: {problem}"));
         }
     }
 

@@ -125,6 +125,9 @@ fn port(world: &World, args: &Args) -> Result<SwitchPortRef> {
 fn living_host(world: &World, at: &SwitchPortRef) -> Result<Name> {
     let SwitchPortRef { ls, lsp } = at;
     let Some(chassis) = world.host(at) else {
+        if let Some(why) = world.why_aside(at) {
+            bail!("port {lsp} of switch {ls} is set aside, so that no host takes it: {why}");
+        }
         bail!(
             "port {lsp} of switch {ls} is not bound to any chassis: no host has an Interface with external_ids:iface-id={lsp}; start its VM, \
              or add --simulate --at {lsp}=CHASSIS"

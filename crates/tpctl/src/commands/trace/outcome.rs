@@ -182,7 +182,7 @@ fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, frame: &[u8]
             chassis: chassis.to_string(),
             towards: chassis.to_string(),
             reason: dead(chassis).unwrap_or_else(|| {
-                format!("{chassis} did not answer within {seconds} s, although its agent is alive: see its log, or give it longer with --timeout")
+                format!("{chassis} did not answer within {seconds} s, although its agent was alive less than 15 s ago: see its log, or give it longer with --timeout")
             }),
         },
         Missing::End(chassis) => Outcome::Lost {
@@ -196,7 +196,7 @@ fn lost(world: &World, alive: &BTreeSet<String>, missing: &Missing, frame: &[u8]
                 None => format!("no chassis has the tunnel end point {ip}"),
                 Some(to) => unseen(to).or_else(|| colourless(world, from, to)).unwrap_or_else(|| {
                     format!(
-                        "{to} reported nothing within {seconds} s, although its agent is alive: does the underlay pass Geneve (UDP port 6081) \
+                        "{to} reported nothing within {seconds} s, although its agent was alive less than 15 s ago: does the underlay pass Geneve (UDP port 6081) \
                          from {from} to {ip}?{large} (The first packet to a host may be lost while Open vSwitch asks for its MAC: try again.)"
                     )
                 }),

@@ -2,7 +2,7 @@
 
 use super::args::{Place, PortName};
 use crate::{
-    commands::{Context, chassis::alive},
+    commands::{Context, chassis::alive, doctor},
     print::printable,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -22,6 +22,7 @@ use tuplenet_model::{
     network::Network,
     object::Object,
 };
+use tuplenet_rules::Change;
 use tuplenet_sim::network as sim;
 use tuplenet_store::{Listing, Range, network::NetworkError};
 
@@ -171,6 +172,18 @@ impl World {
     pub fn missing(&self, key: &Key) -> NetworkError {
         let stored = self.stored.get(&key.to_string()).and_then(|stored| Object::parse(key, &stored.value).err());
         stored.map_or_else(|| NetworkError::missing(key), NetworkError::from)
+    }
+
+    /// Why agents set a port aside, or its switch; `None`: they do not.
+    pub fn why_aside(&self, at: &SwitchPortRef) -> Option<String> {
+        let keys = [Key::Lsp(at.ls.clone(), at.lsp.clone()), Key::Ls(at.ls.clone())].map(|key| key.to_string());
+        let objects = self.objects().map(|object| Change::Object {
+            path: object.path,
+            value: Some(object.value),
+            create_revision: object.create_revision,
+        });
+        let aside = doctor::set_aside(objects).ok()?;
+        aside.into_iter().find_map(|(key, why)| keys.contains(&key).then_some(why))
     }
 
     /// A port that exists and is no end of a link.

@@ -10,7 +10,7 @@ mod tree;
 
 use super::{
     forest::Forest,
-    picture::{Edge, Life, Line, Picture, What},
+    picture::{Edge, Line, Picture, What},
     words::{Tone, cut},
 };
 use crate::print::printable;
@@ -127,11 +127,7 @@ impl Drawing<'_> {
         let (from, to) = (self.place(edge.from), self.place(edge.to));
         let middle = |place: Place| (place.x + place.width / 2, place.y + place.height / 2);
         let ((x, y), (to_x, to_y)) = (middle(from), middle(to));
-        let silent = [edge.from, edge.to].iter().any(|end| {
-            let node = self.picture.nodes.get(*end);
-            node.is_some_and(|node| matches!(&node.what, What::Chassis(host) if host.life != Life::Alive))
-        });
-        let class = match (edge.faults.is_empty(), silent) {
+        let class = match (edge.faults.is_empty(), self.picture.ends_down(edge)) {
             (false, _) => "tunnel bad",
             (true, true) => "tunnel silent",
             (true, false) => "tunnel",

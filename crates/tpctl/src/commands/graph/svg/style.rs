@@ -91,11 +91,9 @@ pub fn legend(picture: &Picture) -> Vec<(String, &'static str)> {
     let faulty = !picture.loose.is_empty()
         || node(&|node| !node.faults.is_empty())
         || picture.edges.iter().any(|edge| !edge.faults.is_empty());
-    let down = |node: &Node| matches!(&node.what, What::Chassis(host) if host.life != Life::Alive);
-    let ends_down = |end: usize| picture.nodes.get(end).is_some_and(down);
     let tunnel = |silent: bool| {
         let is = |line: &Line| matches!(line, Line::Tunnel { kinds, .. } if !kinds.is_empty());
-        picture.edges.iter().any(|edge| is(&edge.what) && silent == (ends_down(edge.from) || ends_down(edge.to)))
+        picture.edges.iter().any(|edge| is(&edge.what) && silent == picture.ends_down(edge))
     };
     [
         (node(&Node::is_router), boxed("router", 7), "router"),
