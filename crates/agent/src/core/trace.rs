@@ -24,7 +24,7 @@ use tuplenet_model::{
 use tuplenet_openflow::message::PacketIn2;
 use tuplenet_rules::userdata::Userdata;
 
-/// Records of one trace from this host: a path of 100 routers, or a flood to 1,000 ports, fits.
+/// Records of one trace from this host: more than Open vSwitch reports of a packet (some 30 routers on its way, or a flood to 250 ports).
 const MAX_RECORDS: u32 = 2_000;
 /// Records that may wait for the store or be on their way there, of all traces: three megabytes.
 const MAX_QUEUED: usize = 4_096;
@@ -127,16 +127,22 @@ struct Trace {
     records: Vec<TraceRecord>,
     /// Number of the next record that goes.
     next: u32,
+    /// The trace that these numbers are of: an id may be another's later.
+    counted: Option<Found>,
     /// When it was last heard of.
     used: Instant,
-    /// What a write said is gone.
-    gone: Option<Found>,
+    /// What a write said is gone, and the number after its last record.
+    gone: Option<(Found, u32)>,
+    /// How many of the records that wait were in that write.
+    again: usize,
 }
 
 impl Trace {
     fn is_worth_keeping(&self, now: Instant) -> bool {
         match self.state {
             _ if !self.records.is_empty() => true,
+            // What is on its way is counted until it is there.
+            State::Writing(..) => true,
             State::Unknown(until) => now < until,
             _ => now < self.used + FORGET_AFTER,
         }
@@ -302,7 +308,15 @@ impl Traces {
                 return None;
             }
         }
-        let fresh = || Trace { state: State::Unknown(now), records: Vec::new(), next: 0, used: now, gone: None };
+        let fresh = || Trace {
+            state: State::Unknown(now),
+            records: Vec::new(),
+            next: 0,
+            counted: None,
+            used: now,
+            gone: None,
+            again: 0,
+        };
         let trace = self.traces.entry(id).or_insert_with(fresh);
         trace.used = now;
         if let State::Unknown(until) = trace.state {
@@ -341,9 +355,20 @@ impl Traces {
     ) {
         let Some(trace) = self.traces.get_mut(&id) else { return };
         match result {
-            // It is not gone: our numbers are taken, by the agent that was here before us.
-            Ok(Some(found)) if trace.gone == Some(found) => self.failing = false,
             Ok(Some(found)) => {
+                let same = trace.counted.replace(found) == Some(found);
+                let again = std::mem::take(&mut trace.again);
+                trace.next = match trace.gone.take() {
+                    // It is not gone, but our numbers are taken: by this very write, whose answer was lost, or by the agent that was here before us.
+                    Some((gone, next)) if gone == found => {
+                        let lost = trace.records.drain(..again.min(trace.records.len())).len();
+                        self.queued -= lost;
+                        stats.trace_records_dropped += lost as u64;
+                        next
+                    }
+                    _ if same => trace.next,
+                    _ => 0,
+                };
                 trace.state = State::Known(found);
                 self.failing = false;
                 return self.flush(id, effects);
@@ -369,8 +394,8 @@ impl Traces {
                 // Ended; or ended and begun again under the same id, and then these are the new one's first.
                 records.append(&mut trace.records);
                 trace.records = records;
-                trace.next = 0;
-                trace.gone = Some(found);
+                trace.gone = Some((found, trace.next));
+                trace.again = sent;
                 trace.state = State::Unknown(now);
                 if self.wake(id, now, effects).is_none() {
                     self.give_up(id, 0, now, stats);
@@ -387,6 +412,7 @@ impl Traces {
     fn give_up(&mut self, id: Id, lost: usize, now: Instant, stats: &mut Stats) {
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let lost = std::mem::take(&mut trace.records).len() + lost;
+        trace.again = 0;
         self.queued -= lost;
         stats.trace_records_dropped += lost as u64;
         trace.state = State::Unknown(now + UNKNOWN_FOR);

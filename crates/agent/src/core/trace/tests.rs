@@ -159,11 +159,55 @@ fn a_later_trace_of_the_same_id_gets_its_own() {
         Some(Command::Write { found, first: 0, records, .. }) => assert_eq!((found, records.len()), (later, 2)),
         other => panic!("{other:?}"),
     }
-    // If it is not gone, the numbers are another's, who was here before us.
+    // If it is not gone, the numbers are taken: by that write, whose answer was lost, or by who was here before us. Later records have later ones.
+    bench.hops(7, 1);
     bench.event(Event::Written(id(7), Written::Gone(vec![record::empty(TraceEvent::Hop, 1); 2])));
+    assert_eq!(bench.took(), [Command::Read(id(7))]);
     bench.event(Event::Found(id(7), Ok(Some(later))));
-    assert_eq!(bench.took(), [Command::Read(id(7))], "not for ever");
-    assert_eq!((bench.stats.trace_records_dropped, bench.traces.queued), (2, 0));
+    let (first, records) = bench.wrote();
+    assert_eq!((first, records.len(), records[0].at), (2, 1, 9));
+    bench.event(Event::Written(id(7), Written::Done));
+    assert_eq!((bench.stats.trace_records, bench.stats.trace_records_dropped, bench.traces.queued), (1, 2, 0));
+    assert_eq!(bench.took(), []);
+}
+
+#[test]
+fn what_is_on_its_way_is_not_forgotten() {
+    let mut bench = Bench::new();
+    bench.hops(7, 1);
+    bench.event(Event::Found(id(7), Ok(Some(FOUND))));
+    bench.now += FORGET_AFTER;
+    assert!(bench.traces.traces[&id(7)].is_worth_keeping(bench.now));
+    bench.event(Event::Written(id(7), Written::Done));
+    assert!(!bench.traces.traces[&id(7)].is_worth_keeping(bench.now));
+    assert_eq!(bench.traces.queued, 0);
+}
+
+#[test]
+fn records_are_counted_from_0_in_each_trace_of_an_id() {
+    let mut bench = Bench::new();
+    for created in 5..8 {
+        bench.inject(7, &"02".repeat(14));
+        bench.took();
+        let found = Found { lease: 70 + created, created };
+        bench.event(Event::Found(id(7), Ok(Some(found))));
+        for first in [0, 2] {
+            bench.hops(7, 2);
+            // The second hop comes while the first is written.
+            let (n, records) = bench.wrote();
+            assert_eq!((n, records.len()), (first, 1));
+            bench.event(Event::Written(id(7), Written::Done));
+            assert_eq!(bench.wrote().0, first + 1);
+            bench.event(Event::Written(id(7), Written::Done));
+        }
+        // Asked for again while it is under way: the same trace, and its numbers are taken.
+        bench.inject(7, &"02".repeat(14));
+        bench.took();
+        bench.event(Event::Found(id(7), Ok(Some(found))));
+        bench.hops(7, 1);
+        assert_eq!(bench.wrote().0, 4);
+        bench.event(Event::Written(id(7), Written::Done));
+    }
 }
 
 #[test]
@@ -325,4 +369,59 @@ fn a_record_tells_what_registers_mean_and_no_more() {
     assert_eq!((hop.remote, hop.next_hop), (ip("2001:db8::2"), ip("fd00::9")));
     let (_, end) = of(colour::Event::End, 0, v6, [0x86, 0xdd]);
     assert_eq!((end.event, end.remote, end.next_hop), (TraceEvent::End, None, None));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 60, ..Default::default() })]
+
+    /// Whatever happens in whatever order: what waits and what is on its way is counted, each trace has one exchange with the store at a time,
+    /// and no number is written twice.
+    #[test]
+    fn the_books_balance(deeds in proptest::collection::vec((0..9_u8, 1..4_u16), 1..200)) {
+        let mut bench = Bench::new();
+        let (mut under_way, mut created) = (Vec::new(), 5);
+        let mut taken = std::collections::BTreeSet::new();
+        for (deed, n) in deeds {
+            match deed {
+                0..=2 => bench.hops(n, usize::from(deed) * 40 + 1),
+                3 => bench.inject(n, &"02".repeat(14)),
+                // Another trace of all ids.
+                4 => created += 1,
+                5 => bench.now += UNKNOWN_FOR,
+                _ if under_way.is_empty() => {}
+                _ => {
+                    let at = usize::from(n) % under_way.len();
+                    let now = Found { lease: 1, created };
+                    match (under_way.remove(at), deed) {
+                        (Command::Read(id), 6) => bench.event(Event::Found(id, Err("away".into()))),
+                        (Command::Read(id), 7) => bench.event(Event::Found(id, Ok(None))),
+                        (Command::Read(id), _) => bench.event(Event::Found(id, Ok(Some(now)))),
+                        (Command::Write { id, .. }, 6) => bench.event(Event::Written(id, Written::Failed("away".into()))),
+                        (Command::Write { id, found, first, records }, _) => {
+                            let numbers: Vec<_> = (first..).zip(&records).map(|(n, _)| (id, found.created, n)).collect();
+                            let free = numbers.first().is_none_or(|n| !taken.contains(n));
+                            if found == now && free {
+                                proptest::prop_assert!(numbers.iter().all(|n| taken.insert(*n)), "written over: {:?}", numbers);
+                            }
+                            // At times the answer is lost and the write is sent again.
+                            let told = if found == now && free && deed == 7 { Written::Done } else { Written::Gone(records) };
+                            bench.event(Event::Written(id, told));
+                        }
+                        (Command::Inject { id, .. }, _) => bench.event(Event::Injected(id, Ok(()))),
+                    }
+                }
+            }
+            under_way.extend(bench.took());
+            let traces = &bench.traces;
+            let waiting: usize = traces.traces.values().map(|t| t.records.len()).sum();
+            let sent = |t: &Trace| if let State::Writing(_, sent) = t.state { sent } else { 0 };
+            proptest::prop_assert_eq!(traces.queued, waiting + traces.traces.values().map(sent).sum::<usize>());
+            for n in 1..4 {
+                let of = |c: &&Command| matches!(c, Command::Read(i) | Command::Write { id: i, .. } if *i == id(n));
+                proptest::prop_assert!(under_way.iter().filter(of).count() <= 1);
+            }
+            let injecting = under_way.iter().filter(|c| matches!(c, Command::Inject { .. })).count();
+            proptest::prop_assert_eq!(traces.injecting, injecting);
+        }
+    }
 }
