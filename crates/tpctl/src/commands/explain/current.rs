@@ -64,7 +64,7 @@ impl Current {
             (_, false) => "other actions",
         };
         let text = format!(
-            "{chassis} should have this flow with {differs}: {}: either it is behind the store, or its next audit puts it right",
+            "{chassis} should have this flow with {differs}: {}: if the line is of {chassis}, it is behind the store, or its next audit puts it right",
             self.host.text(wanted)
         );
         Some(Verdict { same: false, text })
@@ -72,8 +72,9 @@ impl Current {
 
     fn unwanted(&self) -> Verdict {
         let text = format!(
-            "{} should not have this flow: either it is behind the store, or somebody else put it there and the next audit removes it",
-            self.chassis
+            "{chassis} should not have this flow: if the line is of {chassis}, it is behind the store, or somebody else put it there and the next audit \
+             removes it",
+            chassis = self.chassis
         );
         Verdict { same: false, text }
     }

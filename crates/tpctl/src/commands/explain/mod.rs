@@ -93,7 +93,8 @@ enum What {
     },
     /// Of an object of the network: which flows exist because of it, on which hosts
     ///
-    /// The rules are asked, host by host, what would change if the object were not there. Exit code 1 if there is no such object.
+    /// The rules are asked, host by host, what would change if the object were not there; of many hosts, name one with --chassis to have the answer
+    /// sooner. Exit code 1 if there is no such object.
     #[command(after_long_help = OBJECT)]
     Object {
         /// Its path in the store (lr/LR/lsr/ROUTE), its kind and names (route LR ROUTE), or a name that no other object has
@@ -108,7 +109,7 @@ enum What {
     },
     /// Of two ports: whether packets get there and back, or the first thing that is missing
     ///
-    /// Exit code 0: they do, in each address family that both have; 1: they do not.
+    /// Exit code 0: they do, in each address family that both have; 1: they do not, or it is not certain, since the agent of a host is silent.
     #[command(after_long_help = REACH)]
     Reach(reach::Args),
 }

@@ -29,9 +29,17 @@ pub async fn explain(context: &Context, said: &[String], only: Option<&Name>, su
         host::known(&world, only)?;
     }
     let aside = world.why_aside(&key);
-    let hosts = hosts.into_iter().filter(|name| only.is_none_or(|only| only == name));
     // Without the object nothing changes where it is not in force, so that no host need be asked.
-    let effects = if aside.is_some() { Vec::new() } else { hosts.map(|name| Effect::on(&world, &key, name)).collect() };
+    let asked = |name: &Name| aside.is_none() && only.is_none_or(|only| only == name);
+    let hosts: Vec<Name> = hosts.into_iter().filter(asked).collect();
+    // Each computes all its flows: with many hosts and ports that takes a while.
+    let bar = print::progress(hosts.len());
+    let effects = hosts.into_iter().map(|name| {
+        bar.inc(1);
+        Effect::on(&world, &key, name)
+    });
+    let effects: Vec<Effect> = effects.collect();
+    bar.finish_and_clear();
     let found = Found { key: &key, words: object_words(&world, &key), aside, idle: idle::why(&world, &key), effects };
     match context.format {
         Format::Table => print::out(&found.text(summary)),
