@@ -76,7 +76,7 @@ impl Sources {
                     match event.context("the connection to the switch has ended")? {
                         Event::Trace(_) if self.reports.len() >= MAX_REPORTS => {
                             self.in_a_row = in_a_row + 1;
-                            Event::Trace(trace::Event::Lost)
+                            Event::Trace(trace::Event::Lost(1))
                         }
                         report @ Event::Trace(_) => {
                             self.in_a_row = in_a_row + 1;
@@ -130,7 +130,7 @@ mod tests {
             let (done, completions) = mpsc::unbounded_channel();
             let (store, store_events) = mpsc::channel(1_000);
             let mut sources = Sources::new(database_events, completions, store_events);
-            sources.listen(Unasked::new(switch_events));
+            sources.listen(Unasked::new(switch_events, || 0));
             Self { sources, database, switch, done, store }
         }
         fn reports(&self, n: usize) {
@@ -144,7 +144,7 @@ mod tests {
                 Event::Ovs(_) => "database",
                 Event::Switch(..) => "switch",
                 Event::Trace(trace::Event::Seen(..)) => "report",
-                Event::Trace(trace::Event::Lost) => "lost",
+                Event::Trace(trace::Event::Lost(_)) => "lost",
                 Event::Written(..) => "done",
                 Event::Tick => "tick",
                 Event::Store(_) => "store",
@@ -185,6 +185,22 @@ mod tests {
         }
         other.await.unwrap().unwrap();
         assert!(reports <= 4 * REPORTS_AT_ONCE, "{reports} reports went before the store");
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_dropped_is_told_of_once() {
+        let mut bench = Bench::new();
+        let (switch, events) = mpsc::channel(10);
+        let dropped = std::rc::Rc::new(std::cell::Cell::new(7));
+        let count = std::rc::Rc::clone(&dropped);
+        bench.sources.listen(Unasked::new(events, move || count.get()));
+        for n in [7, 9] {
+            dropped.set(n);
+            switch.try_send(connection::Event::Down("gone".into())).unwrap();
+            assert_eq!(bench.next(None).await, ["switch"]);
+        }
+        let lost = |event: &Event| if let Event::Trace(trace::Event::Lost(n)) = event { *n } else { 0 };
+        assert_eq!(bench.sources.next(None).await.unwrap().iter().map(lost).collect::<Vec<_>>(), [7, 2]);
     }
 
     #[tokio::test]

@@ -98,8 +98,8 @@ pub enum Written {
 pub enum Event {
     /// The switch reports a packet, which came at that time, in nanoseconds since 1970.
     Seen(u64, Box<PacketIn2>),
-    /// The switch reported one too many, which was dropped before it came here.
-    Lost,
+    /// The switch reported so many packets too many, which were dropped before they came here.
+    Lost(u64),
     /// What the store has; `None`: there is no such trace, or it has no lease.
     Found(Id, Result<Option<Found>, String>),
     /// A write ended.
@@ -262,9 +262,9 @@ impl Traces {
                     self.add(id, record, now, effects, stats);
                 }
             }
-            Event::Lost => {
-                stats.packet_ins += 1;
-                stats.trace_records_dropped += 1;
+            Event::Lost(n) => {
+                stats.packet_ins += n;
+                stats.trace_records_dropped += n;
             }
             Event::Injected(id, result) => {
                 self.injecting = self.injecting.saturating_sub(1);

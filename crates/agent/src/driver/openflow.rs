@@ -38,6 +38,10 @@ pub struct Driver {
 /// What the switch says unasked.
 pub struct Unasked {
     events: mpsc::Receiver<connection::Event>,
+    /// How many packet-ins were dropped so far because we were slow.
+    dropped: Box<dyn Fn() -> u64>,
+    /// How many of them were told of.
+    told: u64,
     /// Counts connections.
     session: u64,
 }
@@ -46,18 +50,25 @@ pub struct Unasked {
 pub fn connect(target: &str) -> Result<(Driver, Unasked)> {
     let target: Target = target.parse().map_err(|e| anyhow!("--of: {e}"))?;
     let (switch, events) = connection::connect(Config::new(target));
-    Ok((Driver { switch, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, Unasked::new(events)))
+    let counted = switch.clone();
+    let unasked = Unasked::new(events, move || counted.stats().packet_ins_dropped);
+    Ok((Driver { switch, injecting: Rc::new(Semaphore::new(INJECT_AT_ONCE)) }, unasked))
 }
 
 impl Unasked {
-    /// What a connection tells.
-    pub fn new(events: mpsc::Receiver<connection::Event>) -> Self {
-        Self { events, session: 0 }
+    /// What a connection tells, and how many packet-ins it has dropped.
+    pub fn new(events: mpsc::Receiver<connection::Event>, dropped: impl Fn() -> u64 + 'static) -> Self {
+        Self { events, dropped: Box::new(dropped), told: 0, session: 0 }
     }
 
     /// The next of it, for the core; `None` once there will be no more. May be dropped while it waits: nothing is lost.
     pub async fn next(&mut self) -> Option<core::Event> {
         loop {
+            let dropped = (self.dropped)();
+            if dropped > self.told {
+                let lost = dropped - std::mem::replace(&mut self.told, dropped);
+                return Some(core::Event::Trace(traces::Event::Lost(lost)));
+            }
             let event = match self.events.recv().await? {
                 connection::Event::Up(_) => {
                     self.session += 1;
