@@ -287,6 +287,10 @@ fn a_change_is_checked_for_all_pairs() {
     let grown = net.bench.file("grown.yaml", &NETWORK.replace("switches:", "switches:\n  N: {ports: {n: 10.77.0.1}}"));
     let (out, _) = net.bench.exits(1, &format!("trace --all-pairs N B --simulate --with {grown} --at n=hv1"));
     assert!(out.contains("  N/n -> B/b1 (10.2.0.1): 10.2.0.1 is no address in switch N"), "{out}");
+    let less = net.bench.file("less.yaml", &NETWORK.replace("b1: '10.2.0.1, fd00:2::1', ", ""));
+    let (out, err) = net.bench.exits(0, &format!("trace --all-pairs A B --simulate --with {less}"));
+    assert!(out.starts_with("before: 36 of 36 packets arrive\nafter:  22 of 22 "), "{out}");
+    assert!(err.contains("note: left out, since the change deletes them: B/b1\n"), "{err}");
     net.bench.refused_with(&format!("trace --all-pairs Y --simulate --with {grown}"), &["switch Y does not exist"]);
     assert_eq!(net.bench.revision(), revision, "a simulation wrote to the store");
 }

@@ -100,7 +100,7 @@ pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitC
     let mut simulation = if args.simulates() { Some(simulation(&world, args, &args.at)?) } else { None };
     let hosted = |at: &SwitchPortRef| simulation.as_ref().map_or(world.host(at).is_some(), |s| s.has(&world, at));
     let (ports, unbound) = ports(&world, args, hosted);
-    note(&unbound);
+    note("left out, since no chassis has them", &unbound);
     let pairs = pairs(&world, &ports)?;
     if pairs.is_empty() {
         bail!("{NO_PAIR}");
@@ -124,17 +124,17 @@ pub async fn check(context: &Context, world: World, args: &Args) -> Result<ExitC
 
 const NO_PAIR: &str = "there is no pair of ports to check: see \"tpctl lsp show LS\"";
 
-/// Says which ports are not checked.
-fn note(unbound: &[SwitchPortRef]) {
-    if unbound.is_empty() {
+/// Says which ports are not checked, and why.
+fn note(why: &str, left_out: &[SwitchPortRef]) {
+    if left_out.is_empty() {
         return;
     }
-    let names: Vec<String> = unbound.iter().take(NAMED).map(name).collect();
-    let more = match unbound.len().saturating_sub(NAMED) {
+    let names: Vec<String> = left_out.iter().take(NAMED).map(name).collect();
+    let more = match left_out.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    eprintln!("tpctl: note: left out, since no chassis has them: {}{more}", printable(&names.join(", ")));
+    eprintln!("tpctl: note: {why}: {}{more}", printable(&names.join(", ")));
 }
 
 /// What becomes of a pair's packet, simulated. The error is the reason why none could be made.

@@ -35,7 +35,10 @@ pub fn check(context: &Context, before: &World, after: &World, args: &Args) -> R
     args.check_places(before, after)?;
     let mut old = Checked::new(before, args, &before.places(&args.at))?;
     let mut new = Checked::new(after, args, &after.places(&args.at))?;
-    note(&new.unbound);
+    let gone = |at: &&SwitchPortRef| after.network.switch_port(at).is_none();
+    let gone: Vec<SwitchPortRef> = old.ports.iter().filter(gone).cloned().collect();
+    note("left out, since the change deletes them", &gone);
+    note("left out, since no chassis has them", &new.unbound);
     if old.pairs.is_empty() && new.pairs.is_empty() {
         bail!("{NO_PAIR}");
     }
@@ -95,6 +98,7 @@ fn ends(pair: &Pair) -> Ends<'_> {
 struct Checked<'a> {
     world: &'a World,
     simulation: Simulation,
+    ports: Vec<SwitchPortRef>,
     pairs: Vec<Pair>,
     unbound: Vec<SwitchPortRef>,
 }
@@ -103,7 +107,7 @@ impl<'a> Checked<'a> {
     fn new(world: &'a World, args: &Args, places: &[Place]) -> Result<Self> {
         let simulation = simulation(world, args, places)?;
         let (ports, unbound) = ports(world, args, |at| simulation.has(world, at));
-        Ok(Self { world, pairs: pairs(world, &ports)?, simulation, unbound })
+        Ok(Self { world, pairs: pairs(world, &ports)?, simulation, ports, unbound })
     }
 
     /// Why each pair's packet does not arrive; `None`: it does.
