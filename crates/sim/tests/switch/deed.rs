@@ -180,8 +180,8 @@ pub struct Place {
 impl Place {
     fn part(self, which: usize, bit: u16, bits: u16, write: bool) -> Subfield {
         let mut fields = self.protocol.fields(write);
-        // Open vSwitch 3.1 reads it as 0 (a 16-bit number in network order taken for 8 bits).
-        fields.retain(|f| write || *f != field::ND_OPTIONS_TYPE);
+        // Open vSwitch 3.1 reads it as 0 (a 16-bit number in network order taken for 8 bits), so it is only set as a whole.
+        fields.retain(|f| *f != field::ND_OPTIONS_TYPE);
         let f = fields[which % fields.len()];
         let bit = if bit.is_multiple_of(3) { 0 } else { bit % width(f) };
         let most = width(f) - bit;
@@ -231,6 +231,7 @@ impl Place {
                 let mut value = value_for(f, *value);
                 // Of an option only the whole is set, or a part by `load`: how long it is only the switch knows.
                 let mask = mask.map(|m| m & ones(width(f))).filter(|m| *m != 0 && *m != ones(width(f)));
+                let mask = mask.filter(|_| f != field::ND_OPTIONS_TYPE);
                 if f == field::VLAN_VID {
                     // It says as well that there is a tag.
                     return Some(Action::set_field(f, value | 0x1000));

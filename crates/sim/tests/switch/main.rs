@@ -86,3 +86,8 @@ fn wires() {
 fn connections() {
     wire::check_all(program::Purpose::Track);
 }
+
+#[test]
+fn networks_by_packets() {
+    network::check_wires();
+}

@@ -8,6 +8,7 @@ use super::{
     generate::{self, Case, Network},
     real::{Arrival, LOCAL_PORTS, Question, Real, TUNNELS},
     try_all,
+    wire::{self, Wires},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -26,6 +27,8 @@ use tuplenet_sim::{Effect, Group, Switch};
 
 /// How many networks.
 const CASES: u32 = 1_200;
+/// How many with real packets.
+const WIRED: u32 = 200;
 /// Packets in each, at most.
 const PACKETS: usize = 16;
 /// Hosts that a packet is followed to.
@@ -184,6 +187,39 @@ fn check(case: &Case, real: &mut Real, counts: &Cell<Counts>, rules: &mut BTreeS
         }
     }
     Ok(())
+}
+
+/// The same by real packets, from the hosts that have the ports only, and what comes out of their switches byte by byte.
+pub fn check_wires() {
+    let real = Real::start(endpoints(), &[METER.id]);
+    let wires = RefCell::new(Wires::new(&real));
+    let real = RefCell::new(real);
+    let (sent, came) = (Cell::new(0), Cell::new(0));
+    try_all(&generate::cases(PACKETS), WIRED, |case| {
+        let (mut real, mut wires) = (real.borrow_mut(), wires.borrow_mut());
+        if real.revive() {
+            *wires = Wires::new(&real);
+        }
+        let chassis: BTreeSet<&String> = case.network.ports.iter().filter_map(|port| port.chassis.as_ref()).collect();
+        for chassis in chassis {
+            let (host, mut switch) = Host::with_switch(&case.network, chassis);
+            let told = |why| format!("on {chassis}: {why}");
+            real.install(&host.flows, &host.groups).map_err(told)?;
+            real.forget();
+            wires.more()?;
+            for packet in &case.packets {
+                let Some(in_port) = host.ofport(&packet.ls, &packet.lsp) else { continue };
+                let question = Question::new(in_port, packet.frame.to_bytes());
+                let out = wire::compare(&mut real, &mut wires, &mut switch, &question, false).map_err(told)?;
+                sent.set(sent.get() + 1);
+                came.set(came.get() + out.unwrap_or(0));
+            }
+        }
+        Ok(())
+    });
+    let (sent, came) = (sent.get(), came.get());
+    println!("{sent} packets sent, {came} came out");
+    assert!(came * 5 > sent, "too few came out to compare: {came} of {sent}");
 }
 
 /// What comes to another host, if that is what the effect does.

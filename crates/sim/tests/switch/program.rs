@@ -7,7 +7,7 @@ use super::{
     deed::{Deed, LAST, Place, Track, deed, mask, number, track},
     protocol::{PROTOCOLS, Protocol, ones, value_for, width},
     stimulus::{Stimulus, stimulus},
-    wire::WATCHED,
+    wire::LAST_PORT,
 };
 use proptest::{collection::vec, option, prelude::*};
 use std::fmt;
@@ -174,7 +174,7 @@ fn tracking(first: &Track, second: &Track) -> Vec<Flow> {
         show(field::CT_STATE, 8, 0),
         show(field::CT_MARK, 8, 8),
         show(field::CT_ZONE, 8, 16),
-        Action::output(WATCHED),
+        Action::output(LAST_PORT),
         Action::output(port::IN_PORT),
     ];
     let mut flows = Vec::new();
@@ -195,7 +195,7 @@ fn send(flow: &mut Flow) {
         if let Instruction::ApplyActions(actions) = instruction
             && !matches!(actions[..], [Action::Conjunction { .. }])
         {
-            actions.push(Action::output(WATCHED));
+            actions.push(Action::output(LAST_PORT));
         }
     }
 }

@@ -6,7 +6,6 @@ use super::{
     datapath::Ports,
     fields::CT_STATE,
     trace::{self, Pass, UNDERLAY},
-    wire::WATCHED,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -31,6 +30,9 @@ pub const LOCAL_PORTS: u32 = 16;
 /// The flow-based tunnel ports.
 pub const TUNNELS: [(EncapKind, &str, u32); 3] =
     [(EncapKind::Geneve, "geneve", 100), (EncapKind::Vxlan, "vxlan", 101), (EncapKind::Gre, "gre", 102)];
+
+/// Questions that ovs-vswitchd answers before it looks at anything else (`run_connection` of its `lib/unixctl.c`).
+const QUESTIONS_A_ROUND: usize = 10;
 
 const BRIDGE: &str = "br-int";
 const UNDERLAY_BRIDGE: &str = "br-phy";
@@ -137,7 +139,7 @@ impl Real {
             words.extend(self::words(&format!(
                 "-- add-port br-int p{n} -- set interface p{n} type=dummy ofport_request={n}"
             )));
-            words.extend((n <= WATCHED).then(|| capture(&format!("p{n}"))));
+            words.push(capture(&format!("p{n}")));
         }
         for (_, kind, n) in TUNNELS {
             words.extend(self::words(&format!(
@@ -203,6 +205,13 @@ impl Real {
         }
     }
 
+    /// Packets that the datapath lost until now because its locks were taken, as the coverage counters tell.
+    pub fn lost(&mut self) -> u64 {
+        let counters = ["datapath_drop_lock_error", "datapath_drop_upcall_error"];
+        let mut read = |name: &str| self.control.ask(&["coverage/read-counter", name]).trim().parse::<u64>().unwrap_or(0);
+        counters.into_iter().map(&mut read).sum()
+    }
+
     /// Starts all anew if ovs-vswitchd has died, so that what killed it can be made smaller.
     pub fn revive(&mut self) -> bool {
         let dead = !self.daemons.is_alive();
@@ -214,10 +223,13 @@ impl Real {
 
     /// Lets a frame come in by a port, and waits until it is through.
     pub fn send(&mut self, port: u32, frame: &[u8]) {
-        self.control.ask(&["netdev-dummy/receive", &format!("p{port}"), &hex(frame)]);
-        // The daemon's loop takes packets in, then questions: the answer to the second says that it went round.
-        self.control.ask(&["version"]);
-        self.control.ask(&["version"]);
+        let receive = ["netdev-dummy/receive".to_owned(), format!("p{port}"), hex(frame)].to_vec();
+        // In each round of its loop the daemon takes packets in first, then ten questions at most.
+        let more = std::iter::repeat_n(vec!["version".to_owned()], 2 * QUESTIONS_A_ROUND);
+        let questions: Vec<Vec<String>> = std::iter::once(receive).chain(more).collect();
+        for (answer, question) in self.control.ask_all(&questions).into_iter().zip(questions) {
+            answer.unwrap_or_else(|e| panic!("{question:?}: {e}"));
+        }
     }
 
     /// Makes these the only flows and groups, in one bundle.
