@@ -155,7 +155,7 @@ fn switch() -> impl Strategy<Value = Switch> {
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let v4 = prop_oneof![16 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 1 => Just(Some(25)), 1 => Just(Some(1))];
+    let v4 = prop_oneof![16 => Just(Some(24)), 1 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(8)), 1 => Just(Some(32)), 2 => Just(Some(25)), 1 => Just(Some(1))];
     let v6 = prop_oneof![12 => Just(Some(64)), 2 => Just(None), 1 => Just(Some(16)), 1 => Just(Some(128)), 1 => Just(Some(1))];
     let (second, port_id) = (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8));
     let ends = option::weighted(0.25, (0..4_usize, 0..4_usize));
@@ -310,7 +310,7 @@ impl Plan {
                 Addresses::V4 => vec![v4(net, host).into()],
                 Addresses::Both => vec![v4(net, host).into(), v6(net, host).into()],
                 Addresses::V6 => vec![v6(net, host).into()],
-                Addresses::Several => vec![v6(net, host).into(), v4(net, host).into(), v4(net, host + 100).into()],
+                Addresses::Several => vec![v6(net, host).into(), v4(net, host).into(), v4(net, host + 150).into()],
                 Addresses::Foreign => vec![v4((net + 1) % 4, host + 50).into(), v6((net + 1) % 4, host + 50).into()],
                 Addresses::LinkLocal => {
                     vec![Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host.into()).into(), v4(net, host).into()]

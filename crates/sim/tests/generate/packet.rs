@@ -63,6 +63,8 @@ enum Address {
     /// One of the other port's, by its place; that may be a router's.
     Other(usize),
     Gateway,
+    /// That of a router port which leads nowhere, if there is one.
+    RouterPort,
     Own,
     Nobody,
     Outside,
@@ -150,6 +152,7 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         16 => Just(Address::Other(0)),
         2 => (1..3_usize).prop_map(Address::Other),
         3 => Just(Address::Gateway),
+        1 => Just(Address::RouterPort),
         1 => Just(Address::Own),
         1 => Just(Address::Nobody),
         1 => Just(Address::Outside),
@@ -244,17 +247,27 @@ impl Wish {
         let pick = |four: [u8; 4], six: u128| {
             if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
         };
+        let high = self.to % 2 == 1;
         let found = match self.address {
             Address::Vm => address(to, is_v6, 0),
             Address::Other(which) => address(to, is_v6, which),
             Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Address::Own => address(from, is_v6, 0),
             Address::Nobody => None,
+            Address::RouterPort => {
+                Some(if is_v6 { v6(self.to as u8 % 4, 250).into() } else { v4(self.to as u8 % 4, 250).into() })
+            }
             Address::Outside => Some(pick([203, 0, 113, 5], 0x2001_0db8_0009_u128 << 80 | 5)),
+            // From both ends of what is called so.
+            Address::Multicast if high => Some(pick([239, 255, 0, 1], 0xff7e_u128 << 112 | 1)),
             Address::Multicast => Some(pick([224, 0, 0, 5], 0xff02_u128 << 112 | 1)),
+            Address::Loopback if high => Some(pick([127, 255, 255, 254], 1)),
             Address::Loopback => Some(pick([127, 0, 0, 1], 1)),
+            Address::LinkLocal if high => Some(pick([169, 254, 255, 1], 0xfebf_u128 << 112 | 1)),
             Address::LinkLocal => Some(pick([169, 254, 0, 1], 0xfe80_u128 << 112 | 1)),
+            Address::Unspecified if high => Some(pick([0, 255, 0, 1], 0xffff_c000_0201)),
             Address::Unspecified => Some(pick([0, 0, 0, 0], 0)),
+            Address::Broadcast if high => Some(pick([240, 0, 0, 1], 0xffff_u128 << 112 | 2)),
             Address::Broadcast => Some(pick([255, 255, 255, 255], 0xff05_u128 << 112 | 2)),
         };
         found.unwrap_or_else(|| nobody(is_v6, self.to as u8 % 4))
@@ -264,11 +277,15 @@ impl Wish {
         let pick = |four: [u8; 4], six: u128| {
             if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
         };
+        let high = self.to % 2 == 1;
         let found = match self.source {
             Source::Own => address(from, is_v6, self.to),
             Source::Other => address(to, is_v6, 0),
             Source::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Source::Nobody => None,
+            Source::Multicast if high => Some(pick([255, 255, 255, 255], 0xffff_u128 << 112 | 9)),
+            Source::Loopback if high => Some(pick([127, 255, 0, 1], 0xffff_7f00_0001)),
+            Source::LinkLocal if high => Some(pick([169, 254, 255, 7], 0xfebf_u128 << 112 | 7)),
             Source::Multicast => Some(pick([224, 0, 0, 9], 0xff02_u128 << 112 | 9)),
             Source::Loopback => Some(pick([127, 0, 0, 1], 1)),
             Source::Unspecified => Some(pick([0, 0, 0, 0], 0)),

@@ -97,6 +97,18 @@ fn a_pinned_router_costs_a_crossing() {
     assert!(sent(&network(r#""nobody""#), "A/vm2", &frame).is_empty());
 }
 
+/// Open vSwitch would not lower its TTL: two routers that point at each other would send it round for ever.
+#[test]
+fn a_router_does_not_forward_protocol_zero() {
+    let mut frame = ping(VM1, GATE_A, "10.1.0.1", "10.2.0.3", 64);
+    if let Body::Ip(ip) = &mut frame.body {
+        ip.says = Says::Other(0);
+    }
+    assert!(sent(&network("null"), "A/vm1", &frame).is_empty());
+    frame.dst = VM2;
+    assert_eq!(sent(&network("null"), "A/vm1", &frame), [format!("A/vm2 on hv2, 1: {frame}")]);
+}
+
 #[test]
 fn a_static_route_leads_to_its_next_hop() {
     let frame = ping(VM1, GATE_A, "10.1.0.1", "192.0.2.7", 9);

@@ -12,7 +12,7 @@ fn says(reason: &str, why: &Why, sent: &Sent) -> bool {
     let any = |parts: &[&str]| parts.iter().any(|part| reason.contains(part));
     match why {
         Why::Reserved => any(&["reserved for the protocols of bridges"]),
-        Why::NoFlood => any(&["does not flood"]) || sent.frame.vlan.is_some(),
+        Why::NoFlood => any(&["does not flood"]),
         // Nobody's, the sender's own, or that of a port that cannot be reached, which is named.
         Why::Unanswered(ip) => any(&[&ip.to_string(), "is not bound", "is set aside", " is on ", " leads to "]),
         Why::NobodyElse => any(&["returns nothing to its sender"]) && reason.contains(&sent.lsp),
@@ -20,7 +20,7 @@ fn says(reason: &str, why: &Why, sent: &Sent) -> bool {
         // No port at all, or one that is set aside.
         Why::NoMac => any(&["has the MAC address", "is set aside"]),
         Why::Unreachable(lsp) => {
-            any(&["is set aside"]) || reason.contains(lsp.as_str()) && any(&["is not bound", " is on ", " leads to "])
+            reason.contains(lsp.as_str()) && any(&["is not bound", "is set aside", " is on ", " leads to "])
         }
         Why::FromAfar => any(&["hop limit"]),
         Why::Tagged => any(&["VLAN tag"]),
@@ -29,8 +29,8 @@ fn says(reason: &str, why: &Why, sent: &Sent) -> bool {
         Why::SourceIsNobody => any(&["its source"]),
         Why::ForRouter => any(&["an address of", "itself"]),
         Why::DestinationIsNobody => any(&["does not route"]),
-        Why::NoHopLeft => any(&["is spent", "is an address of"]),
-        Why::ProtocolZero => any(&["protocol is 0", "is spent", "is an address of"]),
+        Why::NoHopLeft => any(&["is spent"]),
+        Why::ProtocolZero => any(&["protocol is 0", "is spent"]),
         Why::NoRoute(ip) => reason.contains(&format!("no route to {ip}")),
         Why::NoNextHop(ip) => reason.contains(&ip.to_string()),
     }
