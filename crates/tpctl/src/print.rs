@@ -102,12 +102,58 @@ pub fn progress(steps: usize) -> ProgressBar {
     bar
 }
 
+/// How wide the terminal is that standard output goes to, in columns; `None`: it goes to none.
+pub fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// Whether standard output takes colours: a terminal that can, unless NO_COLOR and the like forbid it (<https://no-color.org>).
+pub fn colours() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// Breaks text at spaces into lines of so many characters; a longer word stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// How many of something, in words for one and for many.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Text from the store on a terminal: one line, no control characters.
+/// Text from the store on a terminal: one line, no control characters, nothing that turns the order of the text around it (Unicode's explicit
+/// directional formatting, UAX #9 section 2).
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let safe = |c: char| !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if safe(c) { c } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_change_a_terminal_is_not_printed() {
+        assert_eq!(printable("a\u{1b}[31mb\nc\u{9b}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
+        assert_eq!(printable("a\u{202e}b\u{2067}c\u{2028}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(printable("Zürich, שלום, 東京 ✗"), "Zürich, שלום, 東京 ✗");
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces() {
+        assert_eq!(wrap("one two  three", 8), ["one two ", "three"]);
+        assert_eq!(wrap("a longword b", 4), ["a", "longword", "b"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
 }

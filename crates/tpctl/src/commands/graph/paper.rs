@@ -1,7 +1,7 @@
 //! What text is drawn on: how wide it is, and whether it takes colours.
 
 use super::words::Tone;
-use std::io;
+use crate::print;
 
 /// How wide text is where nobody looks at a terminal.
 const WIDTH: usize = 120;
@@ -37,9 +37,7 @@ impl Paper {
 
     /// Standard output: as wide as the terminal; colours unless there is none, or it takes none, or NO_COLOR says so.
     pub fn stdout() -> Self {
-        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-        let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        Self { width: width.unwrap_or(WIDTH).max(NARROWEST), colour }
+        Self { width: print::width().unwrap_or(WIDTH).max(NARROWEST), colour: print::colours() }
     }
 
     /// A row as a line, cut to the width.

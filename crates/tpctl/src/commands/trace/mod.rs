@@ -164,7 +164,7 @@ fn print_path(context: &Context, shown: &Shown<'_>) -> Result<ExitCode> {
     let format = format(context);
     match format {
         Format::Text => print::out(&shown.lines())?,
-        Format::Table => print::out(&shown.tree(colours()))?,
+        Format::Table => print::out(&shown.tree(print::colours()))?,
         Format::Json | Format::Yaml => print::data(&shown.data(), format)?,
     }
     let success = shown.is_success();
@@ -173,9 +173,4 @@ fn print_path(context: &Context, shown: &Shown<'_>) -> Result<ExitCode> {
         eprintln!("tpctl: {}", printable(&shown.verdict()));
     }
     Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Whether standard output shows colours (<https://no-color.org>).
-fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
