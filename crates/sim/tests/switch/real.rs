@@ -205,13 +205,6 @@ impl Real {
         }
     }
 
-    /// Packets that the datapath lost until now because its locks were taken, as the coverage counters tell.
-    pub fn lost(&mut self) -> u64 {
-        let counters = ["datapath_drop_lock_error", "datapath_drop_upcall_error"];
-        let mut read = |name: &str| self.control.ask(&["coverage/read-counter", name]).trim().parse::<u64>().unwrap_or(0);
-        counters.into_iter().map(&mut read).sum()
-    }
-
     /// Starts all anew if ovs-vswitchd has died, so that what killed it can be made smaller.
     pub fn revive(&mut self) -> bool {
         let dead = !self.daemons.is_alive();
