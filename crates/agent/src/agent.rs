@@ -75,8 +75,8 @@ pub async fn run(settings: Settings) -> Result<()> {
                     Effect::Say(Level::Error, text) => tracing::error!("{text}"),
                     Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
                     Effect::Store(write) => store.write(write, &done),
-                    Effect::Trace(trace::Command::Inject { id, port, frame }) => match &switch {
-                        Some(switch) => switch.inject(id, port, frame, &done),
+                    Effect::Trace(trace::Command::Inject { id, asked, port, frame }) => match &switch {
+                        Some(switch) => switch.inject(id, port, frame, store.wants(id, asked), &done),
                         None => tracing::debug!("no switch to inject into"),
                     },
                     Effect::Trace(command) => store.trace(command, &done),

@@ -26,7 +26,7 @@ use records::{Records, Write};
 use stats::Stats;
 use std::time::{Duration, Instant};
 use switch::{Context, Desired, Switch};
-use trace::{Place, Traces};
+use trace::{Asked, Place, Traces};
 use tuplenet_model::{entity::Encap, name::Name};
 use tuplenet_openflow::Flow;
 use tuplenet_ovsdb::Operation;
@@ -208,7 +208,7 @@ impl Core {
                 for MirrorChange { path, value, create_revision, mod_revision } in changes {
                     if self.traces.owns(&path) {
                         if let Some(value) = value.filter(|_| live) {
-                            self.inject(&path, &value, now, effects);
+                            self.inject(Asked { path: &path, value: &value, revision: mod_revision }, now, effects);
                         }
                         continue;
                     }
@@ -221,10 +221,10 @@ impl Core {
         }
     }
 
-    fn inject(&mut self, path: &str, value: &[u8], now: Instant, effects: &mut Vec<Effect>) {
+    fn inject(&mut self, asked: Asked<'_>, now: Instant, effects: &mut Vec<Effect>) {
         let rules = &self.rules.0;
         let place = Place { port: &|ls, lsp| rules.local_port(ls, lsp), connected: self.stats.switch_connected };
-        self.traces.inject(path, value, &place, now, effects, &mut self.stats);
+        self.traces.inject(asked, &place, now, effects, &mut self.stats);
     }
 
     fn on_ovs(&mut self, event: tuplenet_ovsdb::Event, now: Instant, effects: &mut Vec<Effect>) {

@@ -71,10 +71,12 @@ pub enum Command {
         /// At most [`BATCH`]. One whose time is 0 gets that of the writing.
         records: Vec<TraceRecord>,
     },
-    /// Send a frame in that colour as if it came in by that port. Answered by [`Event::Injected`].
+    /// Send a frame in that colour as if it came in by that port, if the trace still is there. Answered by [`Event::Injected`].
     Inject {
         /// The trace.
         id: Id,
+        /// Revision of the store that asks for it. A trace that began later is another.
+        asked: i64,
         /// OpenFlow port.
         port: u32,
         /// From its Ethernet header on.
@@ -149,6 +151,16 @@ impl Trace {
     }
 }
 
+/// A key that asks for a packet.
+pub struct Asked<'a> {
+    /// Which.
+    pub path: &'a str,
+    /// What it says.
+    pub value: &'a [u8],
+    /// The revision of the store that wrote it.
+    pub revision: i64,
+}
+
 /// What injecting has at hand.
 pub struct Place<'a> {
     /// The number in the switch of a port that is here.
@@ -197,8 +209,7 @@ impl Traces {
     /// A tool asks for a packet.
     pub fn inject(
         &mut self,
-        path: &str,
-        value: &[u8],
+        Asked { path, value, revision: asked }: Asked<'_>,
         place: &Place<'_>,
         now: Instant,
         effects: &mut Vec<Effect>,
@@ -221,7 +232,7 @@ impl Traces {
             Ok((port, frame)) => {
                 self.injecting += 1;
                 stats.trace_packets += 1;
-                effects.push(Effect::Trace(Command::Inject { id, port, frame }));
+                effects.push(Effect::Trace(Command::Inject { id, asked, port, frame }));
             }
             Err(why) => self.refuse(id, why, now, effects, stats),
         }
@@ -269,7 +280,7 @@ impl Traces {
             Event::Injected(id, result) => {
                 self.injecting = self.injecting.saturating_sub(1);
                 if let Err(why) = result {
-                    self.refuse(id, format!("the switch of {} did not take it: {why}", self.me), now, effects, stats);
+                    self.refuse(id, why, now, effects, stats);
                 }
             }
             Event::Found(id, result) => self.found(id, result, now, effects, stats),

@@ -101,14 +101,24 @@ impl Driver {
         });
     }
 
-    /// Sends a packet in that colour as if it came in by that port; how that went comes back as an event.
-    pub fn inject(&self, id: Id, port: u32, frame: Vec<u8>, done: &mpsc::UnboundedSender<core::Event>) {
+    /// Sends a packet in that colour as if it came in by that port, unless there is a reason not to; how that went comes back as an event.
+    pub fn inject(
+        &self,
+        id: Id,
+        port: u32,
+        frame: Vec<u8>,
+        wanted: impl Future<Output = Result<(), String>> + 'static,
+        done: &mpsc::UnboundedSender<core::Event>,
+    ) {
         let (switch, room, done) = (self.switch.clone(), Rc::clone(&self.injecting), done.clone());
         tokio::task::spawn_local(async move {
-            let _permit = room.acquire().await;
-            let packet = PacketOut::new(port, frame, trace::inject(id));
-            let sent = switch.request(Message::PacketOut(packet)).await;
-            let result = sent.map(drop).map_err(|e| not_taken(&e));
+            let mut result = wanted.await;
+            if result.is_ok() {
+                let _permit = room.acquire().await;
+                let packet = PacketOut::new(port, frame, trace::inject(id));
+                let sent = switch.request(Message::PacketOut(packet)).await;
+                result = sent.map(drop).map_err(|e| format!("the switch did not take it: {}", not_taken(&e)));
+            }
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Trace(traces::Event::Injected(id, result)));
         });

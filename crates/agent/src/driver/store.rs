@@ -87,13 +87,7 @@ impl Store {
         tokio::task::spawn_local(async move {
             let _permit = room.acquire().await;
             let event = match command {
-                trace::Command::Read(id) => {
-                    let found = client.get(&format!("{root}{}", path::start(id))).await;
-                    let found = found.map(|(kv, _)| kv.filter(|kv| kv.lease != 0));
-                    let found =
-                        found.map(|kv| kv.map(|kv| trace::Found { lease: kv.lease, created: kv.create_revision }));
-                    trace::Event::Found(id, found.map_err(|e| e.to_string()))
-                }
+                trace::Command::Read(id) => trace::Event::Found(id, find(&client, &root, id).await),
                 trace::Command::Write { id, found, first, records } => {
                     trace::Event::Written(id, report(&client, &root, &me, id, found, first, records).await)
                 }
@@ -101,6 +95,19 @@ impl Store {
             };
             let _ = done.send(core::Event::Trace(event));
         });
+    }
+
+    /// Whether a packet that was asked for by that revision is still to be sent: after a time without the store we hear of requests whose
+    /// trace has long ended.
+    pub fn wants(&self, id: trace::Id, asked: i64) -> impl Future<Output = Result<(), String>> + use<> {
+        let (client, root, room) = (self.client.clone(), self.root.clone(), Arc::clone(&self.trace_room));
+        async move {
+            let _permit = room.acquire().await;
+            match find(&client, &root, id).await? {
+                Some(found) if found.created <= asked => Ok(()),
+                _ => Err("the trace had ended, or has no lease".to_owned()),
+            }
+        }
     }
 
     /// Sends a write; its end comes back as an event.
@@ -122,6 +129,13 @@ impl Store {
             let _ = done.send(core::Event::Written(write.path, outcome));
         });
     }
+}
+
+/// The trace of that id; `None`: there is none, or it has no lease.
+async fn find(client: &Client, root: &str, id: trace::Id) -> Result<Option<trace::Found>, String> {
+    let (kv, _) = client.get(&format!("{root}{}", path::start(id))).await.map_err(|e| e.to_string())?;
+    let leased = kv.filter(|kv| kv.lease != 0);
+    Ok(leased.map(|kv| trace::Found { lease: kv.lease, created: kv.create_revision }))
 }
 
 /// Writes records of a trace that still is the one that was found.

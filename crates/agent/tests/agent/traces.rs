@@ -1,6 +1,7 @@
 //! The meter of the trace reports: it is there before the flows, stays, comes back, and keeps a storm of coloured packets from the agent.
 
 use super::{host::Host, network::Store, process::wait_for};
+use serde_json::json;
 use tuplenet_rules::trace::METER;
 
 const READY: &str = "tuplenet_switch_settled";
@@ -42,6 +43,25 @@ fn the_meter_is_made_stays_and_comes_back() {
     host.ofctl(&["mod-meter", "meter=1,pktps,burst,band=type=drop,rate=1,burst_size=1"]);
     wait_for("the meter to be put right", || (meter(&host) == wanted).then_some(()));
     assert_eq!(agent.metric("tuplenet_flow_mods_total"), Some(0), "no flow is sent for that");
+}
+
+#[test]
+fn what_no_trace_asks_for_is_not_sent() {
+    let store = Store::start();
+    let host = Host::start("hv1", 1);
+    store.switch_with_ports(2);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    host.plug("eth1", "vm1");
+    store.wait_binding("LS-A/vm1", "hv1", 1);
+    agent.settle();
+    // Nobody traces; and a trace without a lease would stay for ever.
+    store.put("trace/6", json!({"ls": "LS-A", "lsp": "vm1"}));
+    for id in [5, 6] {
+        store.put(&format!("inject/hv1/{id}"), json!({"ls": "LS-A", "lsp": "vm1", "packet": "02".repeat(14)}));
+    }
+    agent.wait_metric("tuplenet_traces_refused_total", |v| v == 2);
+    assert_eq!(agent.metric("tuplenet_packet_ins_total"), Some(0));
 }
 
 #[test]

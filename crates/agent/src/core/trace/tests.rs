@@ -70,7 +70,10 @@ impl Bench {
     fn inject_connected(&mut self, path: &str, value: &str, connected: bool) {
         let port = |ls: &Name, lsp: &Name| (**ls == *"A" && **lsp == *"a1").then_some(11);
         let place = Place { port: &port, connected };
-        self.with(|traces, now, effects, stats| traces.inject(path, value.as_bytes(), &place, now, effects, stats));
+        self.with(|traces, now, effects, stats| {
+            let asked = Asked { path, value: value.as_bytes(), revision: 6 };
+            traces.inject(asked, &place, now, effects, stats);
+        });
     }
 
     fn inject(&mut self, n: u16, packet: &str) {
@@ -283,7 +286,7 @@ fn a_packet_is_sent_where_it_is_asked_for() {
     let mut bench = Bench::new();
     let frame = "02".repeat(14);
     bench.inject(5, &frame);
-    let expected = [Command::Read(id(5)), Command::Inject { id: id(5), port: 11, frame: vec![2; 14] }];
+    let expected = [Command::Read(id(5)), Command::Inject { id: id(5), asked: 6, port: 11, frame: vec![2; 14] }];
     assert_eq!(bench.took(), expected, "and the answer of the store is there before the reports");
     bench.event(Event::Injected(id(5), Ok(())));
     bench.event(Event::Found(id(5), Ok(Some(FOUND))));
