@@ -640,6 +640,13 @@ fn bad_input_is_refused_in_one_line() {
     }
     let output = with_input(b, &["explain", "flow", "-"], &"x".repeat(100_000));
     assert_eq!((output.status.code(), texts(&output).1.lines().count()), (Some(1), 1));
+    // What is read is a list, of one line as well.
+    for what in ["flow", "drop"] {
+        let output =
+            with_input(b, &["-o", "json", "explain", what, "-"], "cookie=0x5401000000000011, table=17, actions=drop\n");
+        let (out, err) = texts(&output);
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap().as_array().map(Vec::len), Some(1), "{out}{err}");
+    }
     // One bad line among good ones: these are explained all the same.
     let output = with_input(b, &["explain", "flow", "-"], "0x5408000001000002\nnonsense\n0x99\n");
     let (out, err) = texts(&output);

@@ -37,7 +37,7 @@ pub async fn explain(context: &Context, text: &[String]) -> Result<()> {
         return print::out(&texts.join("\n"));
     }
     match &drops[..] {
-        [one] => print::data(&one.data(), context.format),
+        [one] if !line::is_stdin(text) => print::data(&one.data(), context.format),
         all => print::data(&all.iter().map(Dropped::data).collect(), context.format),
     }
 }

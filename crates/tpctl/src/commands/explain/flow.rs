@@ -28,7 +28,8 @@ use tuplenet_store::network::words;
 /// `tpctl explain flow TEXT`
 pub async fn explain(context: &Context, text: &[String], chassis: Option<&Name>) -> Result<()> {
     let lines = line::lines(text)?;
-    let single = lines.len() == 1;
+    // What is read is a list, however long.
+    let single = lines.len() == 1 && !line::is_stdin(text);
     let (pasted, failed) = line::read_all(&lines);
     if !pasted.is_empty() {
         let world = World::read(context).await?;

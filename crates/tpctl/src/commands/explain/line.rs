@@ -46,10 +46,15 @@ impl Pasted {
     }
 }
 
+/// Whether standard input was meant.
+pub fn is_stdin(text: &[String]) -> bool {
+    matches!(text, [dash] if dash == "-")
+}
+
 /// The lines that arguments or standard input give: without headers and empty ones.
 pub fn lines(text: &[String]) -> Result<Vec<String>> {
     let joined = match text {
-        [dash] if dash == "-" => {
+        _ if is_stdin(text) => {
             let mut read = Vec::new();
             std::io::stdin().lock().take(MOST + 1).read_to_end(&mut read).context("cannot read standard input")?;
             ensure!(read.len() as u64 <= MOST, "standard input has more than {} MiB: select with grep", MOST >> 20);
@@ -64,7 +69,8 @@ pub fn lines(text: &[String]) -> Result<Vec<String>> {
     let lines: Vec<String> = joined.lines().map(str::trim).filter(|line| !is_header(line)).map(str::to_owned).collect();
     ensure!(
         !lines.is_empty(),
-        "there is no text to explain: give a line of \"ovs-ofctl dump-flows br-int\", or a cookie (0x...)"
+        "there is no text to explain{}: give a line of \"ovs-ofctl dump-flows br-int\", or a cookie (0x...)",
+        if is_stdin(text) { " in standard input (did grep find nothing?)" } else { "" }
     );
     Ok(lines)
 }

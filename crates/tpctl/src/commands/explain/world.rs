@@ -42,6 +42,8 @@ struct Index {
     macs: HashMap<(u32, [u8; 6]), Key>,
     /// By switch.
     addresses: HashMap<(u32, IpAddr), Key>,
+    /// Chassis by tunnel end point.
+    ends: HashMap<IpAddr, Name>,
 }
 
 impl Index {
@@ -68,8 +70,21 @@ impl Index {
                 index.macs.entry((id, port.mac.0)).or_insert(key);
             }
         }
+        for (name, chassis) in chassis(network) {
+            for encap in &chassis.encaps {
+                index.ends.entry(encap.ip).or_insert_with(|| name.clone());
+            }
+        }
         index
     }
+}
+
+/// All chassis.
+fn chassis(network: &Network) -> impl Iterator<Item = (&Name, &Chassis)> {
+    network.iter().filter_map(|pair| match pair {
+        (Key::Chassis(name), Object::Chassis(chassis)) => Some((name, chassis)),
+        _ => None,
+    })
 }
 
 impl World {
@@ -151,22 +166,17 @@ impl World {
         found
     }
 
-    /// All chassis.
-    pub fn chassis(&self) -> impl Iterator<Item = (&Name, &Chassis)> {
-        self.network.iter().filter_map(|pair| match pair {
-            (Key::Chassis(name), Object::Chassis(chassis)) => Some((name, chassis)),
-            _ => None,
-        })
-    }
-
     /// The chassis whose names have this hash.
     pub fn chassis_named(&self, hash: u32) -> Vec<Key> {
-        self.chassis().filter(|(name, _)| name_hash(name) == hash).map(|(name, _)| Key::Chassis(name.clone())).collect()
+        chassis(&self.network)
+            .filter(|(name, _)| name_hash(name) == hash)
+            .map(|(name, _)| Key::Chassis(name.clone()))
+            .collect()
     }
 
     /// The chassis that has a tunnel end point.
     pub fn chassis_at(&self, ip: IpAddr) -> Option<&Name> {
-        self.chassis().find(|(_, chassis)| chassis.encaps.iter().any(|encap| encap.ip == ip)).map(|(name, _)| name)
+        self.index.ends.get(&ip)
     }
 
     /// Which chassis hosts a port, by its binding.

@@ -8,6 +8,7 @@ use crate::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value};
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read},
@@ -41,6 +42,8 @@ pub struct World {
     /// Every object as the store has it, by path.
     stored: BTreeMap<String, sim::Object>,
     revision: i64,
+    /// Tunnel end points, once somebody asked: a broadcast has many.
+    ends: OnceCell<BTreeMap<IpAddr, Name>>,
 }
 
 impl World {
@@ -58,7 +61,7 @@ impl World {
             let path = context.store.path(&kv.key).to_owned();
             (path.clone(), sim::Object { path, value: kv.value, create_revision: kv.create_revision })
         });
-        Ok(Self { network, revision, alive, stored: stored.collect() })
+        Ok(Self { network, revision, alive, stored: stored.collect(), ends: OnceCell::new() })
     }
 
     /// The network of a document alone. An imaginary chassis has what `places` leave over.
@@ -123,6 +126,7 @@ impl World {
         let (path, value) = (key.to_string(), Value::Object(value).to_string().into());
         self.stored.insert(path.clone(), sim::Object { path, value, create_revision });
         self.network.insert(key, object);
+        self.ends.take();
     }
 
     /// All objects, for the simulator.
@@ -209,14 +213,20 @@ impl World {
         }
     }
 
-    /// Who has a tunnel end point.
+    /// Who has a tunnel end point. Of two that claim it, the first by name.
     pub fn chassis_at(&self, ip: IpAddr) -> Option<Name> {
-        self.network.iter().find_map(|(key, object)| match (key, object) {
-            (Key::Chassis(name), Object::Chassis(chassis)) => {
-                chassis.encaps.iter().any(|encap| encap.ip == ip).then(|| name.clone())
+        let all = || {
+            let mut ends = BTreeMap::new();
+            for (key, object) in self.network.iter() {
+                if let (Key::Chassis(name), Object::Chassis(chassis)) = (key, object) {
+                    for encap in &chassis.encaps {
+                        ends.entry(encap.ip).or_insert_with(|| name.clone());
+                    }
+                }
             }
-            _ => None,
-        })
+            ends
+        };
+        self.ends.get_or_init(all).get(&ip).cloned()
     }
 
     /// A chassis by name.
