@@ -6,7 +6,7 @@ use super::{
     real::{Question, Real, TUNNELS, Traced},
     trace::Visit,
 };
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr, sync::LazyLock};
 use tuplenet_openflow::{Field, field, port};
 use tuplenet_sim::{Effect, Packet, Run, Switch, Unsupported};
 
@@ -86,15 +86,21 @@ const PIPELINE: &[&str] = &[
 /// What a tunnel carries beside the packet.
 const TUNNEL: &[&str] = &["tun_id", "tun_dst", "tun_ipv6_dst", "tun_metadata0"];
 
+/// Fields by the names above.
+static KNOWN: LazyLock<HashMap<&str, &Field>> = LazyLock::new(|| {
+    let names = [HEADERS, UNPRINTED, PIPELINE, TUNNEL].concat().into_iter();
+    let known = names.map(|name| match name {
+        "in_port" => (name, field::IN_PORT),
+        name => (name, Field::by_name(name).unwrap_or_else(|| panic!("no field {name}"))),
+    });
+    known.collect()
+});
+
 /// The named fields of the simulator's packet.
 pub fn fields_of(packet: &Packet, names: &[&[&'static str]]) -> Fields {
     let mut fields = Fields::default();
     for name in names.iter().copied().flatten().copied() {
-        let known: &'static Field = match name {
-            "in_port" => field::IN_PORT,
-            name => Field::by_name(name).unwrap_or_else(|| panic!("no field {name}")),
-        };
-        let value = packet.get(known).and_then(|value| value.to_u128());
+        let value = packet.get(KNOWN[name]).and_then(|value| value.to_u128());
         fields.set(name, value.unwrap_or_default());
     }
     fields

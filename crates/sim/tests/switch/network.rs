@@ -9,10 +9,11 @@ use super::{
     real::{Arrival, LOCAL_PORTS, Question, Real, TUNNELS},
     try_all, wire,
 };
+use proptest::prelude::*;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU16,
 };
 use tuplenet_model::name::Name;
@@ -25,11 +26,15 @@ use tuplenet_rules::{
 use tuplenet_sim::{Effect, Group, Switch};
 
 /// How many networks.
-const CASES: u32 = 1_200;
+const CASES: u32 = 1_050;
 /// How many with real packets.
 const WIRED: u32 = 200;
 /// Packets in each, at most.
 const PACKETS: usize = 16;
+/// Who sends packets from the underlay, if it is not 192.0.2.9.
+const STRANGER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
+/// Packets from the underlay in each, at most.
+const STRANGERS: usize = 6;
 /// Hosts that a packet is followed to.
 const HOPS: usize = 4;
 
@@ -107,6 +112,51 @@ fn encaps(json: &str) -> Vec<(String, Option<IpAddr>)> {
     all.map(|encap| (text(&encap["type"]), text(&encap["ip"]).parse().ok())).collect()
 }
 
+/// A packet that comes by a tunnel, whoever sent it: not what our hosts say only. Indices wrap around.
+#[derive(Clone, Debug)]
+struct Stranger {
+    host: usize,
+    tunnel: usize,
+    /// The frame is that of one of the case's packets.
+    packet: usize,
+    vni: u32,
+    /// Source port, destination port, flags, command.
+    option: Option<(u16, u16, u16, u16)>,
+}
+
+fn stranger() -> impl Strategy<Value = Stranger> {
+    let vni = prop_oneof![6 => 10..14_u32, 2 => 50..53_u32, 1 => 0..0x100_0000_u32];
+    let port = || prop_oneof![6 => 0..6_u16, 2 => 100..106_u16, 1 => Just(0xffff), 1 => any::<u16>()];
+    let flags = prop_oneof![3 => Just(0), 5 => 0..64_u16, 1 => any::<u16>()];
+    let option = proptest::option::weighted(0.9, (port(), port(), flags, 0..3_u16));
+    (0..8_usize, prop_oneof![3 => Just(0_usize), 1 => 0..3_usize], 0..PACKETS, vni, option)
+        .prop_map(|(host, tunnel, packet, vni, option)| Stranger { host, tunnel, packet, vni, option })
+}
+
+impl Stranger {
+    /// The host that it comes to, and the packet.
+    fn question(&self, case: &Case) -> Option<(String, Question)> {
+        let chassis: BTreeSet<&String> = case.network.ports.iter().filter_map(|port| port.chassis.as_ref()).collect();
+        let chassis = chassis.iter().nth(self.host % chassis.len().max(1))?;
+        let (_, kind, in_port) = TUNNELS.get(self.tunnel)?;
+        if !has_encap(&case.network, chassis, kind) {
+            return None;
+        }
+        let sent = case.packets.get(self.packet % case.packets.len().max(1))?;
+        let number = |(src, dst, flags, command): (u16, u16, u16, u16)| {
+            [src, dst, flags, command].iter().fold(0, |number, part| number << 16 | u64::from(*part))
+        };
+        let option = self.option.map(number).filter(|_| *kind == "geneve");
+        // To the host's own address: a switch sends nothing back into a tunnel to the address that the packet came to.
+        let own = case.network.objects.iter().find(|object| object.path.strip_prefix("chassis/") == Some(chassis));
+        let own = own.and_then(|object| encaps(&object.json).iter().find_map(|(k, ip)| ip.filter(|_| k == kind)));
+        let dst = own.unwrap_or(Ipv4Addr::new(192, 0, 2, 250).into());
+        let src = if dst.is_ipv4() { Ipv4Addr::new(192, 0, 2, 9).into() } else { STRANGER6.into() };
+        let tunnel = Some(Arrival { vni: self.vni, src, dst, option });
+        Some(((*chassis).clone(), Question { tunnel, ..Question::new(*in_port, sent.frame.to_bytes()) }))
+    }
+}
+
 /// What was compared, so that it cannot become nothing unnoticed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -122,9 +172,10 @@ pub fn check_all() {
     let real = RefCell::new(Real::start(endpoints(), &[METER.id]));
     let counts = Cell::new(Counts::default());
     let rules = RefCell::new(BTreeSet::new());
-    try_all(&generate::cases(PACKETS), CASES, |case| {
+    let strangers = proptest::collection::vec(stranger(), 0..=STRANGERS);
+    try_all(&(generate::cases(PACKETS), strangers), CASES, |(case, strangers)| {
         real.borrow_mut().revive();
-        check(case, &mut real.borrow_mut(), &counts, &mut rules.borrow_mut())
+        check(case, strangers, &mut real.borrow_mut(), &counts, &mut rules.borrow_mut())
     });
     let counts = counts.get();
     println!("{counts:?}");
@@ -136,7 +187,13 @@ pub fn check_all() {
 }
 
 /// Follows all packets of a case through all hosts.
-fn check(case: &Case, real: &mut Real, counts: &Cell<Counts>, rules: &mut BTreeSet<Rule>) -> Result<(), String> {
+fn check(
+    case: &Case,
+    strangers: &[Stranger],
+    real: &mut Real,
+    counts: &Cell<Counts>,
+    rules: &mut BTreeSet<Rule>,
+) -> Result<(), String> {
     let mut hosts: BTreeMap<String, (Host, Switch)> = BTreeMap::new();
     let mut waiting: BTreeMap<String, Vec<Question>> = BTreeMap::new();
     let chassis_of = |ls: &str, lsp: &str| {
@@ -152,6 +209,9 @@ fn check(case: &Case, real: &mut Real, counts: &Cell<Counts>, rules: &mut BTreeS
         if n % 4 == 1 {
             question.injected = NonZeroU16::new(n as u16).map(inject);
         }
+        waiting.entry(chassis).or_default().push(question);
+    }
+    for (chassis, question) in strangers.iter().filter_map(|stranger| stranger.question(case)) {
         waiting.entry(chassis).or_default().push(question);
     }
     for _ in 0..HOPS {
@@ -213,7 +273,7 @@ fn arrival(network: &Network, effect: &Effect) -> Option<(String, Question)> {
     let number = |field| packet.get(field).and_then(|value| value.to_u128());
     let dst: IpAddr = match number(field::TUN_DST) {
         Some(four) if four != 0 => Ipv4Addr::from(four as u32).into(),
-        _ => std::net::Ipv6Addr::from(number(field::TUN_IPV6_DST)?).into(),
+        _ => Ipv6Addr::from(number(field::TUN_IPV6_DST)?).into(),
     };
     let host = host_at(network, dst)?;
     if !has_encap(network, &host, kind) {
