@@ -53,8 +53,7 @@ pub struct Plan {
     hosts: Vec<Host>,
     encaps: &'static [&'static str],
     switches: Vec<Switch>,
-    /// The chassis of each router that is pinned; [`NO_HOST`] is none.
-    routers: Vec<Option<usize>>,
+    routers: Vec<Router>,
     links: Vec<Link>,
     routes: Vec<Route>,
     /// Give every router routes to all switches.
@@ -92,6 +91,14 @@ enum Addresses {
     Foreign,
     LinkLocal,
     Nothing,
+}
+
+#[derive(Clone, Debug)]
+struct Router {
+    /// The chassis that it is pinned to, if it is; [`NO_HOST`] is none.
+    pin: Option<usize>,
+    /// It has a port that leads nowhere, too.
+    loopback: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -184,8 +191,9 @@ fn route() -> impl Strategy<Value = Route> {
 /// The number of a chassis that is in no network.
 const NO_HOST: usize = 12;
 
-fn pin() -> impl Strategy<Value = Option<usize>> {
-    option::weighted(0.3, 0..=NO_HOST)
+fn router() -> impl Strategy<Value = Router> {
+    (option::weighted(0.3, 0..=NO_HOST), proptest::bool::weighted(0.3))
+        .prop_map(|(pin, loopback)| Router { pin, loopback })
 }
 
 /// Any network of up to 4 hosts, 4 switches and 3 routers.
@@ -193,7 +201,7 @@ pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value
     (
         (vec(host(), 1..=4), encaps(14)),
         prop_oneof![1 => vec(switch(), 1..=2), 2 => vec(switch(), 3..=4)],
-        prop_oneof![1 => vec(pin(), 0..=3), 3 => vec(pin(), 1..=3)],
+        prop_oneof![1 => vec(router(), 0..=3), 3 => vec(router(), 1..=3)],
         prop_oneof![1 => vec(link(), 0..=6), 4 => vec(link(), 4..=9)],
         vec(route(), 0..=5),
         proptest::bool::weighted(0.6),
@@ -226,8 +234,11 @@ pub fn v6(net: u8, host: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0, 0, host.into())
 }
 
+/// The number in the addresses of the first router's port that leads nowhere.
+pub const LOOPBACKS: u8 = 8;
+
 /// How many kinds of prefixes there are.
-const PREFIXES: u8 = 11;
+const PREFIXES: u8 = 13;
 
 fn prefix(kind: u8, net: u8) -> String {
     match kind {
@@ -241,6 +252,8 @@ fn prefix(kind: u8, net: u8) -> String {
         7 => format!("{}/16", v4(net, 0)),
         8 => format!("{}/128", v6(net, 1)),
         9 => format!("{}/25", v4(net, 0)),
+        10 => format!("{}/23", v4(net, 0)),
+        11 => format!("{}/63", v6(net, 0)),
         _ => "203.0.113.0/24".into(),
     }
 }
@@ -281,10 +294,16 @@ impl Plan {
         for (i, switch) in self.switches.iter().enumerate() {
             self.build_switch(&mut draft, i, switch);
         }
-        for (i, chassis) in self.routers.iter().enumerate() {
+        for (i, router) in self.routers.iter().enumerate() {
             let host = |c| if c == NO_HOST { c } else { c % self.hosts.len() };
-            let chassis = chassis.map(|c| format!("hv{}", host(c)));
+            let chassis = router.pin.map(|c| format!("hv{}", host(c)));
             draft.put(format!("lr/LR-{i}"), json!({"id": self.ids.0 + 50 + i, "chassis": chassis}));
+            if router.loopback {
+                let (net, host) = (LOOPBACKS + i as u8, 250);
+                let nets = [format!("{}/32", v4(net, host)), format!("{}/128", v6(net, host))];
+                let json = json!({"mac": Mac::derived(v4(net, host)), "nets": nets});
+                draft.put(format!("lr/LR-{i}/lrp/lo"), json);
+            }
         }
         for (i, router, switch, link) in self.real_links() {
             self.build_link(&mut draft, i, router, switch, link);

@@ -2,7 +2,7 @@
 
 use super::{
     frame::{Arp, Body, Frame, Ip, Says},
-    network::{Network, Port, v4, v6},
+    network::{LOOPBACKS, Network, Port, v4, v6},
 };
 use proptest::{option, prelude::*};
 use std::{
@@ -114,7 +114,7 @@ fn behaved() -> impl Strategy<Value = Wish> {
         1 => Just(What::Ask(true))
     ];
     let ttl = prop_oneof![3 => Just(64_u8), 1 => Just(255), 1 => Just(2), 1 => Just(3)];
-    let address = prop_oneof![9 => Just(Address::Vm), 1 => Just(Address::Gateway)];
+    let address = prop_oneof![18 => Just(Address::Vm), 2 => Just(Address::Gateway), 1 => Just(Address::RouterPort)];
     // Who has no address yet asks whether another has the one that it wants.
     let source = prop_oneof![14 => Just(Source::Own), 1 => Just(Source::Unspecified)];
     wish(what, (address, Just(Via::Right), source), (ttl, Just(None), Just(false)))
@@ -152,7 +152,7 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         16 => Just(Address::Other(0)),
         2 => (1..3_usize).prop_map(Address::Other),
         3 => Just(Address::Gateway),
-        1 => Just(Address::RouterPort),
+        2 => Just(Address::RouterPort),
         1 => Just(Address::Own),
         1 => Just(Address::Nobody),
         1 => Just(Address::Outside),
@@ -254,9 +254,8 @@ impl Wish {
             Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Address::Own => address(from, is_v6, 0),
             Address::Nobody => None,
-            Address::RouterPort => {
-                Some(if is_v6 { v6(self.to as u8 % 4, 250).into() } else { v4(self.to as u8 % 4, 250).into() })
-            }
+            Address::RouterPort if is_v6 => Some(v6(LOOPBACKS + self.to as u8 % 3, 250).into()),
+            Address::RouterPort => Some(v4(LOOPBACKS + self.to as u8 % 3, 250).into()),
             Address::Outside => Some(pick([203, 0, 113, 5], 0x2001_0db8_0009_u128 << 80 | 5)),
             // From both ends of what is called so.
             Address::Multicast if high => Some(pick([239, 255, 0, 1], 0xff7e_u128 << 112 | 1)),

@@ -13,6 +13,7 @@ mod generate;
 mod packets;
 mod power;
 mod same;
+mod tables;
 mod views;
 mod walk;
 mod words;
