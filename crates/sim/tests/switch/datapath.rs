@@ -14,10 +14,6 @@ pub enum Seen {
     Output { port: u32, fields: Fields },
     /// To the controller: why (`OFPR_*`), to which one, by the flow with which cookie.
     Controller { reason: u8, controller: u16, cookie: u64, fields: Fields },
-    /// Through the connection tracker: commit, zone, as the datapath words them.
-    Track { what: String },
-    /// Into the pipeline again: the next pass.
-    Again,
 }
 
 /// Datapath ports to OpenFlow ports.
@@ -55,13 +51,6 @@ fn run(actions: &str, fields: &mut Fields, ports: &Ports, seen: &mut Vec<Seen>) 
                 let actions = inner.strip_prefix("sample=100.0%,actions(").and_then(|rest| rest.strip_suffix(')'));
                 run(actions.ok_or("a sample of some packets")?, &mut fields.clone(), ports, seen)?;
             }
-            "ct" => seen.push(Seen::Track { what: inner.to_owned() }),
-            "ct_clear" => {
-                for name in ["ct_state", "ct_zone", "ct_mark", "ct_label"] {
-                    fields.set(name, 0);
-                }
-            }
-            "recirc" => seen.push(Seen::Again),
             "tnl_push" => {
                 seen.push(tunnel(inner, fields, ports)?);
                 // What is left is about the outer packet, on its way through the underlay's bridge.

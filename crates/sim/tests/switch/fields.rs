@@ -163,7 +163,7 @@ const PROTOCOLS: &[(&str, u128, u128)] = &[
 ];
 
 /// Bits of `ct_state`.
-pub const CT_STATE: &[(&str, u128)] =
+const CT_STATE: &[(&str, u128)] =
     &[("new", 1), ("est", 2), ("rel", 4), ("rpl", 8), ("inv", 16), ("trk", 32), ("snat", 64), ("dnat", 128)];
 
 const TCP_FLAGS: &[(&str, u128)] =

@@ -180,10 +180,10 @@ pub fn check_all() {
     let counts = counts.get();
     println!("{counts:?}");
     let least = counts.packets > 5_000 && counts.outputs > 1_000 && counts.tunnelled > 300 && counts.reports > 1_000;
-    let all = CASES as u64 > super::from_environment("TUPLENET_CASES", CASES.into());
-    assert!(least || all, "too little was compared: {counts:?}");
+    let fewer = super::from_environment("TUPLENET_CASES", CASES.into()) < CASES.into();
+    assert!(least || fewer, "too little was compared: {counts:?}");
     let never: Vec<_> = Rule::ALL.iter().filter(|rule| !rules.borrow().contains(rule)).collect();
-    assert!(never.is_empty() || all, "no packet ever matched a flow of the rules {never:?}");
+    assert!(never.is_empty() || fewer, "no packet ever matched a flow of the rules {never:?}");
 }
 
 /// Follows all packets of a case through all hosts.

@@ -4,7 +4,6 @@ use super::{
     control::Control,
     daemon::Daemons,
     datapath::Ports,
-    fields::CT_STATE,
     trace::{self, Pass, UNDERLAY},
 };
 use std::{
@@ -48,8 +47,6 @@ pub struct Question {
     pub injected: Option<Vec<Action>>,
     /// The frame.
     pub bytes: Vec<u8>,
-    /// What connections `ct` is to find, in turn: bits of `ct_state`.
-    pub ct_next: Vec<u32>,
 }
 
 /// What a tunnel tells beside the packet.
@@ -64,7 +61,7 @@ pub struct Arrival {
 impl Question {
     /// A frame that comes from a port.
     pub fn new(in_port: u32, bytes: Vec<u8>) -> Question {
-        Question { in_port, tunnel: None, injected: None, bytes, ct_next: Vec::new() }
+        Question { in_port, tunnel: None, injected: None, bytes }
     }
 
     /// What the simulator has to be told beside the frame.
@@ -95,10 +92,6 @@ impl Question {
         }
         let name = if self.injected.is_some() { "ofproto/trace-packet-out" } else { "ofproto/trace" };
         let mut words = vec![name.to_owned(), BRIDGE.to_owned(), flow];
-        for state in &self.ct_next {
-            let names = CT_STATE.iter().filter(|(_, bit)| u128::from(*state) & bit != 0).map(|(name, _)| *name);
-            words.extend(["--ct-next".to_owned(), names.collect::<Vec<_>>().join(",")]);
-        }
         words.push(hex(&self.bytes));
         if let Some(actions) = &self.injected {
             let text = Flow::new(0, 0, Match::new(), actions.clone()).to_string();

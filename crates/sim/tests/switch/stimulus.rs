@@ -26,8 +26,6 @@ pub struct Stimulus {
     cut: Option<usize>,
     /// The other way round: addresses and ports are swapped, which changes no checksum.
     answer: bool,
-    /// What connections `ct` finds, in turn: bits of `ct_state`.
-    ct_next: Vec<u32>,
 }
 
 /// Frames with headers that the builder of frames does not know, without their two addresses.
@@ -174,7 +172,7 @@ impl Stimulus {
     pub fn question(&self) -> Question {
         let endpoint = |n| Ipv4Addr::new(192, 0, 2, n).into();
         let tunnel = self.tunnel.map(|(vni, option)| Arrival { vni, src: endpoint(7), dst: endpoint(254), option });
-        Question { tunnel, ct_next: self.ct_next.clone(), ..Question::new(self.in_port, self.bytes()) }
+        Question { tunnel, ..Question::new(self.in_port, self.bytes()) }
     }
 }
 
@@ -201,8 +199,8 @@ impl Stimulus {
 
 impl fmt::Display for Stimulus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stimulus { in_port, tunnel, frame, odd, answer, pokes, cut, ct_next } = self;
-        write!(f, "at port {in_port}, tunnel {tunnel:x?}, ct_next {ct_next:x?}: {frame}")?;
+        let Stimulus { in_port, tunnel, frame, odd, answer, pokes, cut } = self;
+        write!(f, "at port {in_port}, tunnel {tunnel:x?}: {frame}")?;
         if *answer {
             write!(f, ", the other way round")?;
         }
@@ -246,14 +244,13 @@ fn frame(apart: bool) -> impl Strategy<Value = Frame> {
 /// Any packet.
 pub fn stimulus(number: impl Strategy<Value = u128>, tracked: bool) -> impl Strategy<Value = Stimulus> {
     let tunnel = option::weighted(0.2, (0..5_u32, option::of(number.prop_map(|n| n as u64))));
-    let states = vec(select(vec![0x21_u32, 0x22, 0x2a, 0x26, 0x30]), 0..4);
     let odd = option::weighted(0.2, 0..ODD.len());
     let byte = prop_oneof![any::<u8>(), Just(0), Just(0xff), (0..8_u32).prop_map(|bit| 1 << bit)];
     let pokes = prop_oneof![6 => Just(Vec::new()), 1 => vec((12..90_usize, byte), 1..4)];
     let cut = option::weighted(0.05, 14..100_usize);
     let answer = proptest::bool::weighted(0.3);
-    (1..5_u32, tunnel, frame(tracked), odd, answer, pokes, cut, states).prop_map(
-        move |(in_port, tunnel, frame, odd, answer, pokes, cut, ct_next)| Stimulus {
+    (1..5_u32, tunnel, frame(tracked), odd, answer, pokes, cut).prop_map(
+        move |(in_port, tunnel, frame, odd, answer, pokes, cut)| Stimulus {
             in_port: if tunnel.is_some() { 100 } else { in_port },
             tunnel,
             frame,
@@ -262,7 +259,6 @@ pub fn stimulus(number: impl Strategy<Value = u128>, tracked: bool) -> impl Stra
             answer,
             pokes: if tracked { Vec::new() } else { pokes },
             cut: cut.filter(|_| !tracked),
-            ct_next: if tracked { ct_next } else { Vec::new() },
         },
     )
 }
