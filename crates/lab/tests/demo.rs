@@ -46,7 +46,7 @@ fn it_pings_everyone_and_ends_clean() -> Result<()> {
 #[test]
 fn kept_it_can_be_used_and_ended() -> Result<()> {
     let (_, text) = run(true)?;
-    let (_, rest) = text.split_once("source ").context("no line that tells how to use it")?;
+    let (_, rest) = text.split_once("Use it:  source ").context("no line that tells how to use it")?;
     let environment = rest.split(';').next().unwrap_or_default();
     let script = format!(
         "source {environment} && tpctl ls show && on a1 ping -c 1 -W 5 10.20.2.12 && on hv1 ovs-ofctl dump-flows br-int | grep -q priority"
