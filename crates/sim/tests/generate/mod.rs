@@ -6,10 +6,12 @@
 //! words. Everything is made from small numbers that count from the simplest choice, so that a failing case shrinks to the smallest one.
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
+mod build;
 mod frame;
 mod network;
 mod odd;
 mod packet;
+mod plan;
 mod run;
 
 pub use frame::{Arp, Body, DATA, Frame, Ip, Says};
@@ -59,7 +61,7 @@ pub fn odd_cases(packets: usize) -> impl Strategy<Value = Case> {
 
 fn case(oddities: impl Strategy<Value = Vec<odd::Oddity>>, packets: usize) -> impl Strategy<Value = Case> {
     let packets = proptest::collection::vec(packet::plan(), 1..=packets);
-    (network::plan(oddities), packets).prop_map(|(plan, wishes)| {
+    (plan::plan(oddities), packets).prop_map(|(plan, wishes)| {
         let network = plan.build();
         let packets = wishes.iter().filter_map(|wish| wish.build(&network)).collect();
         Case { network, packets }
