@@ -165,6 +165,8 @@ struct Counts {
     outputs: usize,
     tunnelled: usize,
     reports: usize,
+    /// Packets that the switch gave up: too many tables.
+    given_up: usize,
 }
 
 /// The test.
@@ -229,6 +231,7 @@ fn check(
                     Verdict::Unsupported(why) => return Err(told(why.to_string())),
                 };
                 now.packets += 1;
+                now.given_up += usize::from(run.abort.is_some());
                 rules.extend(run.steps.iter().filter_map(|step| Some(Cookie::decode(step.flow?.1)?.rule)));
                 for effect in &run.effects {
                     match effect {
