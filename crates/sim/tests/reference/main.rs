@@ -8,6 +8,7 @@
 //! packets in words.
 
 mod by_hand;
+mod corners;
 #[path = "../generate/mod.rs"]
 mod generate;
 mod packets;
