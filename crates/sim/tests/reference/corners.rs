@@ -3,6 +3,7 @@
 use crate::{
     generate::{Arp, Body, Frame, Ip, Network, Object, Says, Sent},
     packets::{compare, simulated},
+    tables,
     walk::Fate,
     words,
     world::World,
@@ -68,6 +69,7 @@ fn an_end_point_that_begins_like_another_is_another() {
     assert_eq!(places(&agreed(&network, "S/a", ping(A, B, "10.0.0.1", "10.0.0.2"))), ["S/b on hv2"]);
     assert_eq!(places(&agreed(&network, "S/a", ping(A, C, "10.0.0.1", "10.0.0.3"))), ["S/c on hv3"]);
     assert_eq!(places(&agreed(&network, "S/c", ping(C, A, "10.0.0.3", "10.0.0.1"))), ["S/a on hv1"]);
+    tables::check(&network).unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// It was answered with the MAC of an untagged port.
