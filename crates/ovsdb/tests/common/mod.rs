@@ -99,8 +99,9 @@ impl Server {
     pub fn launch(&mut self) {
         let dir = &self.dir;
         let socket = dir.file(self.socket);
-        let _ = std::fs::remove_file(&socket);
-        let _ = std::fs::remove_file(dir.file("log"));
+        for old in [&socket, &dir.file("ctl"), &dir.file("log")] {
+            let _ = std::fs::remove_file(old);
+        }
         let child = Command::new("ovsdb-server")
             .arg(dir.file("conf.db"))
             .arg(format!("--remote=punix:{}", socket.display()))
@@ -117,7 +118,8 @@ impl Server {
             .spawn()
             .expect("ovsdb-server is needed: install openvswitch-switch");
         self.child = Some(child);
-        wait_for("the server's socket", || socket.exists());
+        // That for commands comes after that for clients.
+        wait_for("the server's sockets", || socket.exists() && dir.file("ctl").exists());
     }
 
     /// Ends the process at once, as a crash would.
