@@ -158,6 +158,7 @@ impl Engine {
             Fact::Lsp(row) => program.add_weight(inputs.lsp, row, weight),
             Fact::Lrp(row) => program.add_weight(inputs.lrp, row, weight),
             Fact::Lsr(row) => program.add_weight(inputs.lsr, row, weight),
+            Fact::Lnat(row) => program.add_weight(inputs.lnat, row, weight),
             Fact::Chassis(row) => program.add_weight(inputs.chassis, row, weight),
             Fact::Binding(row) => program.add_weight(inputs.binding, row, weight),
         }

@@ -24,6 +24,7 @@ mod flow_table;
 mod flows;
 mod group_table;
 mod intake;
+mod nat;
 mod output;
 mod port;
 mod program;

@@ -9,7 +9,12 @@ use crate::{
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};
-use tuplenet_model::{entity::EncapKind, id::DatapathId, key::Key, name::Name};
+use tuplenet_model::{
+    entity::{EncapKind, Patch},
+    id::DatapathId,
+    key::Key,
+    name::Name,
+};
 
 /// A valid port of a switch that matters here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +91,7 @@ enum Claim {
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(ipnet::IpNet),
+    Patch(Patch),
 }
 
 impl Claim {
@@ -95,13 +101,14 @@ impl Claim {
             Claim::Mac(mac) => ("mac", tuplenet_model::mac::Mac(*mac).to_string()),
             Claim::Ip(ip) => ("ips", ip.to_string()),
             Claim::Net(net) => ("nets", net.to_string()),
+            Claim::Patch(patch) => ("patch", patch.to_string()),
         };
         format!("{field}: {value} belongs to {kind} {}/{} already: change or delete one of the two", winner.0, winner.1)
     }
 }
 
 fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<SwitchPort>, Relation<Reject>) {
-    // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC or addresses.
+    // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC, addresses or patch.
     let by_ls = sources.lsp.index(|lsp| lsp.name.0.clone());
     let here = by_ls.join(&datapaths.ls_present.index(|ls| ls.name.clone()), |_, lsp, ls| SwitchPort {
         ls: ls.value.id,
@@ -111,8 +118,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
     let claims = here.flat_map(|port| {
         let value = &port.lsp.value;
         let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
-        let claims: Vec<_> =
-            [Claim::Port(value.port.get().into()), Claim::Mac(value.mac)].into_iter().chain(ips).collect();
+        let own = match value.patch.as_deref() {
+            Some(patch) => Claim::Patch(patch.clone()),
+            None => Claim::Mac(value.mac),
+        };
+        let claims: Vec<_> = [Claim::Port(value.port.get().into()), own].into_iter().chain(ips).collect();
         let (ls, lsp) = (port.ls, port.lsp.clone());
         claims.into_iter().map(move |claim| (ls, claim, lsp.clone()))
     });
@@ -185,7 +195,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
     let me = sources.me.clone();
     let bound = by_name
         .join_flat(sources.binding_of, move |_, port, binding| {
-            let elsewhere = port.lsp.value.peer.is_none() && binding.chassis != me;
+            let value = &port.lsp.value;
+            let elsewhere = value.peer.is_none() && value.patch.is_none() && binding.chassis != me;
             elsewhere.then(|| (port.clone(), binding.chassis.clone()))
         })
         .index(|(port, _)| port.lsp.name.clone())

@@ -4,9 +4,10 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, Chassis, Child, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
     flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
+    nat,
     output::Reject,
     port,
 };
@@ -19,6 +20,7 @@ pub struct Inputs {
     pub lsp: Input<Lsp>,
     pub lrp: Input<Lrp>,
     pub lsr: Input<Lsr>,
+    pub lnat: Input<Lnat>,
     pub chassis: Input<Chassis>,
     pub binding: Input<Binding>,
     pub interface: Input<InterfaceFact>,
@@ -57,6 +59,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_lsp, lsp) = b.input::<Lsp>("lsp");
     let (in_lrp, lrp) = b.input::<Lrp>("lrp");
     let (in_lsr, lsr) = b.input::<Lsr>("lsr");
+    let (in_lnat, lnat) = b.input::<Lnat>("lnat");
     let (in_chassis, chassis) = b.input::<Chassis>("chassis");
     let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
@@ -76,6 +79,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         hosted: &claims.hosted,
     };
     let ports = port::derive(&sources, &datapaths);
+
+    let nat = nat::derive(&lnat, &lrp, &datapaths);
 
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote);
@@ -99,6 +104,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &stray_routes,
         &route::without_port(&lsr_present, &ports.router),
         &no_router,
+        &nat.rejects,
     ]);
 
     let inputs = Inputs {
@@ -107,6 +113,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         lsp: in_lsp,
         lrp: in_lrp,
         lsr: in_lsr,
+        lnat: in_lnat,
         chassis: in_chassis,
         binding: in_binding,
         interface: in_interface,

@@ -82,7 +82,7 @@ impl Plain {
             for (lr, lrp, other, _) in &self.lrp {
                 if port.peer.as_ref().is_some_and(|p| p.lr == *lr && p.lrp == *lrp)
                     && other.peer.as_ref().is_some_and(|p| p.ls == *ls && p.lsp == *lsp)
-                    && port.mac == other.mac
+                    && port.mac == Some(other.mac)
                     && port.ips.iter().collect::<BTreeSet<_>>()
                         == other.nets.iter().map(|n| n.addr()).collect::<Vec<_>>().iter().collect()
                 {
@@ -159,7 +159,8 @@ impl Plain {
         let (_, _, port, made) = self.lsp.iter().find(|(l, p, ..)| l == ls && p == lsp)?;
         let rival = |(l, p, other, m): &&(Name, Name, SwitchPort, i64)| {
             let same = other.port_id == port.port_id
-                || other.mac == port.mac
+                || other.mac.is_some() && other.mac == port.mac
+                || other.patch.is_some() && other.patch == port.patch
                 || other.ips.iter().any(|ip| port.ips.contains(ip));
             l == ls && p != lsp && same && (*m, p) < (*made, lsp)
         };
@@ -201,14 +202,14 @@ impl Plain {
             {
                 all.insert(format!("in {ofport}: {id} {number}"));
                 all.insert(format!("out {id} {number}: {ofport}"));
-                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac_or_zero()));
                 located = true;
             }
             if let Some((_, _, lr, lrp)) = link
                 && let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
             {
                 all.insert(format!("link {id} {number}: {lr_id} {}", number_of(lrp, router)));
-                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac_or_zero()));
                 located = true;
             }
             let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
@@ -217,7 +218,7 @@ impl Plain {
             let pinned = pinned.and_then(|(_, _, lr, _)| self.valid_lr(lr)?.chassis.as_ref());
             for chassis in bound.into_iter().chain(pinned).filter(|c| c.as_str() != ME) {
                 if let Some(ip) = self.endpoint(chassis) {
-                    all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac));
+                    all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac_or_zero()));
                     located = true;
                 }
             }
@@ -225,13 +226,13 @@ impl Plain {
                 continue;
             }
             for ip in &port.ips {
-                all.insert(format!("neighbour {id} {ip}: {}", port.mac));
+                all.insert(format!("neighbour {id} {ip}: {}", port.mac_or_zero()));
                 for (_, _, lr, lrp) in links.iter().filter(|(l, s, ..)| l == &ls && self.port(&present, l, s).is_some())
                 {
                     if let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
                         && router.nets.iter().any(|net| net.contains(ip))
                     {
-                        all.insert(format!("hop {lr_id} {} {ip}: {}", number_of(lrp, router), port.mac));
+                        all.insert(format!("hop {lr_id} {} {ip}: {}", number_of(lrp, router), port.mac_or_zero()));
                     }
                 }
             }

@@ -243,7 +243,7 @@ impl Case<'_> {
                 None => format!("{ip} is nobody's address on {here}"),
             };
         }
-        match self.names.switch_ports(ls).find(|(_, port)| port.mac == self.mac()) {
+        match self.names.switch_ports(ls).find(|(_, port)| port.mac == Some(self.mac())) {
             Some((lsp, _)) => absent(self.names, self.host, self.chassis, ls, lsp),
             None => format!("no port of {here} has the MAC address {}", self.mac()),
         }

@@ -90,7 +90,7 @@ impl World {
         if own || self.reach(at, port).is_none() {
             return Reply::NotAsked;
         }
-        let mac = port.is.mac;
+        let mac = port.is.mac_or_zero();
         match &frame.body {
             Body::Arp(arp) => {
                 let arp = Arp { op: 2, sha: mac, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
@@ -123,7 +123,7 @@ impl World {
         let to_all = frame.dst.is_multicast();
         let wanted = move |port: &Port| match &port.place {
             Place::Vm(_) if to_all => switch.flood,
-            _ => !to_all && port.is.mac == frame.dst,
+            _ => !to_all && port.is.mac == Some(frame.dst),
         };
         switch.ports.iter().filter(move |(name, port)| *name != from && wanted(port)).map(|(name, _)| name)
     }
@@ -189,7 +189,7 @@ impl World {
             return;
         }
         ip.ttl -= 1;
-        let frame = Frame { dst: next.is.mac, src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
+        let frame = Frame { dst: next.is.mac_or_zero(), src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
         self.switch(at, ls, lsp, &frame, out);
     }
 }

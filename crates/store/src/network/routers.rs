@@ -82,9 +82,10 @@ impl NetworkStore {
             };
             let switch_port = SwitchPort {
                 port_id: of_switch,
-                mac,
+                mac: Some(mac),
                 ips: ips.clone(),
                 peer: Some(lrp.clone()),
+                patch: None,
                 meta: new.meta.clone(),
             };
             let changes = [

@@ -172,7 +172,7 @@ fn named(key: &Key, value: Value) -> Value {
     match key {
         Key::Ls(name) | Key::Lr(name) | Key::Chassis(name) => drop(put("name", name)),
         Key::Lsp(ls, name) => drop((put("ls", ls), put("name", name))),
-        Key::Lrp(lr, name) | Key::Lsr(lr, name) => drop((put("lr", lr), put("name", name))),
+        Key::Lrp(lr, name) | Key::Lsr(lr, name) | Key::Lnat(lr, name) => drop((put("lr", lr), put("name", name))),
         Key::Binding(ls, lsp) => drop((put("ls", ls), put("lsp", lsp))),
     }
     if let Value::Object(fields) = value {

@@ -24,6 +24,7 @@ pub async fn status(context: &Context) -> Result<()> {
             Key::Lr(_) => "routers",
             Key::Lrp(..) => "router_ports",
             Key::Lsr(..) => "static_routes",
+            Key::Lnat(..) => "nat_rules",
             Key::Chassis(_) => "chassis",
             Key::Binding(..) => "bindings",
         };

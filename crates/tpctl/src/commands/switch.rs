@@ -101,7 +101,7 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
     match command {
         Lsp::Add { ls, lsp, ips: List(ips), mac, meta: m } => {
             let port = context.store.add_switch_port(&ls, &lsp, &NewPort { ips, mac, meta: meta(m) }).await?;
-            let detail = format!(" with port id {}, MAC {}, {}", port.port_id, port.mac, commas(&port.ips));
+            let detail = format!(" with port id {}, MAC {}, {}", port.port_id, port.mac_or_zero(), commas(&port.ips));
             context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)
         }
         Lsp::Del { ls, lsp } => context.delete(async || context.store.plan_remove_switch_port(&ls, &lsp).await).await,
@@ -129,14 +129,14 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
 
 /// A MAC that followed from the addresses goes on to follow from them, unless one is given.
 fn readdress(port: &mut SwitchPort, ips: Option<&List<std::net::IpAddr>>, mac: Option<Mac>) {
-    let derived = Some(port.mac) == Mac::derived_from(&port.ips);
+    let derived = port.mac == Mac::derived_from(&port.ips);
     if let Some(List(ips)) = ips {
         port.ips.clone_from(ips);
         if derived {
-            port.mac = Mac::derived_from(ips).unwrap_or(port.mac);
+            port.mac = Mac::derived_from(ips).or(port.mac);
         }
     }
-    port.mac = mac.unwrap_or(port.mac);
+    port.mac = mac.or(port.mac);
 }
 
 async fn show_ports(context: &Context, ls: &Name, only: Option<&Name>) -> Result<()> {
@@ -177,7 +177,7 @@ async fn show_ports(context: &Context, ls: &Name, only: Option<&Name>) -> Result
         let cells = vec![
             lsp.to_string(),
             port.port_id.to_string(),
-            port.mac.to_string(),
+            port.mac.map(|mac| mac.to_string()).unwrap_or_default(),
             commas(&port.ips),
             host.map(Name::to_string).unwrap_or_default(),
             peer.unwrap_or_default(),

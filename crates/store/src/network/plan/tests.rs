@@ -55,7 +55,7 @@ fn network(recipe: &Recipe) -> Network {
     let mut n = Network::default();
     let id = |i: u32| DatapathId::new(1 + (i + recipe.rotation) % 5).unwrap();
     for i in (0..3).filter(|i| recipe.switches & (1 << i) != 0) {
-        let ls = LogicalSwitch { id: id(i), flood: false, meta: Meta::default() };
+        let ls = LogicalSwitch { id: id(i), flood: false, mtu: None, meta: Meta::default() };
         n.insert(Key::Ls(name(format!("s{i}"))), Object::Ls(ls));
     }
     for i in (0..2).filter(|i| recipe.routers & (1 << i) != 0) {
@@ -81,8 +81,14 @@ fn network(recipe: &Recipe) -> Network {
         let port_id = PortId::new(u16::from(*host)).unwrap();
         let router_port =
             RouterPort { port_id: Some(port_id), mac, nets: vec![net], peer: Some(lsp.clone()), meta: Meta::default() };
-        let switch_port =
-            SwitchPort { port_id, mac, ips: vec![net.addr()], peer: Some(lrp.clone()), meta: Meta::default() };
+        let switch_port = SwitchPort {
+            port_id,
+            mac: Some(mac),
+            ips: vec![net.addr()],
+            peer: Some(lrp.clone()),
+            patch: None,
+            meta: Meta::default(),
+        };
         add(vec![
             (Key::Lrp(lrp.lr, lrp.lrp), Object::Lrp(router_port)),
             (Key::Lsp(lsp.ls, lsp.lsp), Object::Lsp(switch_port)),
@@ -91,9 +97,10 @@ fn network(recipe: &Recipe) -> Network {
     for (s, p, ip, mac) in &recipe.ports {
         let port = SwitchPort {
             port_id: PortId::new(u16::from(*ip)).unwrap(),
-            mac: Mac([2, 0, 0, 0, 0, *mac]),
+            mac: Some(Mac([2, 0, 0, 0, 0, *mac])),
             ips: vec![format!("10.{s}.0.{ip}").parse().unwrap()],
             peer: None,
+            patch: None,
             meta: Meta::default(),
         };
         add(vec![(Key::Lsp(name(format!("s{s}")), name(format!("p{p}"))), Object::Lsp(port))]);
@@ -169,16 +176,17 @@ fn a_large_network_is_cut_into_full_transactions() {
     let mut to = Network::default();
     to.insert(
         Key::Ls(name("A".into())),
-        Object::Ls(LogicalSwitch { id: DatapathId::new(1).unwrap(), flood: false, meta: Meta::default() }),
+        Object::Ls(LogicalSwitch { id: DatapathId::new(1).unwrap(), flood: false, mtu: None, meta: Meta::default() }),
     );
     for i in 1..=1000u16 {
         let [hi, lo] = i.to_be_bytes();
         let ips = vec![std::net::IpAddr::from([10, 0, hi, lo])];
         let port = SwitchPort {
             port_id: PortId::new(i).unwrap(),
-            mac: Mac::derived_from(&ips).unwrap(),
+            mac: Mac::derived_from(&ips),
             ips,
             peer: None,
+            patch: None,
             meta: Meta::default(),
         };
         to.insert(Key::Lsp(name("A".into()), name(format!("p{i}"))), Object::Lsp(port));

@@ -53,7 +53,9 @@ impl Index {
             for (lsp, port) in network.switch_ports(ls) {
                 let key = Key::Lsp(ls.clone(), lsp.clone());
                 index.ports.entry((id, port.port_id.get().into())).or_default().push(key.clone());
-                index.macs.entry((id, port.mac.0)).or_insert_with(|| key.clone());
+                if let Some(mac) = port.mac {
+                    index.macs.entry((id, mac.0)).or_insert_with(|| key.clone());
+                }
                 for ip in &port.ips {
                     index.addresses.entry((id, *ip)).or_insert_with(|| key.clone());
                 }
@@ -237,7 +239,9 @@ impl World {
 /// The last name of a key that has a parent.
 pub fn child(key: &Key) -> Option<&Name> {
     match key {
-        Key::Lsp(_, name) | Key::Lrp(_, name) | Key::Lsr(_, name) | Key::Binding(_, name) => Some(name),
+        Key::Lsp(_, name) | Key::Lrp(_, name) | Key::Lsr(_, name) | Key::Lnat(_, name) | Key::Binding(_, name) => {
+            Some(name)
+        }
         Key::Ls(_) | Key::Lr(_) | Key::Chassis(_) => None,
     }
 }
