@@ -29,6 +29,22 @@ pub enum Change {
         /// Its OpenFlow port number; `None`: there is none.
         ofport: Option<u32>,
     },
+    /// A pair of OVS patch Interfaces of ours, both ends in place.
+    Patch {
+        /// The name of the one on the integration bridge.
+        name: String,
+        /// `None`: there is no such pair, or it is not whole.
+        patch: Option<LocalPatch>,
+    },
+}
+
+/// A pair of OVS patch Interfaces, both ends in place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalPatch {
+    /// The bridge of the other end.
+    pub bridge: String,
+    /// OpenFlow port number on the integration bridge.
+    pub ofport: u32,
 }
 
 /// An OVS Interface that asks to be bound to a switch port.

@@ -82,6 +82,16 @@ rules! {
     Trace = 20 "trace",
     /// What a stage does not know ends there, and is counted.
     Drop = 21 "drop",
+    /// Frames from a physical network enter a switch by a patch port.
+    PatchIn = 22 "patch-in",
+    /// Out of a patch port, into a physical network.
+    PatchOut = 23 "patch-out",
+    /// To a MAC that no port has: out by a patch port, here or on another chassis.
+    PatchUnknown = 24 "patch-unknown",
+    /// A frame of a port's own that came back from a physical network ends.
+    PatchOwn = 25 "patch-own",
+    /// What another chassis takes in from a physical network, or takes out into it, ends here.
+    PatchElsewhere = 26 "patch-elsewhere",
 }
 
 /// A cookie taken apart. See the module for the layout.

@@ -7,6 +7,7 @@ use crate::{
     group_table::GroupTable,
     intake::Intake,
     output::{ClaimChange, FlowChange, Group, GroupChange, Output, Reject},
+    patch::PatchFact,
     program::{self, Inputs, Outputs},
 };
 use rustc_hash::FxHashMap;
@@ -26,6 +27,7 @@ pub struct Engine {
     intake: Intake,
     interfaces: FxHashMap<u128, InterfaceFact>,
     tunnels: FxHashMap<EncapKind, TunnelFact>,
+    patches: FxHashMap<String, PatchFact>,
     flows: FlowTable,
     groups: GroupTable,
     /// Ports of this host and their numbers in the switch: few.
@@ -48,6 +50,7 @@ impl Engine {
             intake: Intake::default(),
             interfaces: FxHashMap::default(),
             tunnels: FxHashMap::default(),
+            patches: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
             local: FxHashMap::default(),
@@ -147,6 +150,10 @@ impl Engine {
                 let next = ofport.map(|ofport| TunnelFact { kind, ofport });
                 replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
             }
+            Change::Patch { name, patch } => {
+                let next = patch.map(|patch| PatchFact { name: name.clone(), patch });
+                replace(&mut self.program, self.inputs.patch, &mut self.patches, name, next);
+            }
         }
     }
 
@@ -199,6 +206,9 @@ impl Engine {
                 let ((ls, lsp), generation) = (binding.lsp.clone(), binding.generation);
                 output.claims.push(ClaimChange::Release { ls, lsp, generation });
             }
+        }
+        for (pair, weight) in self.program.drain(self.outputs.pairs) {
+            output.patches.push((pair, weight > 0));
         }
         let notices = self.program.drain(self.outputs.notices);
         output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();

@@ -6,6 +6,7 @@ pub mod flood;
 pub mod l2;
 pub mod neighbour;
 pub mod next_hop;
+pub mod patch;
 pub mod physical;
 pub mod pipeline;
 pub mod route;

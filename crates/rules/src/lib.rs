@@ -26,6 +26,7 @@ mod group_table;
 mod intake;
 mod nat;
 mod output;
+mod patch;
 mod port;
 mod program;
 pub mod register;
@@ -33,6 +34,6 @@ pub mod stage;
 pub mod trace;
 pub mod userdata;
 
-pub use change::{Change, ClaimMark, Config, LocalInterface, Scope};
+pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope};
 pub use engine::Engine;
-pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, Reject};
+pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, PatchPair, Reject};

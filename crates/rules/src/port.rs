@@ -6,11 +6,12 @@ use crate::{
     datapath::{Datapaths, LinkName},
     fact::{Binding, Chassis, Child, Lr, Lrp, Lsp, TunnelFact},
     output::Reject,
+    patch::{self, PatchFact, Patches},
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};
 use tuplenet_model::{
-    entity::{EncapKind, Patch},
+    entity::EncapKind,
     id::DatapathId,
     key::Key,
     name::Name,
@@ -28,6 +29,8 @@ pub struct SwitchPort {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouterPort {
     pub lr: DatapathId,
+    /// Whether its router is on every host that needs it.
+    pub distributed: bool,
     pub lrp: Lrp,
 }
 
@@ -70,6 +73,8 @@ pub struct Ports {
     pub located: Relation<SwitchPort>,
     /// Chassis that have a port which matters here.
     pub endpoint: Relation<Endpoint>,
+    /// Where switches meet a physical network.
+    pub patches: Patches,
     pub rejects: Relation<Reject>,
 }
 
@@ -82,6 +87,7 @@ pub struct Sources<'a> {
     pub binding_of: &'a Index<Child, Binding>,
     pub tunnel: &'a Relation<TunnelFact>,
     pub hosted: &'a Relation<Hosted>,
+    pub patch: &'a Relation<PatchFact>,
 }
 
 /// Something that one port alone may have in its datapath.
@@ -91,7 +97,7 @@ enum Claim {
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(ipnet::IpNet),
-    Patch(Patch),
+    Patch(Name),
 }
 
 impl Claim {
@@ -101,7 +107,13 @@ impl Claim {
             Claim::Mac(mac) => ("mac", tuplenet_model::mac::Mac(*mac).to_string()),
             Claim::Ip(ip) => ("ips", ip.to_string()),
             Claim::Net(net) => ("nets", net.to_string()),
-            Claim::Patch(patch) => ("patch", patch.to_string()),
+            Claim::Patch(chassis) => {
+                return format!(
+                    "patch: on {chassis} {kind} {}/{} is a patch port of this switch already, and a second one would bring frames twice: \
+                     delete one of the two",
+                    winner.0, winner.1
+                );
+            }
         };
         format!("{field}: {value} belongs to {kind} {}/{} already: change or delete one of the two", winner.0, winner.1)
     }
@@ -119,7 +131,7 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
         let value = &port.lsp.value;
         let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
         let own = match value.patch.as_deref() {
-            Some(patch) => Claim::Patch(patch.clone()),
+            Some(patch) => Claim::Patch(patch.chassis.clone()),
             None => Claim::Mac(value.mac),
         };
         let claims: Vec<_> = [Claim::Port(value.port.get().into()), own].into_iter().chain(ips).collect();
@@ -150,7 +162,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
 fn router_ports(by_lr: &Index<Name, Lrp>, routers: &Relation<Lr>) -> (Relation<RouterPort>, Relation<Reject>) {
     // The same for routers, where a network rather than an address must be unique.
     let here =
-        by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort { lr: lr.value.id, lrp: lrp.clone() });
+        by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
+            lr: lr.value.id,
+            distributed: lr.value.chassis.is_none(),
+            lrp: lrp.clone(),
+        });
     let claims = here.flat_map(|port| {
         let value = &port.lrp.value;
         let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));
@@ -236,7 +252,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .index(|(_, chassis)| chassis.clone())
         .join(&endpoint_of, |_, (port, _), endpoint| RemotePort { port: port.clone(), endpoint: endpoint.ip })
         .named("remote");
-    let used = at.map(|(_, chassis)| chassis.clone()).distinct();
+    let patches = patch::derive(sources.me, &switch_port, sources.chassis, sources.patch, &endpoint_of);
+    let used = at.map(|(_, chassis)| chassis.clone()).concat(&patches.used).distinct();
     let endpoint = endpoint_of.semijoin(&used.index(Name::clone));
 
     // link(Port, RouterPort) <- linked(LRP, Port), router_port(LRP).
@@ -252,5 +269,5 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .concat(&remote.map(|r| r.port.clone()))
         .concat(&link.map(|l| l.port.clone()))
         .named("located");
-    Ports { local, remote, link, router, located, endpoint, rejects: switch_rejects.concat(&router_rejects) }
+    Ports { local, remote, link, router, located, endpoint, patches, rejects: switch_rejects.concat(&router_rejects) }
 }

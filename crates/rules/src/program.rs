@@ -6,9 +6,10 @@ use crate::{
     datapath,
     fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
-    flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
+    flows::{drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace, tunnel},
     nat,
-    output::Reject,
+    output::{PatchPair, Reject},
+    patch::PatchFact,
     port,
 };
 use tuplenet_datalog::{Builder, Input, Output, Program};
@@ -25,6 +26,7 @@ pub struct Inputs {
     pub binding: Input<Binding>,
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
+    pub patch: Input<PatchFact>,
 }
 
 /// Where results come out.
@@ -36,6 +38,8 @@ pub struct Outputs {
     pub release: Output<Binding>,
     /// Ports that are here, with their number in the switch.
     pub local: Output<(Child, u32)>,
+    /// Pairs of patch Interfaces that there should be.
+    pub pairs: Output<PatchPair>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -48,6 +52,7 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     flows.extend(flood::fixed());
     flows.extend(drop::fixed());
     flows.extend(trace::fixed());
+    flows.extend(patch_flows::fixed());
     flows
 }
 
@@ -64,10 +69,15 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
+    let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
 
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
-    let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).distinct();
+    // A switch matters where it has a port or meets a physical network.
+    let me = config.chassis.clone();
+    let patched_ls =
+        lsp.flat_map(move |lsp| lsp.value.patch.as_ref().filter(|p| p.chassis == me).map(|_| lsp.name.0.clone()));
+    let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).concat(&patched_ls).distinct();
     let datapaths = datapath::derive(config, &ls, &lr, &lsp, &lrp, &hosted_ls);
     let sources = port::Sources {
         me: &config.chassis,
@@ -77,13 +87,20 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         binding_of: &binding_of,
         tunnel: &tunnel,
         hosted: &claims.hosted,
+        patch: &patch,
     };
     let ports = port::derive(&sources, &datapaths);
 
     let nat = nat::derive(&lnat, &lrp, &datapaths);
-
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
-    let buckets = flood::buckets(&ports.local, &ports.remote);
+    let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
+    let located_in = ports.located.index(|port| port.ls);
+    let inside = patch_flows::Inside {
+        located_in: &located_in,
+        remote: &ports.remote,
+        link: &ports.link,
+        tunnel: &tunnel,
+    };
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -96,8 +113,9 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &router::flows(&ports.link, &ports.router),
         &echo::flows(&ports.router),
         &route_flows,
-        &next_hop::flows(&ports.link, &ports.located),
+        &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
+        &patch_flows::flows(&ports.patches, &inside),
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -118,6 +136,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         binding: in_binding,
         interface: in_interface,
         tunnel: in_tunnel,
+        patch: in_patch,
     };
     let outputs = Outputs {
         flows: flows.output(),
@@ -126,6 +145,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         want: claims.want.output(),
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
+        pairs: ports.patches.pairs.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

@@ -54,6 +54,8 @@ fn pipeline() -> String {
             register::ENTERED,
             "coloured, came by a tunnel, and its end here is going to be reported: of its copies none is",
         ),
+        (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
+        (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
     ];
     for (flag, meaning) in flags {
         let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");

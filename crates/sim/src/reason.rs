@@ -51,6 +51,9 @@ impl Ended {
         let Some(end) = run.steps.get(step) else { return false };
         match rule(end) {
             Some(Rule::Flood) => end.table == stage::LSP_TRACE_INGRESS_OUT.table,
+            Some(Rule::PatchElsewhere) => {
+                [stage::LSP_TRACE_INGRESS_OUT.table, stage::LSP_EGRESS_JUDGE_LOOPBACK.table].contains(&end.table)
+            }
             Some(Rule::Loopback) => {
                 let mut at = end.parent;
                 while let Some(step) = at.and_then(|at| run.steps.get(at)) {
@@ -127,6 +130,11 @@ impl Case<'_> {
             }
             Rule::RouterDrop => self.router_drop(),
             Rule::Flood => self.flood(),
+            Rule::PatchOwn => {
+                let source = mac(self.packet.slot(Slot::EthSrc));
+                format!("its source {source} is a port of {} itself: the frame went out by a patch port and came back", self.here())
+            }
+            Rule::PatchElsewhere => self.patch_elsewhere(),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
             | Rule::LocalPort
@@ -144,7 +152,22 @@ impl Case<'_> {
             | Rule::Connected
             | Rule::Static
             | Rule::NextHop
+            | Rule::PatchIn
+            | Rule::PatchOut
+            | Rule::PatchUnknown
             | Rule::Trace => format!("a flow of rule \"{}\" ended it, which such flows never should", rule.name()),
+        }
+    }
+
+    /// Another chassis does at a patch port what this one leaves.
+    fn patch_elsewhere(&self) -> String {
+        let t = self.table;
+        if t == stage::LSP_EGRESS_JUDGE_LOOPBACK.table {
+            format!("it went out by the patch port of the host that sent it, so it does not by {}", self.port(register::DST_PORT))
+        } else if t == stage::LSP_TRACE_INGRESS_OUT.table {
+            "it came in by a patch port, and the other hosts have it by theirs".to_owned()
+        } else {
+            format!("it came in by a patch port, and another host takes it in: {} does not speak for that address there", self.chassis)
         }
     }
 

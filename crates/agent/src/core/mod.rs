@@ -256,7 +256,7 @@ impl Core {
         let rules = &mut self.rules.0;
         let mut count = facts.len();
         let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, rejects, notices } = if let Some(before) = &mut self.waiting {
+        let Output { flows, groups, claims, patches, rejects, notices } = if let Some(before) = &mut self.waiting {
             *before += count;
             count = *before;
             rules.preload(facts);
@@ -279,6 +279,7 @@ impl Core {
             self.records.open();
         }
         self.records.change(claims);
+        self.ovs.pairs(patches, now, effects);
         self.say_rejects(rejects, effects);
         effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
         let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);

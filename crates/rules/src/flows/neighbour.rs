@@ -51,7 +51,8 @@ pub fn flows(located: &Relation<SwitchPort>, local: &Relation<LocalPort>) -> Rel
     replies.concat(&own)
 }
 
-fn asks_for(ls: DatapathId, ip: IpAddr) -> Match {
+/// Untagged ARP requests and solicitations for an address, in a switch.
+pub fn asks_for(ls: DatapathId, ip: IpAddr) -> Match {
     let untagged = |matching: Match| matching.with_masked(field::VLAN_VID, 0_u16, 0x1000_u16);
     let question = match ip {
         IpAddr::V4(ip) => {

@@ -183,6 +183,8 @@ pub fn subject(change: &Change) -> String {
         Change::Object { path, .. } => path.clone(),
         Change::Interface { id, .. } => format!("interface {id}"),
         Change::Tunnel { kind, .. } => format!("tunnel {kind:?}"),
+        Change::Patch { name, .. } => format!("patch {name}"),
+        Change::Patch { name, .. } => format!("patch {name}"),
     }
 }
 

@@ -175,6 +175,52 @@ pub const ALL: &[Explained] = &[
         why: "One for each stage that ends what it does not know, so that it is counted.",
         counts: "Packets that ended in this stage.",
     },
+    Explained {
+        rule: Rule::PatchIn,
+        subject: SwitchPort,
+        stages: &[stage::PHYSICAL_IN],
+        why: "One for each patch port of this host whose bridge is there: frames from the physical network enter the switch, those of the port's \
+              VLAN without their tag. Without a VLAN only untagged frames enter.",
+        counts: "What came from the physical network, for whomever. No packets: look at the network card of the bridge and at the VLANs of the \
+                 physical switch.",
+    },
+    Explained {
+        rule: Rule::PatchOut,
+        subject: SwitchPort,
+        stages: &[stage::LSP_EGRESS_PUSHOUT],
+        why: "One for each patch port of this host whose bridge is there: frames leave into the physical network, with the tag of the port's VLAN.",
+        counts: "What went out into the physical network.",
+    },
+    Explained {
+        rule: Rule::PatchUnknown,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT],
+        why: "One for each switch with patch ports: a frame to a MAC that no port of the switch has is for somebody outside. It leaves by this host's \
+              patch port or, where this host has none, by that of the designated chassis (the first one by name). And one for each distributed \
+              router: its MAC shows up outside at one place only.",
+        counts: "What was sent to the outside from here, broadcast and multicast included where the switch does not flood.",
+    },
+    Explained {
+        rule: Rule::PatchOwn,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_PORT_SECURITY],
+        why: "One for each port that can be reached from here, in a switch with a patch port here: a frame from outside with that port's MAC is one of \
+              ours that came back, or somebody who pretends to be the port.",
+        counts: "Frames that came back. Some are normal: each chassis with a patch port hears the broadcasts that the others send out.",
+    },
+    Explained {
+        rule: Rule::PatchElsewhere,
+        subject: SwitchPort,
+        stages: &[
+            stage::LSP_INGRESS_ARP_RESPONSE,
+            stage::LSP_INGRESS_LOOKUP_DST_PORT,
+            stage::LSP_TRACE_INGRESS_OUT,
+            stage::LSP_EGRESS_JUDGE_LOOPBACK,
+        ],
+        why: "For each port of a switch with a patch port here that another chassis speaks for: frames and questions for it come in there as well, so \
+              here they end. And those that end copies which leave or come in elsewhere.",
+        counts: "Frames that another chassis took. They are no loss.",
+    },
 ];
 
 /// What is said of a rule.
