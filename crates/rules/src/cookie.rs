@@ -92,6 +92,18 @@ rules! {
     PatchOwn = 25 "patch-own",
     /// What another chassis takes in from a physical network, or takes out into it, ends here.
     PatchElsewhere = 26 "patch-elsewhere",
+    /// NAT: an answer to what was translated on the way out gets back its inner address.
+    Unsnat = 28 "unsnat",
+    /// NAT: what comes for an external address goes to an inner one.
+    Dnat = 29 "dnat",
+    /// NAT: an answer from a translated destination gets back its external address.
+    Undnat = 30 "undnat",
+    /// NAT: what inner addresses send outside leaves by an external one.
+    Snat = 31 "snat",
+    /// NAT: what comes for a floating address goes to the inner one.
+    FloatingIn = 32 "floating-in",
+    /// NAT: what the inner address of a floating one sends outside leaves by that one.
+    FloatingOut = 33 "floating-out",
 }
 
 /// A cookie taken apart. See the module for the layout.

@@ -4,6 +4,7 @@ pub mod drop;
 pub mod echo;
 pub mod flood;
 pub mod l2;
+pub mod nat;
 pub mod neighbour;
 pub mod next_hop;
 pub mod patch;

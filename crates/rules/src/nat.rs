@@ -1,4 +1,4 @@
-//! Which NAT rules are valid. What they do to packets is another module's.
+//! Which NAT rules are valid. What they do to packets: `flows/nat`.
 
 use crate::{
     datapath::Datapaths,
@@ -12,7 +12,6 @@ use tuplenet_model::{entity::NatConflict, key::Key, name::Name};
 /// What this module derives.
 pub struct Nat {
     /// Valid rules of valid routers, present here or not.
-    #[allow(dead_code)] // the flows of NAT are to read it
     pub rule: Relation<Lnat>,
     /// What was set aside.
     pub rejects: Relation<Reject>,

@@ -6,6 +6,7 @@ use crate::{
     datapath,
     fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
     flow::{BucketRow, FlowRow},
+    flows::nat as nat_flows,
     flows::{drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace, tunnel},
     nat,
     output::{PatchPair, Reject},
@@ -27,6 +28,7 @@ pub struct Inputs {
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
     pub patch: Input<PatchFact>,
+    pub neighbour: Input<NeighbourFact>,
 }
 
 /// Where results come out.
@@ -40,6 +42,8 @@ pub struct Outputs {
     pub local: Output<(Child, u32)>,
     /// Pairs of patch Interfaces that there should be.
     pub pairs: Output<PatchPair>,
+    /// Routers' ports that meet a physical network here.
+    pub outside: Output<Outside>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -70,6 +74,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
+    let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
@@ -92,6 +97,15 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let ports = port::derive(&sources, &datapaths);
 
     let nat = nat::derive(&lnat, &lrp, &datapaths);
+    let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
+    let (translation, homeless_nat) = nat_flows::flows(&nat_flows::Sources {
+        me: &config.chassis,
+        rule: &nat.rule,
+        patched: &patched,
+        datapaths: &datapaths,
+        ports: &ports,
+    });
+
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
@@ -101,6 +115,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         link: &ports.link,
         tunnel: &tunnel,
     };
+    let (outside_flows, outside) = outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour);
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -115,7 +130,9 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &route_flows,
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
+        &translation,
         &patch_flows::flows(&ports.patches, &inside),
+        &outside_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -123,6 +140,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &route::without_port(&lsr_present, &ports.router),
         &no_router,
         &nat.rejects,
+        &homeless_nat,
     ]);
 
     let inputs = Inputs {
@@ -137,6 +155,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         interface: in_interface,
         tunnel: in_tunnel,
         patch: in_patch,
+        neighbour: in_neighbour,
     };
     let outputs = Outputs {
         flows: flows.output(),
@@ -146,6 +165,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
         pairs: ports.patches.pairs.output(),
+        outside: outside.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

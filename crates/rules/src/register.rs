@@ -51,6 +51,9 @@ pub const FROM_PATCH: u32 = 1 << 5;
 /// Flag: a copy between a chassis without a patch port of the switch and the designated one.
 pub const DESIGNATED: u32 = 1 << 7;
 
+/// Flag: turned back at an uplink for an external address of its own router, once.
+pub const NATTED: u32 = 1 << 6;
+
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;
 

@@ -55,6 +55,7 @@ fn pipeline() -> String {
             "coloured, came by a tunnel, and its end here is going to be reported: of its copies none is",
         ),
         (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
+        (register::NATTED, "turned back at an uplink for an external address of its own router"),
         (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
     ];
     for (flag, meaning) in flags {

@@ -135,6 +135,7 @@ impl Case<'_> {
                 format!("its source {source} is a port of {} itself: the frame went out by a patch port and came back", self.here())
             }
             Rule::PatchElsewhere => self.patch_elsewhere(),
+            Rule::Unsnat | Rule::Dnat | Rule::Snat => self.untranslated(rule),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
             | Rule::LocalPort
@@ -155,6 +156,9 @@ impl Case<'_> {
             | Rule::PatchIn
             | Rule::PatchOut
             | Rule::PatchUnknown
+            | Rule::Undnat
+            | Rule::FloatingIn
+            | Rule::FloatingOut
             | Rule::Trace => format!("a flow of rule \"{}\" ended it, which such flows never should", rule.name()),
         }
     }
@@ -168,6 +172,27 @@ impl Case<'_> {
             "it came in by a patch port, and the other hosts have it by theirs".to_owned()
         } else {
             format!("it came in by a patch port, and another host takes it in: {} does not speak for that address there", self.chassis)
+        }
+    }
+
+    /// A NAT rule is for it, and nothing translated it.
+    fn untranslated(&self, rule: Rule) -> String {
+        let (here, from) = (self.here(), address(self.packet, field::IPV4_SRC, field::IPV6_SRC));
+        let who = if rule == Rule::Snat { from } else { self.destination() };
+        let who = who.map_or_else(String::new, |ip| ip.to_string());
+        let error = match (self.packet.number(field::ICMPV4_TYPE), self.packet.number(field::ICMPV6_TYPE)) {
+            (Some(kind), _) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (None, kind) => kind.is_some_and(|kind| kind < 128),
+        };
+        match rule {
+            Rule::Unsnat => format!(
+                "it comes for {who}, by which inner addresses of {here} go outside, but is the answer to none of their connections"
+            ),
+            _ if error => format!("it is an ICMP error about a connection of {who} that conntrack does not know on {}", self.chassis),
+            _ => format!(
+                "conntrack on {} could not translate {who}: it belongs to no connection and begins none, or there is no room or port left",
+                self.chassis
+            ),
         }
     }
 

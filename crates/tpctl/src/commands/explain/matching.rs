@@ -76,6 +76,12 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (f, _) if [field::ARP_TPA, field::ND_TARGET].contains(&f) => {
             format!("about the address {}", net(world, datapath, m))
         }
+        (f, _) if f == field::CT_STATE => match (number, m.mask.as_ref().and_then(Value::to_u64)) {
+            (Some(0x40), Some(0x40)) => "whose source conntrack translated".to_owned(),
+            (Some(0x80), Some(0x80)) => "whose destination conntrack translated".to_owned(),
+            (Some(0x20), Some(0x20)) => "that conntrack has seen".to_owned(),
+            _ => plain(),
+        },
         _ => plain(),
     }
 }
@@ -150,7 +156,7 @@ fn flags(m: &FieldMatch) -> Option<String> {
 }
 
 /// What a set flag says of a packet, and a flag that is not set.
-const FLAGS: [(u32, &str, &str); 5] = [
+const FLAGS: [(u32, &str, &str); 6] = [
     (register::LOOPBACK, "that are answers made here", "that are no answers made here"),
     (register::FROM_TUNNEL, "that came by a tunnel", "that did not come by a tunnel"),
     (register::FLOOD_COPY, "that are copies for another host", "that are no copies for another host"),
@@ -160,6 +166,7 @@ const FLAGS: [(u32, &str, &str); 5] = [
         "whose trace ends where they entered this host",
         "whose trace does not end where they entered this host",
     ),
+    (register::NATTED, "that turned back at an uplink", "that did not turn back at an uplink"),
 ];
 
 /// What setting flags notes of a packet.

@@ -1,6 +1,6 @@
 //! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
 
-use super::subject::Subject::{self, Chassis, Datapath, Nothing, Route, RouterPort, SwitchPort, Table};
+use super::subject::Subject::{self, Chassis, Datapath, NatRule, Nothing, Route, RouterPort, SwitchPort, Table};
 use tuplenet_rules::{
     cookie::Rule,
     stage::{self, Stage},
@@ -220,6 +220,60 @@ pub const ALL: &[Explained] = &[
         why: "For each port of a switch with a patch port here that another chassis speaks for: frames and questions for it come in there as well, so \
               here they end. And those that end copies which leave or come in elsewhere.",
         counts: "Frames that another chassis took. They are no loss.",
+    },
+    Explained {
+        rule: Rule::Unsnat,
+        subject: NatRule,
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_UNSNAT_STAGE2, stage::LRP_INGRESS_DNAT_STAGE1],
+        why: "Two for each external address of snat rules, one more if it is the router's own: what comes for it from outside is an answer to a \
+              connection that conntrack knows, or nobody's.",
+        counts: "Answers from outside, or (the flow without actions) what came for the address without being one.",
+    },
+    Explained {
+        rule: Rule::Dnat,
+        subject: NatRule,
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE2],
+        why: "Two for each dnat rule: what comes for its external address goes through conntrack, and a new connection gets the inner address. And some \
+              for each router with rules: what conntrack could not translate ends.",
+        counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::Undnat,
+        subject: NatRule,
+        stages: &[stage::LRP_EGRESS_UNDNAT_STAGE1, stage::LRP_EGRESS_UNDNAT_STAGE2, stage::LRP_EGRESS_SNAT_STAGE1],
+        why: "Two for each inner address of dnat rules: answers get back the external address, from conntrack; what is no answer leaves as it is if \
+              no snat rule covers it. And some for each router with rules, for what it says itself.",
+        counts: "What the inner address sent outside.",
+    },
+    Explained {
+        rule: Rule::Snat,
+        subject: NatRule,
+        stages: &[stage::LRP_EGRESS_UNDNAT_STAGE1, stage::LRP_EGRESS_SNAT_STAGE1, stage::LRP_EGRESS_SNAT_STAGE2, stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "For each snat rule: what its inner addresses send outside goes through conntrack, and a new connection gets the external address; what \
+              inner hosts send to that address turns back. And some for each router with rules: what conntrack could not translate ends.",
+        counts: "What inner addresses sent outside: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::FloatingIn,
+        subject: NatRule,
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE2],
+        why: "Three for each floating rule: what comes for the external address goes to the inner one, by conntrack, or without it in the middle of \
+              a connection that conntrack does not know.",
+        counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::FloatingOut,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE2,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+            stage::LRP_EGRESS_FORWARD_PACKET,
+        ],
+        why: "Four for each floating rule: what the inner address sends outside leaves by the external one, by conntrack, or without it in the middle \
+              of a connection that conntrack does not know; what inner hosts send to the external address turns back.",
+        counts: "What the inner address sent outside: in the first stage all of it, in the second new connections.",
     },
 ];
 

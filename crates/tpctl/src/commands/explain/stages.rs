@@ -59,6 +59,14 @@ fn to_address(matching: &Match) -> bool {
     matching.get(field::IPV4_DST).is_some() || matching.get(field::IPV6_DST).is_some()
 }
 
+fn is_error(matching: &Match) -> bool {
+    matching.get(field::ICMPV4_TYPE).is_some() || matching.get(field::ICMPV6_TYPE).is_some()
+}
+
+fn no_error(matching: &Match) -> bool {
+    !is_error(matching)
+}
+
 /// A stage that ends nothing.
 const fn passes(stage: Stage, about: &'static str) -> Explained {
     Explained { stage, about, idle: false, ends: &[] }
@@ -302,10 +310,52 @@ pub const ALL: &[Explained] = &[
             },
         ],
     },
-    idle(stage::LRP_INGRESS_UNSNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_UNSNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_DNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_DNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(
+        stage::LRP_INGRESS_UNSNAT_STAGE1,
+        "What comes from outside for an external address of a NAT rule goes through conntrack; everything else passes.",
+    ),
+    passes(
+        stage::LRP_INGRESS_UNSNAT_STAGE2,
+        "What conntrack knew has its inner address and goes on to the routes; what it did not know goes on here.",
+    ),
+    Explained {
+        stage: stage::LRP_INGRESS_DNAT_STAGE1,
+        about: "A new connection from outside gets the inner address of its dnat or floating rule, from conntrack.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::Unsnat,
+            owned: true,
+            which: any,
+            packets: "packets from outside for the external address of a snat rule that belong to no connection",
+            why: "Connections by a snat rule begin inside: nobody is behind its address for others.",
+            check: "Scans from outside: no fault. If answers end here, the edge lost the connection (its switch was restarted), or the questions \
+                    left by another edge.",
+        }],
+    },
+    Explained {
+        stage: stage::LRP_INGRESS_DNAT_STAGE2,
+        about: "What conntrack translated goes on to the routes; a floating address is translated without conntrack where that knows nothing.",
+        idle: false,
+        ends: &[
+            End {
+                rule: Rule::Dnat,
+                owned: true,
+                which: is_error,
+                packets: "ICMP errors about a connection that conntrack does not know",
+                why: "An error quotes a packet of its connection: only conntrack can translate that, and it does not know the connection (here).",
+                check: "Errors to forged or very old packets: no fault. If path MTU discovery hangs: do the connection's two directions go by two edges?",
+            },
+            End {
+                rule: Rule::Dnat,
+                owned: true,
+                which: no_error,
+                packets: "packets that conntrack could not translate",
+                why: "It belongs to no connection and can begin none (the middle of a TCP handshake, a damaged packet), or conntrack has no room. Untranslated, nothing of it goes on.",
+                check: "\"ovs-appctl dpctl/ct-stats-show\" and \"ovs-appctl dpctl/ct-get-maxconns\": is the table full? Many connections to one \
+                        destination by one external address: 64,000 ports are all there are.",
+            },
+        ],
+    },
     Explained {
         stage: stage::LRP_INGRESS_IP_ROUTE,
         about: "The longest prefix that holds the destination tells the next hop and the port; the TTL goes down by one.",
@@ -321,10 +371,42 @@ pub const ALL: &[Explained] = &[
     idle(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
     passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
     passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
-    idle(stage::LRP_EGRESS_UNDNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_UNDNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_SNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_SNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(
+        stage::LRP_EGRESS_UNDNAT_STAGE1,
+        "What goes outside from an inner address of a NAT rule goes through conntrack; everything else passes.",
+    ),
+    passes(
+        stage::LRP_EGRESS_UNDNAT_STAGE2,
+        "What conntrack knew has its external address and goes on; what it did not know goes on here.",
+    ),
+    passes(
+        stage::LRP_EGRESS_SNAT_STAGE1,
+        "A new connection to the outside gets the external address of its snat or floating rule, from conntrack.",
+    ),
+    Explained {
+        stage: stage::LRP_EGRESS_SNAT_STAGE2,
+        about: "What conntrack translated leaves; a floating address is translated without conntrack where that knows nothing.",
+        idle: false,
+        ends: &[
+            End {
+                rule: Rule::Snat,
+                owned: true,
+                which: is_error,
+                packets: "ICMP errors about a connection that conntrack does not know",
+                why: "An error quotes a packet of its connection: only conntrack can translate that, and it does not know the connection (here).",
+                check: "Errors to forged or very old packets: no fault. If path MTU discovery hangs: do the connection's two directions go by two edges?",
+            },
+            End {
+                rule: Rule::Snat,
+                owned: true,
+                which: no_error,
+                packets: "packets that conntrack could not translate",
+                why: "It belongs to no connection and can begin none (an answer to what came in elsewhere, a damaged packet), or conntrack has no room or no port left. Untranslated, nothing of it goes on.",
+                check: "\"ovs-appctl dpctl/ct-stats-show\" and \"ovs-appctl dpctl/ct-get-maxconns\": is the table full? Many connections to one \
+                        destination by one external address: 64,000 ports are all there are.",
+            },
+        ],
+    },
     Explained {
         stage: stage::LRP_EGRESS_UPDATE_ETH_DST,
         about: "The next hop's MAC becomes the packet's destination.",

@@ -8,7 +8,7 @@ use super::{
 use std::net::IpAddr;
 use tuplenet_openflow::{
     Action, Field, Flow, Instruction, Value,
-    action::{SetField, Subfield},
+    action::{Ct, Nat, SetField, Subfield, Zone},
     field, port,
 };
 use tuplenet_rules::{
@@ -73,8 +73,24 @@ impl Teller<'_> {
                 }
                 None => "reports it to the agent".to_owned(),
             },
+            Action::Ct(ct) => self.tracked(ct, action),
+            Action::CtClear => "forgets what conntrack said".to_owned(),
             other => format!("{other}"),
         }
+    }
+
+    /// Through conntrack, as NAT does.
+    fn tracked(&mut self, ct: &Ct, action: &Action) -> String {
+        let (Zone::Fixed(zone), Some(table), [Action::Nat(nat)]) = (ct.zone, ct.table, &ct.actions[..]) else {
+            return action.to_string();
+        };
+        let what = match (nat.flags, nat.addr_min) {
+            (0, None) => "gets the addresses that its connection has on the other side, if conntrack knows it".to_owned(),
+            (Nat::SRC, Some(ip)) => format!("begins a connection whose source becomes {ip}"),
+            (Nat::DST, Some(ip)) => format!("begins a connection whose destination becomes {ip}"),
+            _ => return action.to_string(),
+        };
+        format!("{what} (conntrack zone {zone}); {}", self.goes_on(table))
     }
 
     fn goes_on(&mut self, table: u8) -> String {

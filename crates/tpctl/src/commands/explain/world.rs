@@ -153,6 +153,14 @@ impl World {
         found
     }
 
+    /// The NAT rules of a router whose names have a hash.
+    pub fn nat_rules(&self, datapath: u32, hash: u32) -> Vec<Key> {
+        let routers = self.datapaths(datapath);
+        let of = |lr: &Name| routers.iter().any(|key| matches!(key, Key::Lr(name) if name == lr));
+        let fits = |key: &Key| matches!(key, Key::Lnat(lr, name) if of(lr) && name_hash(name) == hash);
+        self.network.iter().map(|(key, _)| key).filter(|key| fits(key)).cloned().collect()
+    }
+
     /// All chassis.
     pub fn chassis(&self) -> impl Iterator<Item = (&Name, &Chassis)> {
         self.network.iter().filter_map(|pair| match pair {
