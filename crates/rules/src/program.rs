@@ -28,7 +28,6 @@ pub struct Inputs {
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
     pub patch: Input<PatchFact>,
-    pub neighbour: Input<NeighbourFact>,
 }
 
 /// Where results come out.
@@ -42,8 +41,6 @@ pub struct Outputs {
     pub local: Output<(Child, u32)>,
     /// Pairs of patch Interfaces that there should be.
     pub pairs: Output<PatchPair>,
-    /// Routers' ports that meet a physical network here.
-    pub outside: Output<Outside>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -74,7 +71,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
-    let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
@@ -115,7 +111,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         link: &ports.link,
         tunnel: &tunnel,
     };
-    let (outside_flows, outside) = outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour);
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -132,7 +127,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &trace::flows(&ports.local),
         &translation,
         &patch_flows::flows(&ports.patches, &inside),
-        &outside_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -155,7 +149,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         interface: in_interface,
         tunnel: in_tunnel,
         patch: in_patch,
-        neighbour: in_neighbour,
     };
     let outputs = Outputs {
         flows: flows.output(),
@@ -165,7 +158,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
         pairs: ports.patches.pairs.output(),
-        outside: outside.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };
