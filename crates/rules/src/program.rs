@@ -93,15 +93,6 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let ports = port::derive(&sources, &datapaths);
 
     let nat = nat::derive(&lnat, &lrp, &datapaths);
-    let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
-    let (translation, homeless_nat) = nat_flows::flows(&nat_flows::Sources {
-        me: &config.chassis,
-        rule: &nat.rule,
-        patched: &patched,
-        datapaths: &datapaths,
-        ports: &ports,
-    });
-
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
@@ -111,6 +102,16 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         link: &ports.link,
         tunnel: &tunnel,
     };
+    let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
+    let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
+    let (translation, homeless_nat) = nat_flows::flows(&nat_flows::Sources {
+        me: &config.chassis,
+        rule: &nat.rule,
+        patched: &patched,
+        datapaths: &datapaths,
+        ports: &ports,
+        elsewhere: &elsewhere,
+    });
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -126,7 +127,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
         &translation,
-        &patch_flows::flows(&ports.patches, &inside),
+        &patch_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,

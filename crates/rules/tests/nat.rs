@@ -220,3 +220,43 @@ fn a_distributed_rule_of_a_pinned_router_works_there() {
     let answer = in_stage(&engine, stage::LSP_INGRESS_ARP_RESPONSE, "arp_tpa=10.9.0.12");
     assert!(answer.iter().all(|text| text.contains("f2:01:0a:09:00:fe")), "the router's MAC: {answer:?}");
 }
+
+#[test]
+fn one_host_speaks_for_an_external_address_on_the_physical_network() {
+    let outside = |engine: &Engine, stage, part: &str| -> Vec<String> {
+        let found = in_stage(engine, stage, part);
+        found.into_iter().filter(|text| text.contains("reg6=0x20/0x20") && text.contains("drop")).collect()
+    };
+    let patch = |n: u16, chassis: &str| {
+        object(
+            format!("ls/out/lsp/phys{n}"),
+            format!(r#"{{"port_id":{n},"patch":{{"chassis":"{chassis}","bridge":"br-ex"}}}}"#),
+        )
+    };
+    // A router that is pinned elsewhere, where there is a patch port as well.
+    for (pinned, silent) in [("hv1", 0), ("hv2", 1)] {
+        let mut engine = engine();
+        engine.apply(edge(Some(pinned), ME));
+        engine.apply([patch(51, "hv2")]);
+        engine.apply(all_kinds());
+        for ip in ["arp_tpa=10.9.0.7", "nd_target=fd00:9::8"] {
+            assert_eq!(outside(&engine, stage::LSP_INGRESS_ARP_RESPONSE, ip).len(), silent, "{pinned} {ip}");
+        }
+    }
+    // Distributed: the VM's host, or for one without a patch port the designated host.
+    for (at, silent) in [("hv2", 1), ("hv3", 0)] {
+        let mut engine = engine();
+        engine.apply(edge(None, ME));
+        engine.apply([patch(51, "hv2"), chassis("hv3", "192.0.2.3"), binding("A", "A-2", at, 2)]);
+        engine.apply([spread("one", "10.1.0.1/32", "10.9.0.11"), spread("two", "10.1.0.2/32", "10.9.0.12")]);
+        assert_eq!(outside(&engine, stage::LSP_INGRESS_ARP_RESPONSE, "arp_tpa=10.9.0.11").len(), 0, "{at}");
+        assert_eq!(outside(&engine, stage::LSP_INGRESS_ARP_RESPONSE, "arp_tpa=10.9.0.12").len(), silent, "{at}");
+        let there = outside(&engine, stage::LSP_INGRESS_LOOKUP_DST_PORT, "dl_dst=f2:01:0a:09:00:0c");
+        assert_eq!(there.len(), silent, "{at}: {there:?}");
+        // Our own MACs do not come in from there.
+        for mac in ["f2:01:0a:09:00:0b", "f2:01:0a:09:00:0c"] {
+            let own = outside(&engine, stage::LSP_INGRESS_PORT_SECURITY, &format!("dl_src={mac}"));
+            assert_eq!(own.len(), 1, "{at} {mac}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
     patch::{PatchHere, Patches, Way},
     port::{Link, RemotePort, SwitchPort},
     register::{self, DESIGNATED, FLOOD_COPY, FROM_PATCH, FROM_TUNNEL, TRACED},
-    stage,
+    stage::{self, Stage},
     trace::{Event, METER, report},
 };
 use std::net::IpAddr;
@@ -60,7 +60,9 @@ pub struct Inside<'a> {
 /// elsewhere(LS, Port)          <- mine(LS, _), link(LS, Port, LR), LR is distributed, not designated_here(LS).
 /// spoken_for(LS, Ip)           <- remote(LS, _, Ip), designated_here(LS), not patched_at(LS, Ip).
 /// ```
-pub fn flows(patches: &Patches, inside: &Inside<'_>) -> Relation<FlowRow> {
+///
+/// Flows, and the ports that another chassis speaks for.
+pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Relation<SwitchPort>) {
     let Patches { here, mine, designated_here, way, patched_at, .. } = patches;
     let mine_of = mine.index(|port| port.ls);
     let way_of = way.index(|way| way.ls);
@@ -85,7 +87,8 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> Relation<FlowRow> {
     let silent_remote =
         remote.index(move |remote| place(remote)).antijoin(&spoken_for.index(|place| *place)).map(|r| r.port.clone());
     let silent_router = beside_router.antijoin(&designated).map(|link| link.port.clone());
-    let elsewhere = silent_remote.concat(&silent_router).flat_map(elsewhere);
+    let silent = silent_remote.concat(&silent_router);
+    let elsewhere = silent.flat_map(elsewhere);
 
     // A tunnel other than Geneve does not say which copies are ours to take out.
     let blind = inside.tunnel.filter(|tunnel| tunnel.kind != EncapKind::Geneve).map(|_| ()).distinct();
@@ -96,7 +99,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> Relation<FlowRow> {
         .semijoin(&blind.index(|()| ()))
         .index(|here| here.port.ls)
         .join(&silent_remote.index(|port| port.ls), |_, here, port| doubled(here, port));
-    ends.concat_all([&by_us, &beside, &afar, &by_router, &own, &elsewhere, &doubled])
+    (ends.concat_all([&by_us, &beside, &afar, &by_router, &own, &elsewhere, &doubled]), silent)
 }
 
 fn number(port: &SwitchPort) -> PortId {
@@ -245,25 +248,42 @@ fn by_router(link: &Link, way: &Way) -> FlowRow {
 
 /// Before anything believes it or answers.
 fn own(port: &SwitchPort) -> FlowRow {
-    let matching = these_within(Match::new().with(field::ETH_SRC, port.lsp.value.mac), port.ls).with_masked(
-        register::FLAGS,
-        FROM_PATCH,
-        FROM_PATCH,
-    );
-    flow(stage::LSP_INGRESS_PORT_SECURITY, priority::EXCEPTION, cookie(Rule::PatchOwn, port), matching, vec![])
+    own_mac((port.ls, number(port)), port.lsp.value.mac)
+}
+
+/// What comes from outside with a MAC of a port of a switch.
+pub(super) fn own_mac((ls, port): (DatapathId, PortId), mac: [u8; 6]) -> FlowRow {
+    let matching =
+        these_within(Match::new().with(field::ETH_SRC, mac), ls).with_masked(register::FLAGS, FROM_PATCH, FROM_PATCH);
+    let cookie = Cookie::port(Rule::PatchOwn, ls, port);
+    flow(stage::LSP_INGRESS_PORT_SECURITY, priority::EXCEPTION, cookie, matching, vec![])
 }
 
 /// Another chassis speaks for the port: what comes from outside for it, or asks for it, comes in there as well.
 fn elsewhere(port: &SwitchPort) -> Vec<FlowRow> {
-    let outside = |matching: Match| matching.with_masked(register::FLAGS, FROM_PATCH, FROM_PATCH);
-    let end = |stage, matching| {
-        flow(stage, priority::EXCEPTION, cookie(Rule::PatchElsewhere, port), outside(matching), vec![])
-    };
     let lsp = &port.lsp.value;
-    let for_it = these_within(Match::new().with(field::ETH_DST, lsp.mac), port.ls);
-    let mut flows = vec![end(stage::LSP_INGRESS_LOOKUP_DST_PORT, for_it)];
-    flows.extend(lsp.ips.iter().map(|ip: &IpAddr| end(stage::LSP_INGRESS_ARP_RESPONSE, asks_for(port.ls, *ip))));
-    flows
+    let place = (port.ls, lsp.port);
+    let asked = lsp.ips.iter().map(|ip: &IpAddr| asked_elsewhere(place, *ip));
+    std::iter::once(sent_elsewhere(place, lsp.mac)).chain(asked).collect()
+}
+
+/// What comes from outside for a MAC of a port that another chassis speaks for.
+pub(super) fn sent_elsewhere(port: (DatapathId, PortId), mac: [u8; 6]) -> FlowRow {
+    ends_elsewhere(
+        stage::LSP_INGRESS_LOOKUP_DST_PORT,
+        port,
+        these_within(Match::new().with(field::ETH_DST, mac), port.0),
+    )
+}
+
+/// Who asks from outside for an address of a port that another chassis speaks for.
+pub(super) fn asked_elsewhere(port: (DatapathId, PortId), ip: IpAddr) -> FlowRow {
+    ends_elsewhere(stage::LSP_INGRESS_ARP_RESPONSE, port, asks_for(port.0, ip))
+}
+
+fn ends_elsewhere(stage: Stage, (ls, port): (DatapathId, PortId), frames: Match) -> FlowRow {
+    let matching = frames.with_masked(register::FLAGS, FROM_PATCH, FROM_PATCH);
+    flow(stage, priority::EXCEPTION, Cookie::port(Rule::PatchElsewhere, ls, port), matching, vec![])
 }
 
 /// A copy for another chassis of what came in by a patch port is for those only that this one is designated for. No facts.

@@ -5,13 +5,17 @@ use crate::{
     cookie::{Cookie, Rule},
     fact::Lnat,
     flow::{FlowRow, flow, priority, proto, resubmit, set, set_flags, set_remote, these_within, within},
-    flows::neighbour,
+    flows::{neighbour, patch},
+    patch::Patches,
     port::{Link, SwitchPort},
     register, stage,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};
-use tuplenet_model::{id::DatapathId, name::Name};
+use tuplenet_model::{
+    id::{DatapathId, PortId},
+    name::Name,
+};
 use tuplenet_openflow::{Match, field};
 
 /// An external address on a switch.
@@ -23,6 +27,16 @@ struct Known {
     mac: [u8; 6],
 }
 
+impl Known {
+    fn of(at: &AtUplink) -> Self {
+        Known { gate: at.link.port.clone(), lr: at.rule.name.0.clone(), ip: at.external(), mac: at.mac() }
+    }
+
+    fn place(&self) -> (DatapathId, PortId) {
+        (self.gate.ls, self.gate.lsp.value.port)
+    }
+}
+
 /// Below the answer for a port: who gives a port an external address means the port.
 const ANSWER: u16 = priority::OBJECT - 1;
 
@@ -30,8 +44,14 @@ const ANSWER: u16 = priority::OBJECT - 1;
 /// ```text
 /// arp_reply(LS, Ip, Mac)   <- nat_rule(LR, external: Ip), lr(LR, chassis: _), located(LS, Port, peer: LR, Mac), patched(LS), Ip is no address of Port.
 /// next_hop(LR2, Ip, Mac)   <- the same, uplink(LS, LR2, Net), LR2 is another router, Ip in Net.
+/// silent(LS, Ip)           <- the same, another chassis speaks for Port on the provider network.
 /// ```
-pub fn central(rules: &Relation<Lnat>, gates: &Relation<SwitchPort>, uplink: &Relation<Link>) -> Relation<FlowRow> {
+pub fn central(
+    rules: &Relation<Lnat>,
+    gates: &Relation<SwitchPort>,
+    uplink: &Relation<Link>,
+    elsewhere: &Relation<SwitchPort>,
+) -> Relation<FlowRow> {
     let gate_of = gates.index(|port| port.lsp.value.peer.as_deref().map(|(lr, _)| lr.clone()));
     let known = rules
         .index(|rule| Some(rule.name.0.clone()))
@@ -41,7 +61,11 @@ pub fn central(rules: &Relation<Lnat>, gates: &Relation<SwitchPort>, uplink: &Re
             (!lsp.ips.contains(&ip)).then(known)
         })
         .distinct();
-    known.map(answer).concat(&next_hops(&known, uplink))
+    let silent = known
+        .index(|known| known.gate.lsp.name.clone())
+        .semijoin(&elsewhere.index(|port| port.lsp.name.clone()))
+        .map(|known| patch::asked_elsewhere(known.place(), known.ip));
+    known.map(answer).concat_all([&next_hops(&known, uplink), &silent])
 }
 
 /// Of rules that work at the VM's host.
@@ -51,27 +75,50 @@ pub fn central(rules: &Relation<Lnat>, gates: &Relation<SwitchPort>, uplink: &Re
 /// l2(LS, Mac, Port, Endpoint) <- away(Rule, LRP, Endpoint), link(LS, Port, LRP).
 /// next_hop(LR2, Ip, Mac)     <- the same, uplink(LS, LR2, Net), Ip in Net, LR2 is another router.
 /// far(LR, LRP, Ip, Mac)      <- away(Rule, LRP, _).
+/// own(LS, Mac)               <- here(Rule, LRP) or away(Rule, LRP, _), link(LS, LRP), mine(LS, _).
+/// silent(LS, Ip, Mac)        <- away(Rule, LRP, Endpoint), link(LS, LRP), mine(LS, _), not spoken_for(LS, Endpoint).
+/// spoken_for(LS, Endpoint)   <- designated_here(LS), not patched_at(LS, Endpoint).
 /// ```
 pub fn distributed(
     here: &Relation<AtUplink>,
     away: &Relation<(AtUplink, IpAddr)>,
     uplink: &Relation<Link>,
+    patches: &Patches,
 ) -> Relation<FlowRow> {
     let all = here.concat(&away.map(|(at, _)| at.clone()));
-    let known = all
-        .map(|at| Known { gate: at.link.port.clone(), lr: at.rule.name.0.clone(), ip: at.external(), mac: at.mac() })
-        .distinct();
+    let known = all.map(Known::of).distinct();
+    let mine = patches.mine.index(|port| port.ls);
+    let own = known.index(|known| known.gate.ls).semijoin(&mine).map(|known| patch::own_mac(known.place(), known.mac));
+    let place = |at: &AtUplink, endpoint: IpAddr| (at.link.port.ls, endpoint);
+    let spoken_for = away
+        .index(|(at, _)| at.link.port.ls)
+        .semijoin(&patches.designated_here.index(|ls| *ls))
+        .map(move |(at, endpoint)| place(at, *endpoint))
+        .distinct()
+        .index(|place| *place)
+        .antijoin(&patches.patched_at.index(|place| *place));
+    let silent = away
+        .index(move |(at, endpoint)| place(at, *endpoint))
+        .antijoin(&spoken_for.index(|place| *place))
+        .index(|(at, _)| at.link.port.ls)
+        .semijoin(&mine)
+        .flat_map(|(at, _)| {
+            let known = Known::of(at);
+            [patch::asked_elsewhere(known.place(), known.ip), patch::sent_elsewhere(known.place(), known.mac)]
+        });
     known.map(answer).concat_all([
         &next_hops(&known, uplink),
         &here.map(|at| lookup(at, None)),
         &away.map(|(at, endpoint)| lookup(at, Some(*endpoint))),
         &away.map(|(at, _)| far(at)),
+        &own,
+        &silent,
     ])
 }
 
 fn answer(known: &Known) -> FlowRow {
-    let Known { gate, ip, mac, .. } = known;
-    neighbour::answer((gate.ls, gate.lsp.value.port), *ip, *mac, true, ANSWER)
+    let Known { ip, mac, .. } = known;
+    neighbour::answer(known.place(), *ip, *mac, true, ANSWER)
 }
 
 /// Other routers of the switch send to the address without asking. Its own router does not: there the packet turns back.

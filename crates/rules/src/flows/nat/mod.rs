@@ -39,7 +39,7 @@ use crate::{
     fact::{Lnat, Lr},
     flow::{FlowRow, proto},
     output::Reject,
-    port::{Link, Ports},
+    port::{Link, Ports, SwitchPort},
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
@@ -98,6 +98,8 @@ pub struct Sources<'a> {
     pub patched: &'a Relation<Name>,
     pub datapaths: &'a Datapaths,
     pub ports: &'a Ports,
+    /// Ports of provider networks that another chassis speaks for.
+    pub elsewhere: &'a Relation<SwitchPort>,
 }
 
 /// ```text
@@ -108,7 +110,7 @@ pub struct Sources<'a> {
 /// away(Rule, LRP, Endpoint)  <- vm(Rule, Port), remote(Port, Endpoint), uplink(LR, LRP).
 /// ```
 pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>) {
-    let Sources { me, rule, patched, datapaths, ports } = *sources;
+    let Sources { me, rule, patched, datapaths, ports, elsewhere } = *sources;
     let patched = patched.index(Name::clone);
     let lr_name = |lr: &Lr| lr.name.clone();
     let rule_of = rule.index(|rule| rule.name.0.clone());
@@ -159,8 +161,8 @@ pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>) {
         .semijoin(&patched);
     let flows = ingress::flows(&in_force, &routers).concat_all([
         &egress::flows(&in_force, &used, &routers),
-        &answer::central(&rule_of.semijoin(&pinned), &gates, &uplink),
-        &answer::distributed(&here, &away, &uplink),
+        &answer::central(&rule_of.semijoin(&pinned), &gates, &uplink, elsewhere),
+        &answer::distributed(&here, &away, &uplink, &ports.patches),
     ]);
     // A rule that no host could keep: told where the router is.
     let homeless = unpinned
