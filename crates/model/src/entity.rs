@@ -212,7 +212,7 @@ pub enum NatKind {
     Snat,
     /// What comes for an external address goes to an inner one.
     Dnat,
-    /// Both, one to one, without state.
+    /// Both, one to one.
     Floating,
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     entity::{
-        LogicalRouter, LogicalSwitch, NatConflict, NatRule, Patch, RouterPort, RouterPortRef, StaticRoute, SwitchPort,
+        LogicalRouter, LogicalSwitch, NatConflict, NatRule, RouterPort, RouterPortRef, StaticRoute, SwitchPort,
         SwitchPortRef,
     },
     key::Key,
@@ -174,8 +174,12 @@ impl Network {
 
     /// Rules of one router that contradict each other.
     fn check_nat(&self, lr: &Name, found: &mut Vec<Invalid>) {
+        let pinned = matches!(self.0.get(&Key::Lr(lr.clone())), Some(Object::Lr(router)) if router.chassis.is_some());
         let mut seen: BTreeMap<NatConflict, Vec<(&Name, &NatRule)>> = BTreeMap::new();
         for (name, rule) in self.nat_rules(lr) {
+            if !pinned {
+                found.extend(check_place(&Key::Lnat(lr.clone(), name.clone()), rule).err());
+            }
             let parts = [NatConflict::External(rule.external()), NatConflict::Inner(rule.inner())];
             for part in parts {
                 let others = seen.entry(part).or_default();
@@ -268,6 +272,16 @@ pub fn check_next_hop(key: &Key, route: &StaticRoute, outport: &RouterPort) -> R
     Ok(())
 }
 
+/// What a distributed router cannot do: state is in one place.
+pub fn check_place(key: &Key, rule: &NatRule) -> Result<(), Invalid> {
+    if rule.distributed {
+        return Ok(());
+    }
+    let problem = "its router is distributed, and translation needs one place";
+    let remedy = "pin the router to a chassis, or make the rule floating and distributed";
+    Err(Invalid::new(key, "type", problem, remedy))
+}
+
 /// What is wrong with a rule that contradicts another of its router.
 pub fn nat_conflict(key: &Key, rule: &NatRule, other: &Name, conflict: NatConflict) -> Invalid {
     let in_prefix = match conflict {
@@ -301,7 +315,7 @@ enum Value {
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(IpNet),
-    Patch(Patch),
+    Patch(Name),
 }
 
 impl Display for Unique {
@@ -312,7 +326,7 @@ impl Display for Unique {
             Unique::Of(_, Value::Mac(mac)) => crate::mac::Mac(*mac).fmt(f),
             Unique::Of(_, Value::Ip(ip)) => ip.fmt(f),
             Unique::Of(_, Value::Net(net)) => write!(f, "the network {net}"),
-            Unique::Of(_, Value::Patch(patch)) => patch.fmt(f),
+            Unique::Of(_, Value::Patch(chassis)) => write!(f, "the patch to {chassis}"),
         }
     }
 }
@@ -325,7 +339,7 @@ fn unique_values(key: &Key, object: &Object) -> Vec<(&'static str, Unique)> {
             let of = |value| Unique::Of(Datapath::Ls(ls.clone()), value);
             let mut all = vec![("port_id", of(Value::Port(port.port_id.get())))];
             all.extend(port.mac.map(|mac| ("mac", of(Value::Mac(mac.0)))));
-            all.extend(port.patch.clone().map(|patch| ("patch", of(Value::Patch(patch)))));
+            all.extend(port.patch.as_ref().map(|patch| ("patch.chassis", of(Value::Patch(patch.chassis.clone())))));
             all.extend(port.ips.iter().map(|ip| ("ips", of(Value::Ip(*ip)))));
             all
         }

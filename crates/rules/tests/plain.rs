@@ -160,7 +160,9 @@ impl Plain {
         let rival = |(l, p, other, m): &&(Name, Name, SwitchPort, i64)| {
             let same = other.port_id == port.port_id
                 || other.mac.is_some() && other.mac == port.mac
-                || other.patch.is_some() && other.patch == port.patch
+                || other.patch.is_some()
+                    && other.patch.as_ref().map(|patch| &patch.chassis)
+                        == port.patch.as_ref().map(|patch| &patch.chassis)
                 || other.ips.iter().any(|ip| port.ips.contains(ip));
             l == ls && p != lsp && same && (*m, p) < (*made, lsp)
         };

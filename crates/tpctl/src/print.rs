@@ -7,7 +7,22 @@ use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
-const OPTIONAL: [&str; 8] = ["CHASSIS", "ROUTERS", "SWITCHES", "FLOOD", "LINK TO", "ROLES", "LABELS", "DESCRIPTION"];
+const OPTIONAL: [&str; 14] = [
+    "CHASSIS",
+    "ROUTERS",
+    "SWITCHES",
+    "FLOOD",
+    "MTU",
+    "NAT",
+    "LINK TO",
+    "PATCH TO",
+    "WHERE",
+    "SNAT",
+    "ROLES",
+    "NOTES",
+    "LABELS",
+    "DESCRIPTION",
+];
 
 /// Something to show: rows for a table, and the whole of it as data.
 pub struct View {

@@ -116,7 +116,9 @@ impl Read {
         self.lsp.iter().filter(|((other_ls, _), ..)| other_ls == ls).all(|(_, other, other_age)| {
             let same = other.port_id == port.port_id
                 || other.mac.is_some() && other.mac == port.mac
-                || other.patch.is_some() && other.patch == port.patch
+                || other.patch.is_some()
+                    && other.patch.as_ref().map(|patch| &patch.chassis)
+                        == port.patch.as_ref().map(|patch| &patch.chassis)
                 || other.ips.iter().any(|ip| port.ips.contains(ip));
             !same || other_age >= age
         })

@@ -6,7 +6,7 @@
 //! claim/ls/<ls>/port/<port id, 5 digits>         ls/LS-A/lsp/vm1
 //! claim/ls/<ls>/mac/<mac>                        ls/LS-A/lsp/vm1
 //! claim/ls/<ls>/ip/<ip>                          ls/LS-A/lsp/vm1
-//! claim/ls/<ls>/patch/<chassis>/<bridge>/<vlan>  ls/LS-A/lsp/uplink     (without a VLAN: `untagged`)
+//! claim/ls/<ls>/patch/<chassis>                  ls/LS-A/lsp/uplink
 //! claim/lr/<lr>/port/<port id, 5 digits>         lr/LR/lrp/LR_to_LS-A
 //! claim/lr/<lr>/net/<prefix>/<length>             lr/LR/lrp/LR_to_LS-A
 //! claim/lr/<lr>/nat/<ip>                         lr/LR/lnat/web          (of dnat and floating: the external address)
@@ -67,8 +67,7 @@ fn mac(of: &str, mac: Mac) -> String {
 }
 
 fn patch(of: &str, to: &Patch) -> String {
-    let vlan = to.vlan.map_or_else(|| "untagged".to_owned(), |vlan| vlan.to_string());
-    format!("{of}patch/{}/{}/{vlan}", to.chassis, to.bridge)
+    format!("{of}patch/{}", to.chassis)
 }
 
 fn ip(of: &str, ip: IpAddr) -> String {
@@ -129,12 +128,7 @@ pub fn words(claim: &str) -> String {
         ["claim", kind, name, "mac", mac] => format!("the MAC {mac} in {}", datapath(kind, name)),
         ["claim", kind, name, "ip", ip] => format!("the address {ip} in {}", datapath(kind, name)),
         ["claim", kind, name, "net", net, length] => format!("the network {net}/{length} in {}", datapath(kind, name)),
-        ["claim", "ls", name, "patch", chassis, bridge, "untagged"] => {
-            format!("bridge {bridge} on {chassis} in switch {name}")
-        }
-        ["claim", "ls", name, "patch", chassis, bridge, vlan] => {
-            format!("VLAN {vlan} of bridge {bridge} on {chassis} in switch {name}")
-        }
+        ["claim", "ls", name, "patch", chassis] => format!("the patch of switch {name} on {chassis}"),
         ["claim", "lr", name, "nat", ip] => format!("the external address {ip} of router {name}"),
         ["claim", "lr", name, "snat", net, length] => format!("the snat of {net}/{length} in router {name}"),
         ["claim", "lr", name, "floating", ip, _] => format!("the floating address for {ip} in router {name}"),
