@@ -60,14 +60,13 @@ fn from_outside(at: &AtUplink) -> Match {
     to_external(at).with(register::SRC_PORT, at.port())
 }
 
-/// An external address may be the router's own: then what comes for it is not for the router alone. (An echo request to it still is.) From
-/// inside only if something is behind it.
+/// An external address may be the router's own: then what comes for it is not for the router alone, from inside neither, which is to turn
+/// back at the uplink. (An echo request to it still is the router's.)
 fn not_itself(at: &AtUplink) -> Option<FlowRow> {
     let ip = at.external();
     let own = at.link.router.lrp.value.nets.iter().any(|net| net.addr() == ip);
-    let matching = if at.rule.value.kind == NatKind::Snat { from_outside(at) } else { to_external(at) };
     let on = vec![resubmit(stage::LRP_INGRESS_UNSNAT_STAGE1)];
-    own.then(|| flow(stage::LRP_INGRESS_DROP_UNEXPECT, FOR_NAT, rule_of(at, Rule::Unsnat), matching, on))
+    own.then(|| flow(stage::LRP_INGRESS_DROP_UNEXPECT, FOR_NAT, rule_of(at, Rule::Unsnat), to_external(at), on))
 }
 
 fn unsnat(at: &AtUplink) -> FlowRow {
