@@ -128,7 +128,7 @@ pub fn words(claim: &str) -> String {
         ["claim", kind, name, "mac", mac] => format!("the MAC {mac} in {}", datapath(kind, name)),
         ["claim", kind, name, "ip", ip] => format!("the address {ip} in {}", datapath(kind, name)),
         ["claim", kind, name, "net", net, length] => format!("the network {net}/{length} in {}", datapath(kind, name)),
-        ["claim", "ls", name, "patch", chassis] => format!("the patch of switch {name} on {chassis}"),
+        ["claim", "ls", name, "patch", chassis] => format!("the only patch of switch {name} on {chassis}"),
         ["claim", "lr", name, "nat", ip] => format!("the external address {ip} of router {name}"),
         ["claim", "lr", name, "snat", net, length] => format!("the snat of {net}/{length} in router {name}"),
         ["claim", "lr", name, "floating", ip, _] => format!("the floating address for {ip} in router {name}"),

@@ -87,7 +87,10 @@ pub struct Init {
 pub struct Add {
     #[command(flatten)]
     place: Place,
-    /// The next hop in the physical network; that of the first edge if left out
+    /// The virtual networks that are reached through it; those of the other edges if left out
+    #[arg(long, value_name = "CIDR[,CIDR6]")]
+    virt: Option<List<IpNet>>,
+    /// The next hop in the physical network; that of the other edges if left out
     #[arg(long, value_name = "IP[,IP6]")]
     ext_gw: Option<List<IpAddr>>,
 }
@@ -121,23 +124,32 @@ pub async fn edge(context: &Context, command: Edge) -> Result<()> {
             }
             make(context, &new).await
         }
-        Edge::Add(Add { place, ext_gw }) => {
+        Edge::Add(Add { place, virt, ext_gw }) => {
             let edges = made(context, place.router.as_ref()).await?;
-            let Some(first) = edges.first() else {
+            if edges.is_empty() {
                 bail!("there is no edge yet: make the first with \"tpctl edge init\"");
-            };
+            }
             let central: BTreeSet<&Name> = edges.iter().flat_map(|edge| &edge.central).collect();
             if central.len() > 1 {
                 bail!("several routers have edges ({}): say which with --router", commas(central));
             }
-            // What concerns only families that this edge does not have stays with the others.
+            let router = place.router.clone().or_else(|| central.into_iter().next().cloned());
+            // For each family that this edge has, what the first edge has that has it too.
             let families: BTreeSet<bool> = place.vip.0.iter().map(|net| net.addr().is_ipv4()).collect();
-            let of = |net: &IpNet| families.contains(&net.addr().is_ipv4());
-            let virts = first.virts.iter().copied().filter(of).collect();
-            let inners = first.inners.iter().copied().filter(of).collect();
-            let theirs = || first.gateways.iter().copied().filter(|ip| families.contains(&ip.is_ipv4())).collect();
-            let gateways = ext_gw.map_or_else(theirs, |list| list.0);
-            let router = place.router.clone().or_else(|| first.central.first().cloned());
+            let (mut virts, mut gateways, mut inners) = (all(virt), all(ext_gw), Vec::new());
+            let (own_virts, own_gateways) = (!virts.is_empty(), !gateways.is_empty());
+            for v4 in families {
+                let other = |edge: &&edge::Edge| edge.vips.iter().any(|net| net.addr().is_ipv4() == v4);
+                let Some(other) = edges.iter().find(other) else { continue };
+                let of = |net: &&IpNet| net.addr().is_ipv4() == v4;
+                inners.extend(other.inners.iter().filter(of));
+                if !own_virts {
+                    virts.extend(other.virts.iter().filter(of));
+                }
+                if !own_gateways {
+                    gateways.extend(other.gateways.iter().filter(|ip| ip.is_ipv4() == v4));
+                }
+            }
             let new = Place { router, ..place }.edge(virts, gateways, inners);
             make(context, &new).await
         }
