@@ -18,15 +18,55 @@ use std::{
     collections::VecDeque,
     future::{pending, ready},
     rc::Rc,
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
-use tuplenet_openflow::connection;
+use tuplenet_openflow::{connection, message::PacketIn2};
+use tuplenet_rules::userdata::Userdata;
 
 /// Packet-ins that may wait until nothing else does: 100 traces begun at once, each over a long path, fit.
 const MAX_REPORTS: usize = 8_192;
 /// How many of them are dealt with before something else is looked for.
 const REPORTS_AT_ONCE: usize = 32;
+
+/// Packets of neighbours that may wait: what the switch's meters let through in a quarter of a second.
+const MAX_NEIGHBOURS: usize = 1_024;
+/// Packets that routers ended that may wait: the same.
+const MAX_ERRORS: usize = 256;
+
+/// Packet-ins that wait until nothing else does. Of neighbours those first that somebody's packet waits for.
+#[derive(Default)]
+struct Reports {
+    neighbours: VecDeque<Event>,
+    errors: VecDeque<Event>,
+    traces: VecDeque<Event>,
+}
+
+impl Reports {
+    fn take(&mut self, at: u64, packet: Box<PacketIn2>, core: &mut Core) {
+        let of = Userdata::decode(&packet.userdata);
+        let report = Event::Packet(at, packet);
+        match of {
+            Some(Userdata::Neighbour(_)) if self.neighbours.len() >= MAX_NEIGHBOURS => core.lose_neighbour(),
+            Some(Userdata::Neighbour(_)) => self.neighbours.push_back(report),
+            Some(Userdata::IcmpError(_)) if self.errors.len() >= MAX_ERRORS => core.lose_error(),
+            Some(Userdata::IcmpError(_)) => self.errors.push_back(report),
+            _ if self.traces.len() >= MAX_REPORTS => core.lose_report(),
+            _ => self.traces.push_back(report),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.neighbours.is_empty() && self.errors.is_empty() && self.traces.is_empty()
+    }
+
+    /// The next few.
+    fn next(&mut self) -> impl Iterator<Item = Event> {
+        let Self { neighbours, errors, traces } = self;
+        let queue = [neighbours, errors].into_iter().find(|queue| !queue.is_empty()).unwrap_or(traces);
+        queue.drain(..queue.len().min(REPORTS_AT_ONCE))
+    }
+}
 
 struct Shared {
     core: Core,
@@ -63,6 +103,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         encaps: settings.encaps.clone(),
         bridge,
         audit_interval: settings.audit_interval,
+        clock: (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
     };
     let shared = Rc::new(RefCell::new(Shared { core: Core::new(identity), metrics: Metrics::new(&chassis) }));
     serve_metrics(settings.metrics, &shared).await?;
@@ -76,7 +117,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut switch_events: Option<mpsc::Receiver<connection::Event>> = None;
     let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
 
-    let mut reports: VecDeque<Event> = VecDeque::new();
+    let mut reports = Reports::default();
 
     let ended_by = loop {
         for event in queue.drain(..) {
@@ -88,6 +129,11 @@ pub async fn run(settings: Settings) -> Result<()> {
                     Effect::Say(Level::Error, text) => tracing::error!("{text}"),
                     Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
                     Effect::Store(write) => store.write(write, &done),
+                    Effect::PacketOut { actions, frame } => {
+                        if let Some(switch) = &switch {
+                            switch.packet_out(actions, frame);
+                        }
+                    }
                     Effect::Trace(trace::Command::Inject { id, port, frame }) => match &switch {
                         Some(switch) => switch.inject(id, port, frame, &done),
                         None => tracing::debug!("no switch to inject into"),
@@ -123,8 +169,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             event = next_switch_event(&mut switch_events) => {
                 let event = event.context("the connection to the switch has ended")?;
                 match switch.as_mut().and_then(|s| s.event(event)) {
-                    Some(Event::Trace(_)) if reports.len() >= MAX_REPORTS => shared.borrow_mut().core.lose_report(),
-                    Some(report @ Event::Trace(_)) => reports.push_back(report),
+                    Some(Event::Packet(at, packet)) => reports.take(at, packet, &mut shared.borrow_mut().core),
                     event => queue.extend(event),
                 }
             }
@@ -132,7 +177,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             event = store_events.recv() => queue.push(Event::Store(event.context("the mirror of the store has ended")?)),
             () = tick => queue.push(Event::Tick),
             // However many packets the switch reports, the network comes first.
-            () = ready(()), if !reports.is_empty() => queue.extend(reports.drain(..reports.len().min(REPORTS_AT_ONCE))),
+            () = ready(()), if !reports.is_empty() => queue.extend(reports.next()),
         }
     };
     tracing::info!("{ended_by}: ending; the switch stays as it is");

@@ -1,7 +1,8 @@
 //! What goes in: changes of the facts, as the world outside tells them.
 
 use bytes::Bytes;
-use tuplenet_model::{entity::EncapKind, name::Name};
+use std::net::IpAddr;
+use tuplenet_model::{entity::EncapKind, mac::Mac, name::Name};
 
 /// One change of the facts. The last one about an object counts; telling a fact twice changes nothing.
 #[derive(Clone, Debug)]
@@ -35,6 +36,15 @@ pub enum Change {
         name: String,
         /// `None`: there is no such pair, or it is not whole.
         patch: Option<LocalPatch>,
+    },
+    /// Who has an address in the physical network that a switch meets here, as the agent learned it.
+    Neighbour {
+        /// The switch.
+        ls: Name,
+        /// The address.
+        ip: IpAddr,
+        /// `None`: not known any more.
+        mac: Option<Mac>,
     },
 }
 

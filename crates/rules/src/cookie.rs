@@ -104,6 +104,14 @@ rules! {
     FloatingIn = 32 "floating-in",
     /// NAT: what the inner address of a floating one sends outside leaves by that one.
     FloatingOut = 33 "floating-out",
+    /// A neighbour of a router in a physical network, as the agent learned it.
+    Neighbour = 38 "neighbour",
+    /// Somebody in a physical network says who has an address: a copy goes to the agent.
+    NeighbourLearn = 39 "neighbour-learn",
+    /// The next hop is a neighbour in a physical network that is not known: the agent keeps the packet and asks.
+    NeighbourAsk = 40 "neighbour-ask",
+    /// A router ends a packet, and the agent tells its sender by an ICMP error.
+    IcmpError = 43 "icmp-error",
 }
 
 /// A cookie taken apart. See the module for the layout.

@@ -180,6 +180,14 @@ pub struct InterfaceFact {
     pub interface: Rc<LocalInterface>,
 }
 
+/// Who has an address in the physical network that a switch meets here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NeighbourFact {
+    pub ls: Name,
+    pub ip: IpAddr,
+    pub mac: [u8; 6],
+}
+
 /// Our tunnel port for a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelFact {

@@ -7,6 +7,7 @@ pub mod l2;
 pub mod nat;
 pub mod neighbour;
 pub mod next_hop;
+pub mod outside;
 pub mod patch;
 pub mod physical;
 pub mod pipeline;

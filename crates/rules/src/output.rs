@@ -1,5 +1,6 @@
 //! What comes out: changes of the results, for whoever carries them to the switch, the store and people.
 
+use crate::outside::Outside;
 use std::fmt;
 use tuplenet_model::name::Name;
 use tuplenet_openflow::{Action, Flow, Match};
@@ -15,6 +16,8 @@ pub struct Output {
     pub claims: Vec<ClaimChange>,
     /// Pairs of patch Interfaces that are wanted from now on (true), and no more (false).
     pub patches: Vec<(PatchPair, bool)>,
+    /// Routers' ports that meet a physical network here from now on (true), and no more (false).
+    pub outside: Vec<(Outside, bool)>,
     /// Objects set aside (true) and objects mended or gone (false).
     pub rejects: Vec<(Reject, bool)>,
     /// What people should know.

@@ -4,16 +4,20 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact},
     flow::{BucketRow, FlowRow},
     flows::nat as nat_flows,
+    flows::outside as outside_flows,
     flows::{drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace, tunnel},
     nat,
+    outside::Outside,
     output::{PatchPair, Reject},
     patch::PatchFact,
     port,
 };
+use ipnet::IpNet;
 use tuplenet_datalog::{Builder, Input, Output, Program};
+use tuplenet_model::id::DatapathId;
 
 /// Where facts go in.
 pub struct Inputs {
@@ -28,6 +32,7 @@ pub struct Inputs {
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
     pub patch: Input<PatchFact>,
+    pub neighbour: Input<NeighbourFact>,
 }
 
 /// Where results come out.
@@ -41,6 +46,10 @@ pub struct Outputs {
     pub local: Output<(Child, u32)>,
     /// Pairs of patch Interfaces that there should be.
     pub pairs: Output<PatchPair>,
+    /// Routers' ports that meet a physical network here.
+    pub outside: Output<Outside>,
+    /// Routers' ports that matter here, with their networks.
+    pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -71,6 +80,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
+    let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
@@ -102,6 +112,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         link: &ports.link,
         tunnel: &tunnel,
     };
+    let (outside_flows, outside) = outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour);
     let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
     let (translation, homeless_nat) = nat_flows::flows(&nat_flows::Sources {
@@ -127,6 +138,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
         &translation,
+        &outside_flows,
         &patch_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
@@ -150,6 +162,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         interface: in_interface,
         tunnel: in_tunnel,
         patch: in_patch,
+        neighbour: in_neighbour,
     };
     let outputs = Outputs {
         flows: flows.output(),
@@ -159,6 +172,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
         pairs: ports.patches.pairs.output(),
+        outside: outside.output(),
+        router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

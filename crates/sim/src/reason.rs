@@ -103,6 +103,8 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
             format!("it would leave by the port that it came from ({port}), which a switch does not do")
         }
         Ended::Controller { reason: INVALID_TTL, .. } => case.spent(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::NeighbourAsk) => case.asked(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(),
         Ended::Controller { .. } => "it was handed to the agent".to_owned(),
         Ended::Leaf { .. } => match step.flow {
             None => case.missed().unwrap_or_else(|| format!("no flow of table {} takes it", step.table)),
@@ -159,6 +161,10 @@ impl Case<'_> {
             | Rule::Undnat
             | Rule::FloatingIn
             | Rule::FloatingOut
+            | Rule::Neighbour
+            | Rule::NeighbourLearn
+            | Rule::NeighbourAsk
+            | Rule::IcmpError
             | Rule::Trace => format!("a flow of rule \"{}\" ended it, which such flows never should", rule.name()),
         }
     }
@@ -180,10 +186,7 @@ impl Case<'_> {
         let (here, from) = (self.here(), address(self.packet, field::IPV4_SRC, field::IPV6_SRC));
         let who = if rule == Rule::Snat { from } else { self.destination() };
         let who = who.map_or_else(String::new, |ip| ip.to_string());
-        let error = match (self.packet.number(field::ICMPV4_TYPE), self.packet.number(field::ICMPV6_TYPE)) {
-            (Some(kind), _) => matches!(kind, 3 | 4 | 5 | 11 | 12),
-            (None, kind) => kind.is_some_and(|kind| kind < 128),
-        };
+        let error = self.is_error();
         match rule {
             Rule::Unsnat => format!(
                 "it comes for {who}, by which inner addresses of {here} go outside, but is the answer to none of their connections"
@@ -193,6 +196,23 @@ impl Case<'_> {
                 "conntrack on {} could not translate {who}: it belongs to no connection and begins none, or there is no room or port left",
                 self.chassis
             ),
+        }
+    }
+
+    /// A router ends it, and the agent tells its sender, unless it is an error itself.
+    fn told(&self) -> String {
+        let why = match self.table {
+            t if t == stage::LRP_INGRESS_IP_ROUTE.table => self.no_route(),
+            t if t == stage::LRP_EGRESS_UPDATE_ETH_DST.table => self.no_next_hop(),
+            _ => self.router_drop(),
+        };
+        if self.is_error() { why } else { format!("{why}; {} tells the sender", self.here()) }
+    }
+
+    fn is_error(&self) -> bool {
+        match (self.packet.number(field::ICMPV4_TYPE), self.packet.number(field::ICMPV6_TYPE)) {
+            (Some(kind), _) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (None, kind) => kind.is_some_and(|kind| kind < 128),
         }
     }
 
@@ -341,12 +361,25 @@ impl Case<'_> {
         }
     }
 
-    fn no_next_hop(&self) -> String {
+    /// The agent keeps it until it knows who has the next hop.
+    fn asked(&self) -> String {
+        format!(
+            "{} is not known as a neighbour outside: the agent of {} keeps the packet, asks by ARP or neighbour discovery, and sends it on when somebody answers",
+            self.next_hop(),
+            self.chassis
+        )
+    }
+
+    fn next_hop(&self) -> IpAddr {
         let next = match self.destination() {
             Some(IpAddr::V6(_)) => self.packet.number(register::NEXT_HOP6).map(|ip| IpAddr::from(Ipv6Addr::from(ip))),
             _ => self.packet.number(register::NEXT_HOP4).map(|ip| IpAddr::from(Ipv4Addr::from(ip as u32))),
         };
-        let next = next.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        next.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    fn no_next_hop(&self) -> String {
+        let next = self.next_hop();
         let what = if self.destination() == Some(next) { next.to_string() } else { format!("the next hop {next}") };
         let port = self.port(register::DST_PORT);
         let peer = self.datapath.and_then(|(_, lr)| self.names.router_port(lr, &port.parse().ok()?)?.peer.clone());

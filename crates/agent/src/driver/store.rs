@@ -67,6 +67,8 @@ impl Store {
     pub fn follow(client: Client, prefix: &str, me: &Name) -> (Self, mpsc::Receiver<MirrorEvent>) {
         let mut config = MirrorConfig::new(prefix);
         config.subtrees.push(path::injections(me));
+        // What we wrote ourselves: read once, at the start.
+        config.subtrees.push(format!("status/{me}/neighbour/"));
         let root = config.root();
         let (handle, events) = mirror::start(client.clone(), config);
         let store = Self {

@@ -184,7 +184,7 @@ pub fn subject(change: &Change) -> String {
         Change::Interface { id, .. } => format!("interface {id}"),
         Change::Tunnel { kind, .. } => format!("tunnel {kind:?}"),
         Change::Patch { name, .. } => format!("patch {name}"),
-        Change::Patch { name, .. } => format!("patch {name}"),
+        Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
     }
 }
 

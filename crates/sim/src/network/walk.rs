@@ -16,7 +16,7 @@ use tuplenet_model::{entity::EncapKind, key::Key, name::Name};
 use tuplenet_openflow::field;
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    register, stage,
+    outside, register, stage,
     trace::{Event, inject},
     userdata::Userdata,
 };
@@ -357,8 +357,9 @@ fn events(run: &Run) -> Vec<(Option<usize>, Event_)> {
             Effect::Output { port, packet, .. } => Event_::Left { port: *port, packet: packet.clone() },
             Effect::Refused { port, .. } => Event_::Ended(Ended::Refused { step: effect.step(), port: *port }),
             Effect::Controller { userdata, reason, .. } => match Userdata::decode(userdata) {
-                Some(Userdata::Trace(_)) => continue,
-                None => Event_::Ended(Ended::Controller { step: effect.step(), reason: *reason }),
+                // Copies: the packet goes on.
+                Some(Userdata::Trace(_) | Userdata::Neighbour(outside::Event::Learn)) => continue,
+                Some(Userdata::Neighbour(outside::Event::Ask) | Userdata::IcmpError(_)) | None => Event_::Ended(Ended::Controller { step: effect.step(), reason: *reason }),
             },
         };
         told.extend(effect.step());

@@ -134,8 +134,7 @@ pub const ALL: &[Explained] = &[
         rule: Rule::RouterDrop,
         subject: RouterPort,
         stages: &[stage::LRP_INGRESS_PKT_RESPONSE, stage::LRP_INGRESS_DROP_UNEXPECT],
-        why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
-              what no router forwards.",
+        why: "On every host, for what no router forwards.",
         counts: "Packets that ended here.",
     },
     Explained {
@@ -224,7 +223,12 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::Unsnat,
         subject: NatRule,
-        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_UNSNAT_STAGE2, stage::LRP_INGRESS_DNAT_STAGE1],
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_UNSNAT_STAGE2,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+        ],
         why: "Two for each external address of snat rules, one more if it is the router's own: what comes for it from outside is an answer to a \
               connection that conntrack knows, or nobody's.",
         counts: "Answers from outside, or (the flow without actions) what came for the address without being one.",
@@ -232,7 +236,12 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::Dnat,
         subject: NatRule,
-        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE2],
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE2,
+        ],
         why: "Two for each dnat rule: what comes for its external address goes through conntrack, and a new connection gets the inner address. And some \
               for each router with rules: what conntrack could not translate ends.",
         counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
@@ -248,7 +257,12 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::Snat,
         subject: NatRule,
-        stages: &[stage::LRP_EGRESS_UNDNAT_STAGE1, stage::LRP_EGRESS_SNAT_STAGE1, stage::LRP_EGRESS_SNAT_STAGE2, stage::LRP_EGRESS_UPDATE_ETH_DST],
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE2,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+        ],
         why: "For each snat rule: what its inner addresses send outside goes through conntrack, and a new connection gets the external address; what \
               inner hosts send to that address turns back. And some for each router with rules: what conntrack could not translate ends.",
         counts: "What inner addresses sent outside: in the first stage all of it, in the second new connections.",
@@ -256,7 +270,12 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::FloatingIn,
         subject: NatRule,
-        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_UNSNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE1, stage::LRP_INGRESS_DNAT_STAGE2],
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE2,
+        ],
         why: "Three for each floating rule: what comes for the external address goes to the inner one, by conntrack, or without it in the middle of \
               a connection that conntrack does not know.",
         counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
@@ -274,6 +293,42 @@ pub const ALL: &[Explained] = &[
         why: "Four for each floating rule: what the inner address sends outside leaves by the external one, by conntrack, or without it in the middle \
               of a connection that conntrack does not know; what inner hosts send to the external address turns back.",
         counts: "What the inner address sent outside: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::IcmpError,
+        subject: RouterPort,
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_IP_ROUTE,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+        ],
+        why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
+              packets without a hop left, a route, or a next hop. The packet ends, and the agent tells its sender by an ICMP error.",
+        counts: "Packets that ended here. How many senders were told: the agent's metrics tuplenet_icmp_errors_total and _withheld_total.",
+    },
+    Explained {
+        rule: Rule::Neighbour,
+        subject: SwitchPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each neighbour outside that this host learned, and each router of its switch: a routed packet for that next hop gets the \
+              neighbour's MAC. It ends when the neighbour does not answer for 60 s.",
+        counts: "What routers here sent to that neighbour, or by it to others.",
+    },
+    Explained {
+        rule: Rule::NeighbourLearn,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_ARP_CONTROLLER],
+        why: "Two for each router in a switch with a patch port here, and two for each neighbour outside that is known: answers to what the agent \
+              asked, and announcements of another MAC for a known address, are copied to it. It believes an announcement after it has asked itself.",
+        counts: "ARP replies and neighbour advertisements from outside.",
+    },
+    Explained {
+        rule: Rule::NeighbourAsk,
+        subject: RouterPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each network of a router's port in a switch with a patch port here: nobody inside has the next hop, so the agent keeps the \
+              packet, asks outside by ARP or neighbour discovery, and sends the packet on when somebody answers.",
+        counts: "First packets to neighbours outside. Many: somebody inside scans that network, or the next hop does not answer.",
     },
 ];
 
