@@ -54,6 +54,9 @@ pub const DESIGNATED: u32 = 1 << 7;
 /// Flag: turned back at an uplink for an external address of its own router, once.
 pub const NATTED: u32 = 1 << 6;
 
+/// Flag: coloured, and conntrack still has a copy to go on with, that has an end of its own to report.
+pub const PENDING: u32 = 1 << 8;
+
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;
 

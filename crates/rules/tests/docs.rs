@@ -56,6 +56,7 @@ fn pipeline() -> String {
         ),
         (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
         (register::NATTED, "turned back at an uplink for an external address of its own router"),
+        (register::PENDING, "coloured, and conntrack has a copy to go on with: one more end is going to be reported"),
         (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
     ];
     for (flag, meaning) in flags {

@@ -88,12 +88,12 @@ fn own(link: &Link, ip: IpAddr) -> FlowRow {
 fn undnat(at: &AtUplink) -> FlowRow {
     let ct = known(at.lr(), stage::LRP_EGRESS_UNDNAT_STAGE2.table);
     let priority = BY_PREFIX + 2 * u16::from(at.rule.value.inner().prefix_len());
-    flow(stage::LRP_EGRESS_UNDNAT_STAGE1, priority, rule_of(at), from_inner(at), vec![ct])
+    flow(stage::LRP_EGRESS_UNDNAT_STAGE1, priority, rule_of(at), from_inner(at), ct)
 }
 
 fn snat(at: &AtUplink) -> FlowRow {
     let ct = begins(at.lr(), stage::LRP_EGRESS_SNAT_STAGE2.table, Nat::SRC, at.external());
-    flow(stage::LRP_EGRESS_SNAT_STAGE1, by_prefix(at), rule_of(at), from_inner(at), vec![ct])
+    flow(stage::LRP_EGRESS_SNAT_STAGE1, by_prefix(at), rule_of(at), from_inner(at), ct)
 }
 
 fn plain(at: &AtUplink) -> FlowRow {

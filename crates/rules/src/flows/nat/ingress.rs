@@ -72,14 +72,14 @@ fn not_itself(at: &AtUplink) -> Option<FlowRow> {
 fn unsnat(at: &AtUplink) -> FlowRow {
     let ct = known(at.lr(), stage::LRP_INGRESS_UNSNAT_STAGE2.table);
     let cookie = rule_of(at, Rule::Unsnat);
-    flow(stage::LRP_INGRESS_UNSNAT_STAGE1, priority::OBJECT, cookie, from_outside(at), vec![ct])
+    flow(stage::LRP_INGRESS_UNSNAT_STAGE1, priority::OBJECT, cookie, from_outside(at), ct)
 }
 
 fn dnat(at: &AtUplink) -> FlowRow {
     let inner = at.rule.value.inner().addr();
     let ct = begins(at.lr(), stage::LRP_INGRESS_DNAT_STAGE2.table, Nat::DST, inner);
     let cookie = rule_of(at, Rule::Unsnat);
-    flow(stage::LRP_INGRESS_DNAT_STAGE1, priority::OBJECT, cookie, from_outside(at), vec![ct])
+    flow(stage::LRP_INGRESS_DNAT_STAGE1, priority::OBJECT, cookie, from_outside(at), ct)
 }
 
 /// No connection, and nobody behind it.

@@ -40,13 +40,14 @@ use crate::{
     flow::{FlowRow, proto},
     output::Reject,
     port::{Link, Ports, SwitchPort},
+    register,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
 use tuplenet_model::{entity::NatKind, id::DatapathId, key::Key, name::Name};
 use tuplenet_openflow::{
     Action, Match,
-    action::{Ct, Nat, Zone},
+    action::{Ct, Nat, Subfield, Zone},
     field,
 };
 
@@ -205,18 +206,23 @@ fn zone(lr: DatapathId) -> Zone {
 }
 
 /// Through conntrack, translated as its connection is; on in a table.
-fn known(lr: DatapathId, table: u8) -> Action {
+fn known(lr: DatapathId, table: u8) -> Vec<Action> {
     ct(lr, table, false, Nat::default())
 }
 
 /// A connection that begins, its source or destination (`flag`) translated.
-fn begins(lr: DatapathId, table: u8, flag: u16, to: IpAddr) -> Action {
+fn begins(lr: DatapathId, table: u8, flag: u16, to: IpAddr) -> Vec<Action> {
     ct(lr, table, true, Nat { flags: flag, addr_min: Some(to), ..Nat::default() })
 }
 
-fn ct(lr: DatapathId, table: u8, commit: bool, nat: Nat) -> Action {
+/// Of a coloured packet the copy that goes on is a part by itself: a datapath in the kernel may do it after all others, and the end that was reported
+/// by then would not be the last.
+fn ct(lr: DatapathId, table: u8, commit: bool, nat: Nat) -> Vec<Action> {
     let actions = vec![Action::Nat(Box::new(nat))];
-    Action::Ct(Box::new(Ct { commit, force: false, zone: zone(lr), table: Some(table), alg: 0, actions }))
+    let bit = |flag: u32| Subfield::new(register::FLAGS, flag.trailing_zeros() as u16, 1);
+    let pending = Action::Move { src: bit(register::TRACED), dst: bit(register::PENDING) };
+    let ct = Ct { commit, force: false, zone: zone(lr), table: Some(table), alg: 0, actions };
+    vec![pending, Action::Ct(Box::new(ct))]
 }
 
 /// Bits of `ct_state` (ovs-fields(7)).

@@ -156,7 +156,7 @@ fn flags(m: &FieldMatch) -> Option<String> {
 }
 
 /// What a set flag says of a packet, and a flag that is not set.
-const FLAGS: [(u32, &str, &str); 6] = [
+const FLAGS: [(u32, &str, &str); 7] = [
     (register::LOOPBACK, "that are answers made here", "that are no answers made here"),
     (register::FROM_TUNNEL, "that came by a tunnel", "that did not come by a tunnel"),
     (register::FLOOD_COPY, "that are copies for another host", "that are no copies for another host"),
@@ -167,6 +167,7 @@ const FLAGS: [(u32, &str, &str); 6] = [
         "whose trace does not end where they entered this host",
     ),
     (register::NATTED, "that turned back at an uplink", "that did not turn back at an uplink"),
+    (register::PENDING, "whose trace goes on behind conntrack", "whose trace does not go on behind conntrack"),
 ];
 
 /// What setting flags notes of a packet.

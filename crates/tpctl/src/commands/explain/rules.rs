@@ -163,7 +163,8 @@ pub const ALL: &[Explained] = &[
         rule: Rule::Trace,
         subject: Table,
         stages: &[],
-        why: "One for each stage that a trace prints, and one for each port that this host has: a coloured packet is reported to the agent. \
+        why: "One for each stage that a trace prints and for each that comes after conntrack, and one for each port that this host has: a coloured \
+              packet is reported to the agent. \
               Other packets do not see these flows.",
         counts: "Reports of traces (tpctl trace). Without traces: none.",
     },

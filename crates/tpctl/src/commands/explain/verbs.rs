@@ -153,6 +153,9 @@ impl Teller<'_> {
     /// A copy of bits, where both ends have a meaning.
     fn moved(&self, src: Subfield, dst: Subfield) -> Option<String> {
         // Nothing is routed there: two addresses change places by way of a register.
+        if src.field() == register::FLAGS && dst.field() == register::FLAGS {
+            return Some("if it is traced, its trace goes on behind conntrack".to_owned());
+        }
         let swaps = self.cookie.is_some_and(|cookie| cookie.rule == Rule::NeighbourReply);
         let part = |bits: Subfield| match bits.field() {
             f if swaps && f == register::NEXT_HOP4 => Some("a spare register"),
