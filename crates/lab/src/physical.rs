@@ -78,9 +78,9 @@ impl Physical {
     /// As for [`Host::vm`].
     pub fn machine(&self, spec: &VmSpec, vlan: Option<u16>) -> Result<Vm> {
         let machine = self.switch.vm(spec)?;
-        if let Some(vlan) = vlan {
-            self.switch.vsctl(&["set", "Port", machine.device(), &format!("tag={vlan}")])?;
-        }
+        // A port without a tag is a trunk; VLAN 0 stands for untagged frames.
+        let membership = vlan.map_or_else(|| "trunks=0".to_owned(), |vlan| format!("tag={vlan}"));
+        self.switch.vsctl(&["set", "Port", machine.device(), &membership])?;
         Ok(machine)
     }
 
