@@ -43,7 +43,7 @@ Example of a document (\"export\" prints one with everything in it):
       routes:
         default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}
       nat:
-        out: {type: snat, prefix: 10.20.0.0/16, xlate_ip: 203.0.113.5}";
+        vm2: {type: floating, prefix: 10.20.1.3/32, xlate_ip: 203.0.113.7, distributed: true}";
 
 /// What every command understands.
 #[derive(Args, Debug)]
@@ -58,7 +58,7 @@ pub struct Global {
     /// How to print; "table" if left out, but for "trace" on a pipe: "text"
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
-    /// Do not ask before deleting, or before making or taking away an edge
+    /// Do not ask before deleting, or before making an edge
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// How many seconds to wait for the store (5 if left out), and for the hosts of a trace (3)

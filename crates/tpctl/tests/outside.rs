@@ -252,6 +252,13 @@ pub fn edges_are_made_in_one_transaction_and_come_again_the_same(b: &Bench) {
         line,
         "edge2 hv2 silent br-ex2, VLAN 7 203.0.113.3/24,2001:db8::3/64 203.0.113.1,2001:db8::1 10.20.0.0/16,fd00:20::/32 LR-central"
     );
+    b.put("status/hv1/neighbour/outside1/203.0.113.1", r#"{"mac":"02:00:00:00:00:01","seen":1700000000}"#);
+    assert_eq!(
+        b.json("edge show --neighbours"),
+        json!([{"chassis": "hv1", "ls": "outside1", "ip": "203.0.113.1", "mac": "02:00:00:00:00:01", "seen": 1_700_000_000}])
+    );
+    assert!(b.ok("edge show --neighbours").contains("hv1      outside1  203.0.113.1  02:00:00:00:00:01  "));
+    b.delete("status/hv1/neighbour/outside1/203.0.113.1");
     // The first goes and comes again: all numbers are the same, as if it had never been away.
     b.refused_with("edge remove --vip 203.0.113.2/24", &["use -y"]);
     assert_eq!(b.ok("-y edge remove --vip 203.0.113.2/24"), "edge edge1 removed, 17 objects\n");

@@ -17,7 +17,7 @@
 //!     routes:
 //!       default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}
 //!     nat:
-//!       out: {type: snat, prefix: 10.20.0.0/16, xlate_ip: 203.0.113.5}
+//!       vm2: {type: floating, prefix: 10.20.1.3/32, xlate_ip: 203.0.113.7, distributed: true}
 //! ```
 //! Ids, port ids and MACs may be left out: an object that exists keeps its own, a new one gets a free or derived one. A route's `outport` may be
 //! left out if one port of the router has the next hop in a network. [`Document::of`] writes all of them, so that an export holds everything.

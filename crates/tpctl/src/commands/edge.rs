@@ -10,7 +10,11 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tuplenet_model::{
     edge::{self, NewEdge},
     entity::Patch,
@@ -40,7 +44,11 @@ pub enum Edge {
         vip: IpAddr,
     },
     /// Show all edges, those too that were made by hand
-    Show,
+    Show {
+        /// Show the neighbours outside that each host has learned, instead
+        #[arg(long)]
+        neighbours: bool,
+    },
 }
 
 /// Where an edge is.
@@ -165,7 +173,8 @@ pub async fn edge(context: &Context, command: Edge) -> Result<()> {
             }
             Ok(())
         }
-        Edge::Show => show(context).await,
+        Edge::Show { neighbours: false } => show(context).await,
+        Edge::Show { neighbours: true } => neighbours(context).await,
     }
 }
 
@@ -225,6 +234,26 @@ fn part(change: &Change) -> String {
 
 fn peer(port: &tuplenet_model::entity::RouterPort) -> &str {
     port.peer.as_ref().map(|peer| peer.ls.as_str()).unwrap_or_default()
+}
+
+/// `status/<chassis>/neighbour/<ls>/<ip>`, as agents keep them.
+async fn neighbours(context: &Context) -> Result<()> {
+    const COLUMNS: [&str; 5] = ["CHASSIS", "SWITCH", "ADDRESS", "MAC", "SEEN"];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (status, _) = context.store.list("status/").await?;
+    let rows = status.iter().filter_map(|kv| {
+        let ["status", chassis, "neighbour", ls, ip] = context.store.path(&kv.key).split('/').collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        let value: Value = serde_json::from_slice(&kv.value).unwrap_or_default();
+        let mac = value.get("mac").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let seen = value.get("seen").and_then(Value::as_u64);
+        let ago = seen.map(|seen| format!("{} s ago", now.saturating_sub(seen))).unwrap_or_default();
+        let data = json!({"chassis": chassis, "ls": ls, "ip": ip, "mac": mac, "seen": seen});
+        Some((vec![chassis.to_owned(), ls.to_owned(), ip.to_owned(), mac, ago], data))
+    });
+    View::list(&COLUMNS, rows).print(context.format)
 }
 
 async fn show(context: &Context) -> Result<()> {
