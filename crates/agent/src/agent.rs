@@ -119,8 +119,10 @@ pub async fn run(settings: Settings) -> Result<()> {
 
     let mut reports = Reports::default();
 
+    let mut database_changed = true;
     let ended_by = loop {
         for event in queue.drain(..) {
+            database_changed |= matches!(event, Event::Ovs(_));
             let effects = shared.borrow_mut().core.handle(event, Instant::now());
             for effect in effects {
                 match effect {
@@ -147,6 +149,9 @@ pub async fn run(settings: Settings) -> Result<()> {
                     }
                 }
             }
+        }
+        if std::mem::take(&mut database_changed) {
+            alive.has(shared.borrow().core.other_bridges());
         }
         // The bridge's socket appears with the bridge: before that there is nothing to connect to.
         if switch.is_none() && shared.borrow().core.has_bridge() {

@@ -31,9 +31,6 @@ pub struct LogicalSwitch {
     /// Whether broadcast and multicast reach every port. Otherwise only what we answer ourselves works (ARP, ND).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flood: bool,
-    /// The largest IP packet that its ports may send, in bytes; left out, what the underlay leaves. See [`crate::object::MTU`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u16>,
     /// For people.
     #[serde(flatten)]
     pub meta: Meta,

@@ -22,8 +22,6 @@ pub const MAX_VALUE: usize = 64 * 1024;
 pub const MAX_ADDRESSES: usize = 64;
 /// The most labels of one object.
 pub const MAX_LABELS: usize = 64;
-/// The MTUs that a switch may have: from what every host must take (RFC 1122, 3.3.2) to the largest packet.
-pub const MTU: std::ops::RangeInclusive<u16> = 576..=u16::MAX;
 /// The longest description, label key or label value, in bytes.
 pub const MAX_TEXT: usize = 4096;
 
@@ -111,8 +109,7 @@ impl Object {
     pub fn validate(&self, key: &Key) -> Result<(), Invalid> {
         let judge = Judge(key);
         match self {
-            Object::Ls(switch) => judge.switch(switch),
-            Object::Lr(LogicalRouter { meta, .. }) => judge.meta(meta),
+            Object::Ls(LogicalSwitch { meta, .. }) | Object::Lr(LogicalRouter { meta, .. }) => judge.meta(meta),
             Object::Lsp(port) => judge.switch_port(port),
             Object::Lrp(port) => judge.router_port(port),
             Object::Lsr(route) => judge.route(route),
@@ -171,7 +168,7 @@ impl Object {
     /// The names of all fields that this version knows in such an object.
     pub fn fields(&self) -> &'static [&'static str] {
         match self {
-            Object::Ls(_) => &["id", "flood", "mtu", "description", "labels"],
+            Object::Ls(_) => &["id", "flood", "description", "labels"],
             Object::Lr(_) => &["id", "chassis", "description", "labels"],
             Object::Lsp(_) => &["port_id", "mac", "ips", "peer", "patch", "description", "labels"],
             Object::Lrp(_) => &["port_id", "mac", "nets", "peer", "description", "labels"],
@@ -298,14 +295,6 @@ impl Judge<'_> {
             }
         }
         Ok(())
-    }
-
-    fn switch(&self, switch: &LogicalSwitch) -> Result<(), Invalid> {
-        if let Some(mtu) = switch.mtu.filter(|mtu| !MTU.contains(mtu)) {
-            let problem = format!("{mtu} is too small");
-            return self.fail("mtu", problem, &format!("use {} to {}, or leave it out", MTU.start(), MTU.end()));
-        }
-        self.meta(&switch.meta)
     }
 
     fn switch_port(&self, port: &SwitchPort) -> Result<(), Invalid> {

@@ -186,7 +186,7 @@ fn networks() -> impl Strategy<Value = Network> {
                 let id = DatapathId::new(1 + 7 * i as u32).unwrap();
                 if !ls.contains(&name(NAMES[at])) {
                     ls.push(name(NAMES[at]));
-                    n.insert(Key::Ls(name(NAMES[at])), Object::Ls(LogicalSwitch { id, flood, mtu: None, meta }));
+                    n.insert(Key::Ls(name(NAMES[at])), Object::Ls(LogicalSwitch { id, flood, meta }));
                 }
             }
             for (i, (at, pinned, meta)) in routers.into_iter().enumerate() {

@@ -109,7 +109,7 @@ fn the_network_is_checked_for_rules_too() {
 fn a_document_holds_all_of_it() {
     let text = "
 switches:
-  out: {mtu: 1400, ports: {up: {patch: {chassis: hv1, bridge: br-ex, vlan: 7}}}}
+  out: {ports: {up: {patch: {chassis: hv1, bridge: br-ex, vlan: 7}}}}
 routers:
   edge:
     chassis: hv1

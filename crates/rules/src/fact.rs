@@ -91,8 +91,6 @@ pub type Lnat = Shared<Stored<Child, LnatFact>>;
 pub struct LsFact {
     pub id: DatapathId,
     pub flood: bool,
-    /// The largest IP packet that its ports may send; `None`: what the underlay leaves.
-    pub mtu: Option<u16>,
 }
 
 /// What the rules need of a router.
@@ -216,8 +214,8 @@ impl Fact {
             Shared::new(Stored { name, value, created })
         }
         Some(match (key, object) {
-            (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, mtu, .. })) => {
-                Fact::Ls(stored(name, LsFact { id, flood, mtu }, created))
+            (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, .. })) => {
+                Fact::Ls(stored(name, LsFact { id, flood }, created))
             }
             (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, .. })) => {
                 Fact::Lr(stored(name, LrFact { id, chassis }, created))

@@ -7,19 +7,17 @@ use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 12] = [
     "CHASSIS",
     "ROUTERS",
     "SWITCHES",
     "FLOOD",
-    "MTU",
     "NAT",
     "LINK TO",
     "PATCH TO",
     "WHERE",
     "SNAT",
     "ROLES",
-    "NOTES",
     "LABELS",
     "DESCRIPTION",
 ];

@@ -328,6 +328,12 @@ pub fn an_edge_that_cannot_work_is_refused(b: &Bench) {
     b.refused_with(&init("--chassis hv1 --vip 203.0.113.2/24"), &["chassis hv1 is dead", "agent"]);
     host(b, "hv1");
     b.refused_with(&init("--chassis hv1 --vip 198.51.100.2/24"), &["--ext-gw 203.0.113.1", "198.51.100.0/24"]);
+    b.put("status/hv1/alive", r#"{"bridges":["br-a","br-b"]}"#);
+    b.refused_with(
+        &init("--chassis hv1 --vip 203.0.113.2/24"),
+        &["no bridge br-ex", "add-br br-ex", "it has br-a, br-b"],
+    );
+    b.put("status/hv1/alive", r#"{"bridges":["br-a","br-ex"]}"#);
     b.ok("ls add phys");
     b.ok("patchport add phys up hv1 br-ex");
     b.ok("lsp add phys vm 203.0.113.2");

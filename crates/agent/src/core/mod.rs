@@ -218,6 +218,11 @@ impl Core {
         &self.stats
     }
 
+    /// The bridges of this host but ours, in order: those that patch ports may lead to.
+    pub fn other_bridges(&self) -> Vec<String> {
+        self.ovs.other_bridges()
+    }
+
     /// Whether the bridge is there, so that its OpenFlow socket is worth a try.
     pub fn has_bridge(&self) -> bool {
         self.ovs.has_bridge()

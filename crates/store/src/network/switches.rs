@@ -30,7 +30,7 @@ impl NetworkStore {
             if let [Some(_)] = self.get([&key]).await? {
                 return Err(NetworkError::Exists(words(&key)));
             }
-            let ls = LogicalSwitch { id: self.free_id(attempt).await?, flood, mtu: None, meta: meta.clone() };
+            let ls = LogicalSwitch { id: self.free_id(attempt).await?, flood, meta: meta.clone() };
             let add = Change::add(key.clone(), Object::Ls(ls.clone()));
             let outcome = self.commit(&[add], Vec::new()).await?;
             Ok((outcome == Outcome::Done).then_some(ls))

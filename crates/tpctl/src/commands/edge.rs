@@ -123,7 +123,7 @@ pub async fn edge(context: &Context, command: Edge) -> Result<()> {
     match command {
         Edge::Init(Init { place, virt, ext_gw, inner }) => {
             let new = place.edge(virt.0, ext_gw.0, all(inner));
-            for edge in made(context, new.central.as_ref()).await? {
+            if let Some(edge) = made(context, new.central.as_ref()).await?.first() {
                 let central = commas(&edge.central);
                 bail!(
                     "router {central} has the edge {} already: make another beside it with \"tpctl edge add\"",

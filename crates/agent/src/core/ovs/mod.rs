@@ -106,6 +106,14 @@ impl Ovs {
         self.known
     }
 
+    /// The names of all bridges but ours, in order.
+    pub fn other_bridges(&self) -> Vec<String> {
+        let names = self.tables.bridges().map(|(name, ..)| name).filter(|name| *name != self.wanted.bridge);
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Whether the bridge is there.
     pub fn has_bridge(&self) -> bool {
         self.tables.bridge(&self.wanted.bridge).is_some()
