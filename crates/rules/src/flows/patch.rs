@@ -7,7 +7,7 @@
 //! - ARP requests and solicitations from outside are answered by the chassis that would deliver to the port, and by no other.
 //!
 //! A patch port without a VLAN carries untagged frames only; one with a VLAN those of that VLAN, which in the switch are untagged.
-//! Cost of a patch port here: six flows, one per port of its switch that can be reached from here, and for each port that another chassis speaks for
+//! Cost of a patch port here: seven flows, one per port of its switch that can be reached from here, and for each port that another chassis speaks for
 //! one more, and one per address.
 
 use crate::{
@@ -52,6 +52,7 @@ pub struct Inside<'a> {
 
 /// ```text
 /// patch_in(OfPort, LS, Port), patch_out(LS, Port, OfPort) <- here(LS, Port, OfPort).
+/// closed(LS, Port)             <- here(LS, Port, _), not designated_here(LS).
 /// unknown(LS, Port)            <- mine(LS, Port).
 /// unknown(LS, Port, Ip)        <- way(LS, Port, Ip), not mine(LS, _).
 /// by_router(LS, Mac, Port, Ip) <- mine(LS, _), way(LS, Port, Ip), link(LS, _, LR, Mac), LR is distributed.
@@ -70,6 +71,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
 
     let ends = here.flat_map(|here| [patch_in(here), judge(here), copies(here), patch_out(here), delivered(here)]);
     let by_us = mine_of.semijoin(&designated).map(|port| unknown(port, FROM_PATCH));
+    let closed = here.index(|here| here.port.ls).antijoin(&designated).map(closed);
     let beside = mine_of.antijoin(&designated).map(|port| unknown(port, FROM_PATCH | FROM_TUNNEL));
     let afar = way_of.antijoin(&mine_of).map(|way| unknown_afar(way));
 
@@ -99,7 +101,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
         .semijoin(&blind.index(|()| ()))
         .index(|here| here.port.ls)
         .join(&silent_remote.index(|port| port.ls), |_, here, port| doubled(here, port));
-    (ends.concat_all([&by_us, &beside, &afar, &by_router, &own, &elsewhere, &doubled]), silent)
+    (ends.concat_all([&closed, &by_us, &beside, &afar, &by_router, &own, &elsewhere, &doubled]), silent)
 }
 
 fn number(port: &SwitchPort) -> PortId {
@@ -156,6 +158,17 @@ fn copies(here: &PatchHere) -> FlowRow {
         priority::EXCEPTION,
         cookie(Rule::PatchElsewhere, &here.port),
         matching,
+        vec![],
+    )
+}
+
+/// Nobody sends frames here to go out: they come by a tunnel that does not say what for.
+fn closed(here: &PatchHere) -> FlowRow {
+    flow(
+        stage::LSP_EGRESS_JUDGE_LOOPBACK,
+        priority::EXCEPTION,
+        cookie(Rule::PatchElsewhere, &here.port),
+        to(&here.port).with_masked(register::FLAGS, FROM_TUNNEL, FROM_TUNNEL),
         vec![],
     )
 }
