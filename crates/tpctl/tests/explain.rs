@@ -119,20 +119,25 @@ fn every_flow_of_every_rule_is_explained_in_words() {
         }
         // Whatever ends packets says which and why, and nothing else does.
         let ends = said["ends"].as_array().unwrap().len();
-        assert_eq!(ends, usize::from(flow.instructions.is_empty()), "{flow}\n{said:#}");
+        assert_eq!(ends, usize::from(is_end(flow)), "{flow}\n{said:#}");
     }
     let rules: BTreeSet<u8> = Rule::ALL.iter().map(|rule| *rule as u8).collect();
     assert_eq!(seen, rules, "the network of this test must make flows of every rule");
 
     // The same as drops: with the count, and refused for a flow that is none.
-    let drops: Vec<&Flow> = all.iter().filter(|flow| flow.instructions.is_empty()).collect();
+    let drops: Vec<&Flow> = all.iter().filter(|flow| is_end(flow)).collect();
     let input: String = drops.iter().map(|flow| dumped(flow, 7)).collect();
     let (out, _) = texts(&with_input(b, &["explain", "drop", "-"], &input));
     assert_eq!(out.matches(": 7 packets, 98 bytes ended here\n").count(), drops.len());
-    let lets_pass = all.iter().find(|flow| !flow.instructions.is_empty()).unwrap();
+    let lets_pass = all.iter().find(|flow| !is_end(flow)).unwrap();
     let output = with_input(b, &["explain", "drop", "-"], &dumped(lets_pass, 1));
     assert_eq!(output.status.code(), Some(1));
     assert!(texts(&output).1.contains("ends no packet"));
+}
+
+/// Whether packets end at a flow.
+fn is_end(flow: &Flow) -> bool {
+    flow.instructions.is_empty() || Cookie::decode(flow.cookie).is_some_and(|cookie| cookie.rule == Rule::IcmpError)
 }
 
 #[test]
@@ -198,8 +203,9 @@ fn a_flow_is_explained_to_people() {
     );
     says(&find(Rule::NextHop, "reg0=0xfd000020"), &["whose next hop is fd00:20:", "gets the destination MAC"]);
     says(&find(Rule::OwnAddress, "arp"), &["that ask", "about the address 10.20.1.", "ARP"]);
-    says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "no route to", "look at"]);
-    says(&find(Rule::RouterDrop, "nw_ttl=1"), &["with a TTL or hop limit of 1", "ends it", "no object"]);
+    says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "neither IPv4 nor IPv6", "look at"]);
+    says(&find(Rule::IcmpError, "table=57"), &["no route to", "its sender is told", "look at"]);
+    says(&find(Rule::IcmpError, "nw_ttl=1"), &["with a TTL or hop limit of 1", "ends it", "no object"]);
 
     // As ovs-ofctl shows it on a terminal: with names for ports.
     let named = find(Rule::Pushout, "reg5=0x4").split("output:").next().unwrap().to_owned() + "output:tap7";
@@ -326,8 +332,8 @@ fn drops_are_explained_by_stage() {
         }
     }
     assert!(b.ok("explain drop LRP_INGRESS_IP_ROUTE").contains("no route to"));
-    assert_eq!(b.json("explain drop 57")["ends"][0]["rule"], "drop");
-    assert!(b.ok("explain drop 0x5415000000000039").contains("no route to"));
+    assert_eq!(b.json("explain drop 57")["ends"][0]["rule"], "icmp-error");
+    assert!(b.ok("explain drop 0x5415000000000039").contains("neither IPv4 nor IPv6"));
     b.refused_with("explain drop NOWHERE", &["there is no stage NOWHERE"]);
     b.refused_with("explain drop 5", &["there is no stage with table 5"]);
     b.refused_with("explain drop 0x99", &["not of TupleNet"]);

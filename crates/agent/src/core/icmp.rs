@@ -296,7 +296,8 @@ fn put(bytes: &mut [u8], at: usize, number: u16) {
 }
 
 fn words(bytes: &[u8]) -> u32 {
-    let word = |pair: &[u8]| u32::from(pair.first().copied().unwrap_or(0)) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+    let word =
+        |pair: &[u8]| u32::from(pair.first().copied().unwrap_or(0)) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
     bytes.chunks(2).map(word).sum()
 }
 

@@ -4,7 +4,9 @@ use super::*;
 use proptest::prelude::*;
 
 fn nets() -> Vec<IpNet> {
-    ["192.0.2.1/24", "10.1.0.254/24", "fe80::1/64", "fd00:9::1/64", "fd00:1::fe/64"].map(|net| net.parse().unwrap()).into()
+    ["192.0.2.1/24", "10.1.0.254/24", "fe80::1/64", "fd00:9::1/64", "fd00:1::fe/64"]
+        .map(|net| net.parse().unwrap())
+        .into()
 }
 
 fn v4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {

@@ -82,6 +82,17 @@ const fn unknown(packets: &'static str, why: &'static str, check: &'static str) 
     End { rule: Rule::Drop, owned: false, which: any, packets, why, check }
 }
 
+/// What a router ends, on every host, and its sender is told of.
+const fn told(packets: &'static str, why: &'static str, check: &'static str) -> End {
+    End { rule: Rule::IcmpError, owned: false, which: any, packets, why, check }
+}
+
+const NO_IP: End = unknown(
+    "what is neither IPv4 nor IPv6",
+    "Routers forward nothing else. ARP does not come here: the switch answers it.",
+    "Which VM sends other protocols to its gateway, and what for?",
+);
+
 /// All of them, in the order of tables.
 pub const ALL: &[Explained] = &[
     Explained {
@@ -276,11 +287,11 @@ pub const ALL: &[Explained] = &[
         idle: false,
         ends: &[
             End {
-                rule: Rule::RouterDrop,
+                rule: Rule::IcmpError,
                 owned: true,
                 which: to_address,
                 packets: "packets to the router's own address that are no echo requests",
-                why: "A router is no host: nothing listens on it.",
+                why: "A router is no host: nothing listens on it. The sender is told: port unreachable, or protocol unreachable.",
                 check: "Something tries to connect to the gateway's address. If a VM was meant, it has the wrong address.",
             },
             End {
@@ -300,11 +311,11 @@ pub const ALL: &[Explained] = &[
                 check: "No program sends them in earnest: a scanner, or a VM that tries what it can break.",
             },
             End {
-                rule: Rule::RouterDrop,
+                rule: Rule::IcmpError,
                 owned: false,
                 which: spent,
                 packets: "packets whose TTL or hop limit is used up",
-                why: "Each router takes one off. The sender is not told: no \"time exceeded\" is sent.",
+                why: "Each router takes one off. The sender is told: time exceeded.",
                 check: "traceroute sends such packets on purpose. Otherwise two routers send packets to each other: look at their static routes \
                         (\"tpctl lsr show LR\"); \"tpctl trace LSP --to IP --simulate\" shows the circle.",
             },
@@ -360,13 +371,16 @@ pub const ALL: &[Explained] = &[
         stage: stage::LRP_INGRESS_IP_ROUTE,
         about: "The longest prefix that holds the destination tells the next hop and the port; the TTL goes down by one.",
         idle: false,
-        ends: &[unknown(
-            "packets to a destination that the router has no route to; and what is neither IPv4 nor IPv6",
-            "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port is \
-             not linked, and is set aside if its next hop is no neighbour.",
-            "\"tpctl lrp show LR\" and \"tpctl lsr show LR\" for the routes; \"tpctl doctor\" for routes that are set aside; \"tpctl lsr add LR \
-             NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
-        )],
+        ends: &[
+            told(
+                "packets to a destination that the router has no route to",
+                "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port \
+                 is not linked, and is set aside if its next hop is no neighbour. The sender is told: network unreachable.",
+                "\"tpctl lrp show LR\" and \"tpctl lsr show LR\" for the routes; \"tpctl doctor\" for routes that are set aside; \"tpctl lsr add \
+                 LR NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
+            ),
+            NO_IP,
+        ],
     },
     idle(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
     passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
@@ -411,13 +425,16 @@ pub const ALL: &[Explained] = &[
         stage: stage::LRP_EGRESS_UPDATE_ETH_DST,
         about: "The next hop's MAC becomes the packet's destination.",
         idle: false,
-        ends: &[unknown(
-            "packets whose next hop is nobody's address",
-            "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
-             has it is bound to no chassis. It is as if ARP went unanswered.",
-            "\"tpctl lsp show LS\" for the ports of that switch, their addresses and chassis; \"tpctl explain reach A B\" says which of \
-             the two it is.",
-        )],
+        ends: &[
+            told(
+                "packets whose next hop is nobody's address",
+                "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
+                 has it is bound to no chassis. It is as if ARP went unanswered. The sender is told: host unreachable.",
+                "\"tpctl lsp show LS\" for the ports of that switch, their addresses and chassis; \"tpctl explain reach A B\" says which of \
+                 the two it is.",
+            ),
+            NO_IP,
+        ],
     },
     passes(stage::LRP_EGRESS_FORWARD_PACKET, "The last stage that knows the router."),
     passes(stage::LRP_TRACE_EGRESS_OUT, "The packet leaves a router; a trace prints it."),

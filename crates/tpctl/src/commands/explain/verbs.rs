@@ -13,7 +13,7 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    register, trace,
+    icmp, outside, register, trace,
     userdata::Userdata,
 };
 
@@ -71,6 +71,21 @@ impl Teller<'_> {
                 Some(Userdata::Trace(trace::Event::End)) => {
                     "reports to the agent that this host has done all with the traced packet".to_owned()
                 }
+                Some(Userdata::Neighbour(outside::Event::Ask)) => {
+                    "gives it to the agent, which asks outside who has the next hop, and sends it on then".to_owned()
+                }
+                Some(Userdata::Neighbour(outside::Event::Learn)) => {
+                    "gives a copy to the agent, which learns from it who has an address outside".to_owned()
+                }
+                Some(Userdata::IcmpError(why)) => {
+                    let error = match why {
+                        icmp::Event::Spent => "time exceeded",
+                        icmp::Event::NoRoute => "network unreachable",
+                        icmp::Event::NoHost => "host unreachable",
+                        icmp::Event::Itself => "port or protocol unreachable",
+                    };
+                    format!("ends it at the agent: its sender is told by ICMP ({error})")
+                }
                 None => "reports it to the agent".to_owned(),
             },
             Action::Ct(ct) => self.tracked(ct, action),
@@ -85,7 +100,9 @@ impl Teller<'_> {
             return action.to_string();
         };
         let what = match (nat.flags, nat.addr_min) {
-            (0, None) => "gets the addresses that its connection has on the other side, if conntrack knows it".to_owned(),
+            (0, None) => {
+                "gets the addresses that its connection has on the other side, if conntrack knows it".to_owned()
+            }
             (Nat::SRC, Some(ip)) => format!("begins a connection whose source becomes {ip}"),
             (Nat::DST, Some(ip)) => format!("begins a connection whose destination becomes {ip}"),
             _ => return action.to_string(),
