@@ -116,23 +116,26 @@ impl Bench {
     fn with(&mut self, act: impl FnOnce(&mut Neighbours, &mut Context<'_>)) {
         let mut effects = Vec::new();
         act(&mut self.all, &mut Context { now: self.now, effects: &mut effects, stats: &mut self.stats });
+        while !effects.is_empty() {
+            let mut answers = Vec::new();
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::PacketOut { actions, frame } => self.sent.push((actions, frame)),
+                    Effect::Store(write) => {
+                        answers.push(write.path.clone());
+                        self.writes.push(write);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            for path in answers {
+                let mut cx = Context { now: self.now, effects: &mut effects, stats: &mut self.stats };
+                self.all.written(&path, &Outcome::Done(7), &mut cx);
+            }
+        }
         for change in self.all.take_changes() {
             let Change::Neighbour { ls, ip, mac } = change else { panic!("{change:?}") };
             self.changes.push((format!("{ls}/{ip}"), mac.map(|mac| mac.0)));
-        }
-        let mut answers = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::PacketOut { actions, frame } => self.sent.push((actions, frame)),
-                Effect::Store(write) => {
-                    answers.push(write.path.clone());
-                    self.writes.push(write);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        for path in answers {
-            self.with(|all, cx| all.written(&path, &Outcome::Done(7), cx));
         }
     }
 
