@@ -1,7 +1,7 @@
 //! What a router with NAT rules does to packets, told by connections: no tables, no flows, no states of a tracker.
 //!
 //! A connection is what the inside sees and what the outside sees, both in the direction to the outside. A packet of a known one is translated by
-//! it; else one that may begin a connection begins one if a rule says so. Which port a source gets is the switch's choice: it is learned from what arrives,
+//! it; else one that may begin a connection begins one if a rule says so. A floating address is one to one, so that it does not need a connection. Which port a source gets is the switch's choice: it is learned from what arrives,
 //! and must be free.
 
 use crate::packet::{Packet, Proto, Says};
@@ -123,7 +123,7 @@ impl Truth {
         let free = |port: u16| !taken.contains(&Flow { sport: port, ..outside }.reverse());
         let port = match (flow.proto.has_ports(), free(flow.sport)) {
             (_, true) => flow.sport,
-            (false, false) => return Ok(None),
+            (false, false) => return Ok((rule.kind == NatKind::Floating).then(|| outside.onto(packet))),
             (true, false) => match seen {
                 Some(port) if !free(port) => return Err(format!("{packet}: port {port} is another's")),
                 Some(port) => port,
@@ -159,7 +159,7 @@ impl Truth {
             return Ok((rule.kind == NatKind::Floating).then(|| inner.onto(packet)));
         }
         if self.taken().contains(&inner.reverse()) {
-            return Ok(None);
+            return Ok((rule.kind == NatKind::Floating).then(|| inner.onto(packet)));
         }
         self.connections.push(Connection { inside: inner.reverse(), outside: flow.reverse() });
         Ok(Some(inner.onto(packet)))

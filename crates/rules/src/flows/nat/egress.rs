@@ -3,7 +3,7 @@
 use super::{ABOVE_PREFIXES, AtUplink, BY_PREFIX, begins, family, ingress::failed, known, state};
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, flow, priority, resubmit, set, set_flags, within},
+    flow::{FlowRow, copy, flow, priority, resubmit, set, set_flags, within},
     port::Link,
     register,
     stage::{self, Stage},
@@ -22,7 +22,7 @@ use tuplenet_openflow::{Action, Match, action::Nat, field};
 /// floating_out(LR, LRP, In, Ip) <- nat(Rule, LRP, inner: In, external: Ip), Rule is floating.   (what conntrack does not know)
 /// own_mac(LR, LRP, Ip, Mac)   <- nat(Rule, LRP, external: Ip, Mac), Rule is distributed.
 /// hairpin(LR, LRP, Ip)        <- nat(Rule, LRP, external: Ip).
-/// translated(LR), failed(LR)  <- nat(_, LR).
+/// translated(LR), failed(LR), turned_back(LR) <- nat(_, LR).
 /// ```
 pub fn flows(
     in_force: &Relation<AtUplink>,
@@ -134,6 +134,20 @@ fn hairpin(at: &AtUplink) -> FlowRow {
     flow(stage::LRP_EGRESS_UPDATE_ETH_DST, priority::EXCEPTION, rule_of(at), matching, actions)
 }
 
+/// What an inner host sends to an external address without that its source is translated begins its connection when it has turned back. From then on
+/// conntrack knows it here already, and gives it its inner destination: it turns back here.
+fn turned_back(lr: DatapathId) -> FlowRow {
+    let actions = vec![
+        Action::CtClear,
+        copy(register::DST_PORT, register::SRC_PORT, 32),
+        set(register::DST_PORT, 0_u32),
+        set_flags(register::NATTED),
+        resubmit(stage::LRP_INGRESS_IP_ROUTE),
+    ];
+    let matching = within(lr).with_masked(field::CT_STATE, state::DNAT, state::DNAT | state::SNAT);
+    flow(stage::LRP_EGRESS_UNDNAT_STAGE2, priority::OBJECT, Cookie::datapath(Rule::Dnat, lr), matching, actions)
+}
+
 /// The same for all rules of a router: what conntrack translated goes on, what it should have and did not ends.
 fn of_router(lr: DatapathId) -> Vec<FlowRow> {
     let translated = |stage: Stage, rule: Rule| {
@@ -144,6 +158,7 @@ fn of_router(lr: DatapathId) -> Vec<FlowRow> {
     let mut flows = vec![
         translated(stage::LRP_EGRESS_UNDNAT_STAGE2, Rule::Undnat),
         translated(stage::LRP_EGRESS_SNAT_STAGE2, Rule::Snat),
+        turned_back(lr),
     ];
     flows.extend(failed(lr, stage::LRP_EGRESS_SNAT_STAGE2, Rule::Snat));
     flows

@@ -78,7 +78,7 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         }
         (f, _) if f == field::CT_STATE => match (number, m.mask.as_ref().and_then(Value::to_u64)) {
             (Some(0x40), Some(0x40)) => "whose source conntrack translated".to_owned(),
-            (Some(0x80), Some(0x80)) => "whose destination conntrack translated".to_owned(),
+            (Some(0x80), Some(0x80 | 0xc0)) => "whose destination conntrack translated".to_owned(),
             (Some(0x20), Some(0x20)) => "that conntrack has seen".to_owned(),
             _ => plain(),
         },

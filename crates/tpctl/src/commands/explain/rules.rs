@@ -242,6 +242,7 @@ pub const ALL: &[Explained] = &[
             stage::LRP_INGRESS_UNSNAT_STAGE1,
             stage::LRP_INGRESS_DNAT_STAGE1,
             stage::LRP_INGRESS_DNAT_STAGE2,
+            stage::LRP_EGRESS_UNDNAT_STAGE2,
         ],
         why: "Two for each dnat rule: what comes for its external address goes through conntrack, and a new connection gets the inner address. And some \
               for each router with rules: what conntrack could not translate ends.",
