@@ -23,7 +23,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 struct Bed {
     lab: Lab,
-    _physical: Physical,
+    physical: Physical,
     hosts: Vec<Host>,
     agents: Vec<Agent>,
     /// Behind the router, on hv2.
@@ -43,7 +43,7 @@ fn outside(name: &str, number: u8) -> VmSpec {
         .gateway("fd00:20::fe")
 }
 
-fn bed(name: &str) -> Result<Bed> {
+fn bed(name: &str, network: &str) -> Result<Bed> {
     let lab = Lab::new(name)?;
     lab.store()?;
     let (hosts, agents) = hosts(&lab, 2)?;
@@ -51,7 +51,7 @@ fn bed(name: &str) -> Result<Bed> {
     for host in &hosts {
         physical.cable(host, "br-ex")?;
     }
-    apply(&lab, NETWORK)?;
+    apply(&lab, network)?;
     for chassis in ["hv1", "hv2"] {
         lab.tpctl(&["patchport", "add", "out", &format!("out-{chassis}"), chassis, "br-ex"])?;
     }
@@ -65,7 +65,7 @@ fn bed(name: &str) -> Result<Bed> {
             guest.wait_ping(gateway, PATIENCE)?;
         }
     }
-    Ok(Bed { lab, _physical: physical, hosts, agents, inner, beside, machine, other })
+    Ok(Bed { lab, physical, hosts, agents, inner, beside, machine, other })
 }
 
 impl Bed {
@@ -103,7 +103,7 @@ const ALL: &str = "ff:ff:ff:ff:ff:ff";
 
 #[test]
 fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
-    let bed = bed("neigh-first")?;
+    let bed = bed("neigh-first", NETWORK)?;
     let guest = &bed.inner[0];
     ensure!(bed.known()? == 0.0);
     let one = PingSpec { count: 1, wait: FIRST, ..PingSpec::default() };
@@ -122,7 +122,7 @@ fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
     }
     ensure!(bed.agents[0].metric("neighbour_packets_held_total")? == asked);
     // The router's own address was announced: the switch learned it before anybody asked for it.
-    ensure!(bed._physical.learned(ROUTER)?.as_deref() == Some("x1"));
+    ensure!(bed.physical.learned(ROUTER)?.as_deref() == Some("x1"));
 
     // One that nobody has: asked for, given up, forgotten.
     ensure!(guest.ping("10.32.7.7", &one)?.received == 0);
@@ -132,8 +132,16 @@ fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
         Ok(())
     })?;
 
+    // Shown, once the store was told.
+    bed.lab.wait_until("the neighbours to be shown", PATIENCE, || {
+        let shown = bed.lab.tpctl(&["edge", "show", "--neighbours"])?;
+        for text in [&bed.machine.ipv4()?, &bed.machine.ipv6()?, &bed.other.ipv4()?, bed.machine.mac(), "hv1"] {
+            ensure!(shown.contains(text), "{text} is not in\n{shown}");
+        }
+        Ok(())
+    })?;
+
     // Restart, with packets on their way: nothing lost, no flow changed, all known.
-    std::thread::sleep(Duration::from_secs(1)); // the store is told once a second
     let before = flow_set(&bed.hosts[0])?;
     let probe = guest.probe(&bed.machine.ipv4()?, Duration::from_millis(10))?;
     bed.agents[0].kill9()?;
@@ -154,9 +162,28 @@ fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
     Ok(())
 }
 
+/// A router on all hosts: its MAC is at hv1's port, and hv2 asks in a name of its own.
+#[test]
+fn each_host_of_a_distributed_router_asks_for_itself() -> Result<()> {
+    let bed = bed("neigh-all", &NETWORK.replace("chassis: hv1, ", ""))?;
+    let guest = &bed.inner[0];
+    let one = PingSpec { count: 1, wait: FIRST, ..PingSpec::default() };
+    // The tunnel to hv1, by which the router's frames leave, is warm.
+    guest.wait_ping(&bed.other.ipv4()?, PATIENCE)?;
+    for address in [bed.machine.ipv4()?, bed.machine.ipv6()?] {
+        let report = guest.ping(&address, &one)?;
+        ensure!(report.all(), "the first packet to {address} is lost:\n{}", report.text);
+        guest.must_ping(&address)?;
+    }
+    bed.machine.must_ping(&guest.ipv4()?)?;
+    ensure!(bed.agents[1].metric("neighbours")? == 3.0);
+    ensure!(bed.physical.learned(ROUTER)?.as_deref() == Some("x1"));
+    Ok(())
+}
+
 #[test]
 fn an_address_moves_with_its_owner_and_nobody_takes_it_away() -> Result<()> {
-    let bed = bed("neigh-poison")?;
+    let bed = bed("neigh-poison", NETWORK)?;
     let (guest, machine) = (&bed.inner[0], &bed.machine);
     let (address, real) = (machine.ipv4()?, machine.mac().to_owned());
     guest.must_ping(&address)?;
@@ -202,7 +229,7 @@ fn an_address_moves_with_its_owner_and_nobody_takes_it_away() -> Result<()> {
 
 #[test]
 fn who_scans_the_outside_harms_nobody() -> Result<()> {
-    let bed = bed("neigh-scan")?;
+    let bed = bed("neigh-scan", NETWORK)?;
     let (scanner, guest) = (&bed.inner[0], &bed.inner[1]);
     let known = bed.machine.ipv4()?;
     guest.must_ping(&known)?;
