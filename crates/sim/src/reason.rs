@@ -206,7 +206,9 @@ impl Case<'_> {
             t if t == stage::LRP_EGRESS_UPDATE_ETH_DST.table => self.no_next_hop(),
             _ => self.router_drop(),
         };
-        if self.is_error() { why } else { format!("{why}; {} tells the sender", self.here()) }
+        // Nor is the router itself.
+        let own = address(self.packet, field::IPV4_SRC, field::IPV6_SRC).is_some_and(|ip| self.owns(ip));
+        if self.is_error() || own { why } else { format!("{why}; {} tells the sender", self.here()) }
     }
 
     fn is_error(&self) -> bool {

@@ -124,7 +124,7 @@ const HEAD_V6: usize = 40 + 8;
 
 /// The error about a packet that a port of a router with these addresses took in, and whom it is for. `None`: nobody is to be told.
 ///
-/// Never about an error, a redirect, an answer, a later fragment, what was sent to many, or from no single host (RFC 1122 section 3.2.2, RFC 1812 section
+/// Never about an error, a redirect, a later fragment, what was sent to many, or from no single host (RFC 1122 section 3.2.2, RFC 1812 section
 /// 4.3.2.7, RFC 4443 section 2.4 (e)); nor about what cannot be read.
 pub fn error(event: Event, frame: &[u8], nets: &[IpNet]) -> Option<(IpAddr, Vec<u8>)> {
     let to_many = frame.first()? & 1 != 0;
@@ -166,7 +166,7 @@ fn error_v4(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Ve
         let [first, ..] = ip.octets();
         first != 0 && first != 127 && first < 224 && !to_all(ip)
     };
-    if !host(from) || !host(to) {
+    if !host(from) || !host(to) || nets().any(|net| net.addr() == from) {
         return None;
     }
     if protocol == ICMP {
@@ -213,7 +213,7 @@ fn error_v6(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv6Addr, Ve
         let link_local = ip.segments()[0] & 0xffc0 == 0xfe80;
         !ip.is_multicast() && !ip.is_unspecified() && !ip.is_loopback() && !link_local
     };
-    if !host(from) || !host(to) {
+    if !host(from) || !host(to) || nets.iter().any(|net| net.addr() == from) {
         return None;
     }
     let Last { protocol, named_at, at } = last(packet)?;

@@ -110,6 +110,9 @@ fn of_some_packets_nobody_is_told() {
     for kind in [0, 1, 2, 3, 4, 127, 137] {
         silent(Event::Spent, &v6(ICMPV6, VM6, FAR6, &[kind, 0, 0, 0, 0, 0, 0, 0]));
     }
+    // The router itself.
+    silent(Event::Spent, &v4(UDP, [10, 1, 0, 254], FAR, &[7; 30]));
+    silent(Event::Spent, &v6(UDP, "fd00:1::fe", FAR6, &[7; 30]));
     // An echo reply that a router did not ask for.
     silent(Event::Itself, &v4(ICMP, VM, FAR, &[0; 8]));
     silent(Event::Itself, &v6(ICMPV6, VM6, FAR6, &[129, 0, 0, 0, 0, 0, 0, 0]));

@@ -363,6 +363,9 @@ fn failure(path: &Path) -> Option<String> {
         .iter()
         .find_map(|outcome| match outcome {
             Outcome::Dropped { chassis, datapath, reason, .. } => {
+                // Whom a router tells is no reason.
+                let told = reason.rsplit_once("; ").filter(|(_, told)| told.ends_with(" tells the sender"));
+                let reason = told.map_or(reason.as_str(), |(why, _)| why);
                 let place = datapath.as_ref().map(|name| format!("{name} on ")).unwrap_or_default();
                 Some(format!("{reason} ({place}{chassis})"))
             }
