@@ -243,6 +243,10 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             vec![marked_interface(id.into(), &format!("{s}-{p}"), ofport, mark.map(|g| (lsp.as_str(), g)))]
         }),
         1 => (1..4_u128).prop_map(|id| vec![Change::Interface { id, interface: None }]),
+        2 => (ls_name.clone(), 1..4_u8, 1..4_u8, proptest::option::of(1..3_u8)).prop_map(|(s, net, ip, mac)| {
+            let mac = mac.map(|mac| tuplenet_model::mac::Mac([2, 0, 0, 0, 0, mac]));
+            vec![Change::Neighbour { ls: name(s), ip: [10, net, 0, ip].into(), mac }]
+        }),
         1 => proptest::option::of(7..9_u32).prop_map(|ofport| vec![Change::Tunnel { kind: EncapKind::Geneve, ofport }]),
         1 => (ls_name.clone(), 1..4_u16).prop_map(|(s, p)| vec![object(format!("ls/{s}/lsp/{s}-{p}"), r#"{"port_id":1,"mac":"nonsense"}"#)]),
         1 => ls_name.clone().prop_map(|s| vec![object(format!("ls/{s}"), "not even JSON")]),
