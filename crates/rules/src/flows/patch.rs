@@ -73,7 +73,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
     let by_us = mine_of.semijoin(&designated).map(|port| unknown(port, FROM_PATCH));
     let closed = here.index(|here| here.port.ls).antijoin(&designated).map(closed);
     let beside = mine_of.antijoin(&designated).map(|port| unknown(port, FROM_PATCH | FROM_TUNNEL));
-    let afar = way_of.antijoin(&mine_of).map(|way| unknown_afar(way));
+    let afar = way_of.antijoin(&mine_of).map(unknown_afar);
 
     let distributed = inside.link.filter(|link| link.router.distributed).index(|link| link.port.ls);
     let beside_router = distributed.semijoin(&mine_of).index(|link| link.port.ls);

@@ -301,14 +301,14 @@ impl Ovs {
         let Some(pairs) = &self.pairs else { return };
         self.said_of_pairs.retain(|name, _| pairs.contains_key(name));
         for (name, pair) in pairs {
-            let (level, text) = match patch::hindrance(&self.tables, &self.wanted, pair) {
-                Some(text) => (Level::Warn, text),
-                None if self.patches.get(name).is_some_and(|patch| patch.bridge == pair.bridge) => {
-                    let vlan = pair.vlan.map_or_else(|| "untagged".into(), |vlan| format!("VLAN {vlan}"));
-                    (Level::Info, format!("patch port {}/{}: joined to {} ({vlan})", pair.ls, pair.lsp, pair.bridge))
-                }
+            let works = self.patches.get(name).is_some_and(|patch| patch.bridge == pair.bridge);
+            let (level, text) = if works {
+                let vlan = pair.vlan.map_or_else(|| "untagged".into(), |vlan| format!("VLAN {vlan}"));
+                (Level::Info, format!("patch port {}/{}: joined to {} ({vlan})", pair.ls, pair.lsp, pair.bridge))
+            } else {
                 // A pair that is being made is not worth a word before it is there.
-                None => continue,
+                let Some(text) = patch::hindrance(&self.tables, &self.wanted, pair) else { continue };
+                (Level::Warn, text)
             };
             if self.said_of_pairs.get(name) != Some(&text) {
                 effects.push(Effect::Say(level, text.clone()));

@@ -25,16 +25,22 @@ fn leads_to(row: &Row, peer: &str) -> bool {
     row.string("type") == Some("patch") && Tables::pair(row, "options", "peer") == Some(peer)
 }
 
-/// The pairs that are whole, by the name of the end on our bridge.
+/// The pairs that are whole, by the name of the end on our bridge. One look at each port.
 pub fn whole(tables: &Tables, ours: &str) -> BTreeMap<String, LocalPatch> {
+    let mut others: BTreeMap<&str, (&str, &Row)> = BTreeMap::new();
+    for (bridge, _, row) in tables.bridges().filter(|(bridge, ..)| *bridge != ours) {
+        for (_, port) in tables.ports(row) {
+            let ends = port.uuids("interfaces").into_iter().filter_map(|uuid| tables.interface(uuid));
+            others.extend(ends.filter_map(|row| Some((row.string("name").filter(|n| concerns(n))?, (bridge, row)))));
+        }
+    }
     let ends = tables.members().filter_map(|(_, row)| {
         let name = row.string("name").filter(|name| name.starts_with(PREFIXES[0]))?;
         let peer = Tables::pair(row, "options", "peer").filter(|peer| leads_to(row, peer))?;
         let ofport = u32::try_from(row.integer("ofport")?).ok();
         let ofport = ofport.filter(|n| (1..tuplenet_openflow::port::MAX).contains(n))?;
-        let (uuid, other) = tables.interface_named(peer)?;
-        let bridge = tables.bridge_of(uuid).filter(|bridge| *bridge != ours && leads_to(other, name))?;
-        Some((name.to_owned(), LocalPatch { bridge: bridge.to_owned(), ofport }))
+        let (bridge, _) = others.get(peer).filter(|(_, other)| leads_to(other, name))?;
+        Some((name.to_owned(), LocalPatch { bridge: (*bridge).to_owned(), ofport }))
     });
     ends.collect()
 }
@@ -84,27 +90,27 @@ fn is_ours(port: &Row) -> bool {
 
 /// Adds to the plan what brings the pairs about that can be, and takes away those that are not wanted. Our bridge is there.
 pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMap<String, PatchPair>) {
-    let mut stay: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut hindered: BTreeSet<&str> = BTreeSet::new();
+    let mut stay: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut number = 0;
     for pair in pairs.values() {
-        let on = |bridge: &str, end: &str| (bridge.to_owned(), end.to_owned());
-        stay.extend([on(&wanted.bridge, &pair.name), on(&pair.bridge, &pair.peer)]);
-        if hindrance(tables, wanted, pair).is_some() {
-            hindered.extend([pair.name.as_str(), pair.peer.as_str()]);
-        }
+        stay.extend([(wanted.bridge.as_str(), pair.name.as_str()), (&pair.bridge, &pair.peer)]);
     }
+    let whole = whole(tables, &wanted.bridge);
+    let amiss = |pair: &&PatchPair| {
+        whole.get(&pair.name).is_none_or(|found| found.bridge != pair.bridge)
+            && hindrance(tables, wanted, pair).is_none()
+    };
     // What stands where it should not goes first; what comes in its place comes with the next plan, when its name is free.
     for (bridge, uuid, row) in tables.bridges() {
         for (port, port_row) in tables.ports(row) {
             let name = port_row.string("name").unwrap_or_default();
-            if concerns(name) && is_ours(port_row) && !stay.contains(&(bridge.to_owned(), name.to_owned())) {
+            if concerns(name) && is_ours(port_row) && !stay.contains(&(bridge, name)) {
                 plan.operations.push(Operation::mutate("Bridge").row(uuid).mutation("ports", Mutator::Delete, port));
                 plan.words.push(format!("removing {name} from {bridge}"));
             }
         }
     }
-    for pair in pairs.values().filter(|pair| !hindered.contains(pair.name.as_str())) {
+    for pair in pairs.values().filter(amiss) {
         let what = format!("{}/{}", pair.ls, pair.lsp);
         let ends = [(&wanted.bridge, &pair.name, &pair.peer), (&pair.bridge, &pair.peer, &pair.name)];
         for (bridge, name, peer) in ends {
