@@ -251,9 +251,14 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::Undnat,
         subject: NatRule,
-        stages: &[stage::LRP_EGRESS_UNDNAT_STAGE1, stage::LRP_EGRESS_UNDNAT_STAGE2, stage::LRP_EGRESS_SNAT_STAGE1],
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_UNDNAT_STAGE2,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+        ],
         why: "Two for each inner address of dnat rules: answers get back the external address, from conntrack; what is no answer leaves as it is if \
-              no snat rule covers it. And some for each router with rules, for what it says itself.",
+              no snat rule covers it. One for each external address: what inner hosts send to it turns back. And some for each router with rules, for what it says itself.",
         counts: "What the inner address sent outside.",
     },
     Explained {
@@ -299,11 +304,7 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::IcmpError,
         subject: RouterPort,
-        stages: &[
-            stage::LRP_INGRESS_DROP_UNEXPECT,
-            stage::LRP_INGRESS_IP_ROUTE,
-            stage::LRP_EGRESS_UPDATE_ETH_DST,
-        ],
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_IP_ROUTE, stage::LRP_EGRESS_UPDATE_ETH_DST],
         why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
               packets without a hop left, a route, or a next hop. The packet ends, and the agent tells its sender by an ICMP error.",
         counts: "Packets that ended here. How many senders were told: the agent's metrics tuplenet_icmp_errors_total and _withheld_total.",

@@ -89,6 +89,8 @@ impl Teller<'_> {
                 None => "reports it to the agent".to_owned(),
             },
             Action::Ct(ct) => self.tracked(ct, action),
+            Action::PushVlan(_) => "gets a VLAN tag".to_owned(),
+            Action::PopVlan => "loses its VLAN tag".to_owned(),
             Action::CtClear => "forgets what conntrack said".to_owned(),
             other => format!("{other}"),
         }
@@ -148,6 +150,7 @@ impl Teller<'_> {
             }
             (f, Some(flags)) if f == register::FLAGS => flags_set(flags, mask.as_ref()),
             (f, Some(0)) if f == field::IN_PORT_NXM => "may leave by the port that it came from".to_owned(),
+            (f, Some(tci)) if f == field::VLAN_VID && mask.is_none() => format!("its VLAN becomes {}", tci & 0xfff),
             (f, Some(id)) if f == register::COMMAND => format!("has the colour of the trace with id {id}"),
             (f, Some(ttl)) if f == field::NW_TTL => format!("gets a TTL or hop limit of {ttl}"),
             (f, Some(0)) if f == field::ICMPV4_TYPE => "becomes an echo reply".to_owned(),
