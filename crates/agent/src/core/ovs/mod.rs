@@ -203,6 +203,9 @@ impl Ovs {
     fn complain(&mut self, uuid: Uuid, effects: &mut Vec<Effect>) {
         let complaint = self.tables.member(uuid).and_then(|row| {
             let name = row.string("name").unwrap_or_default();
+            if patch::concerns(name) {
+                return None; // an end waits for the other: what keeps that away is said of the patch port
+            }
             let reason = match (row.string("error"), row.integer("ofport")) {
                 (Some(error), _) if !error.is_empty() => error.to_owned(),
                 (_, Some(-1)) => "Open vSwitch could not open it".to_owned(),
