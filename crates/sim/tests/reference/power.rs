@@ -22,6 +22,8 @@ fn part(flow: &Flow) -> Option<String> {
     match cookie.rule {
         Rule::Trace | Rule::Drop | Rule::Pipeline => None,
         Rule::IcmpError if cookie.datapath == 0 => None,
+        // No patch ports here: `tests/provider.rs`.
+        Rule::PatchElsewhere => None,
         Rule::RouterDrop if flow.matching.to_string() == "ipv6,nw_proto=0" => None,
         rule if cookie.datapath == 0 && cookie.object == 0 => {
             Some(format!("{} table={} priority={} {}", rule.name(), flow.table, flow.priority, flow.matching))
