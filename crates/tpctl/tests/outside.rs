@@ -34,6 +34,7 @@ on_both_stores! {
     an_edge_takes_along_what_was_added_to_it
     an_edge_that_cannot_work_is_refused
     documents_hold_what_meets_the_physical_network
+    links_rules_routes_and_patch_ports_come_again_the_same
 }
 
 fn host(b: &Bench, name: &str) {
@@ -358,6 +359,30 @@ pub fn an_edge_that_cannot_work_is_refused(b: &Bench) {
     b.ok(&init("--chassis hv1 --vip 203.0.113.3/24 --router LR-other --inner 192.168.7.0/24"));
     assert!(b.ok("lrp show LR-other").contains("192.168.7.1/30"));
     assert_eq!(b.get("ls/bad").unwrap(), "{");
+}
+
+pub fn links_rules_routes_and_patch_ports_come_again_the_same(b: &Bench) {
+    b.tutorial();
+    let again = [
+        ("-y lr unlink -r LR-central LS-A", "lr link LR-central LS-A 10.20.1.1/24,fd00:20:1::1/64"),
+        ("-y lnat del LR-edge out", "lnat add LR-edge out 10.20.0.0/16 snat 203.0.113.2"),
+        ("-y lsr del LR-edge default", "lsr add LR-edge default 0.0.0.0/0 203.0.113.1 LR-edge_to_out"),
+        ("-y patchport del out phys", "patchport add out phys hv1 br-ex"),
+    ];
+    for line in ["lr add LR-edge hv1", "ls add out", "lr link LR-edge out 203.0.113.2/24"] {
+        b.ok(line);
+    }
+    for (_, add) in &again[1..] {
+        b.ok(add);
+    }
+    let before = b.ok("export");
+    for (del, add) in again {
+        b.ok(del);
+        assert_ne!(b.ok("export"), before, "{del}");
+        b.ok(add);
+        assert_eq!(b.ok("export"), before, "{add}");
+        b.claims_are_consistent();
+    }
 }
 
 pub fn documents_hold_what_meets_the_physical_network(b: &Bench) {

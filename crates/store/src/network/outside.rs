@@ -45,11 +45,11 @@ impl NetworkStore {
             if taken.is_some() {
                 return Err(NetworkError::Exists(words(&key)));
             }
-            let (port_id, note) = self.free_port(&claims::of_switch(ls), attempt).await?;
+            let port_id = self.first_free_port(&claims::of_switch(ls), attempt).await?;
             let (patch, meta) = (Some(patch.clone()), meta.clone());
             let port = SwitchPort { port_id, mac: None, ips: Vec::new(), peer: None, patch, meta };
             let add = Change::add(key.clone(), Object::Lsp(port.clone()));
-            let outcome = self.commit_with(&[add], vec![Compare::exists(&self.at(&switch))], vec![note]).await?;
+            let outcome = self.commit(&[add], vec![Compare::exists(&self.at(&switch))]).await?;
             Ok((outcome == Outcome::Done).then_some(port))
         })
         .await
