@@ -237,6 +237,9 @@ impl Engine {
         for (at, weight) in self.program.drain(self.outputs.outside) {
             output.outside.push((at, weight > 0));
         }
+        for (own, weight) in self.program.drain(self.outputs.own) {
+            output.own.push((own, weight > 0));
+        }
         let notices = self.program.drain(self.outputs.notices);
         output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();
 

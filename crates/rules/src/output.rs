@@ -1,6 +1,6 @@
 //! What comes out: changes of the results, for whoever carries them to the switch, the store and people.
 
-use crate::outside::Outside;
+use crate::outside::{Outside, Own};
 use std::fmt;
 use tuplenet_model::name::Name;
 use tuplenet_openflow::{Action, Flow, Match};
@@ -18,6 +18,8 @@ pub struct Output {
     pub patches: Vec<(PatchPair, bool)>,
     /// Routers' ports that meet a physical network here from now on (true), and no more (false).
     pub outside: Vec<(Outside, bool)>,
+    /// Addresses of ours that are reached by a patch port here from now on (true), and no more (false).
+    pub own: Vec<(Own, bool)>,
     /// Objects set aside (true) and objects mended or gone (false).
     pub rejects: Vec<(Reject, bool)>,
     /// What people should know.

@@ -10,6 +10,7 @@ use crate::{
     trace::Meter,
     userdata::Userdata,
 };
+use std::net::IpAddr;
 use tuplenet_model::{
     id::{DatapathId, PortId},
     name::Name,
@@ -78,6 +79,21 @@ impl Outside {
     }
 }
 
+/// An address of ours that is reached by a patch port of this chassis: to be announced there when it appears.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Own {
+    /// The switch.
+    pub switch: DatapathId,
+    /// Its port that leads to the router which has the address.
+    pub port: PortId,
+    /// Its patch port.
+    pub patch: PortId,
+    /// A router port's own address, or an external one of its NAT rules.
+    pub ip: IpAddr,
+    /// Its MAC address.
+    pub mac: [u8; 6],
+}
+
 /// The MAC address in whose name a chassis asks: `f2:03`, and four bytes made from its name.
 pub(crate) fn substitute(chassis: &Name) -> [u8; 6] {
     let hash = chassis.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -95,12 +111,21 @@ pub(crate) fn report(event: Event) -> Action {
     Action::Controller(Box::new(Controller { max_len, userdata, meter_id: event.meter().id, ..Controller::default() }))
 }
 
-/// The actions of a packet-out that sends a frame of a router's port by the patch port, and nowhere else.
+/// The actions of a packet-out that sends a question by the patch port, and nowhere else.
 pub fn ask(at: &Outside) -> Vec<Action> {
+    by_patch(at.switch, at.port, at.patch)
+}
+
+/// The same for an announcement.
+pub fn announce(own: &Own) -> Vec<Action> {
+    by_patch(own.switch, own.port, own.patch)
+}
+
+fn by_patch(switch: DatapathId, port: PortId, patch: PortId) -> Vec<Action> {
     vec![
-        set(register::DATAPATH, u64::from(at.switch.get())),
-        set(register::SRC_PORT, u32::from(at.port.get())),
-        set(register::DST_PORT, u32::from(at.patch.get())),
+        set(register::DATAPATH, u64::from(switch.get())),
+        set(register::SRC_PORT, u32::from(port.get())),
+        set(register::DST_PORT, u32::from(patch.get())),
         resubmit(stage::LSP_EGRESS_PUSHOUT),
     ]
 }

@@ -10,7 +10,7 @@ use crate::{
     flows::outside as outside_flows,
     flows::{drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace, tunnel},
     nat,
-    outside::Outside,
+    outside::{Outside, Own},
     output::{PatchPair, Reject},
     patch::PatchFact,
     port,
@@ -48,6 +48,8 @@ pub struct Outputs {
     pub pairs: Output<PatchPair>,
     /// Routers' ports that meet a physical network here.
     pub outside: Output<Outside>,
+    /// Addresses of ours that are reached by a patch port.
+    pub own: Output<Own>,
     /// Routers' ports that matter here, with their networks.
     pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     pub rejects: Output<Reject>,
@@ -112,10 +114,9 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         link: &ports.link,
         tunnel: &tunnel,
     };
-    let (outside_flows, outside) = outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour);
     let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
-    let (translation, homeless_nat) = nat_flows::flows(&nat_flows::Sources {
+    let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
         me: &config.chassis,
         rule: &nat.rule,
         patched: &patched,
@@ -123,6 +124,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         ports: &ports,
         elsewhere: &elsewhere,
     });
+    let (outside_flows, outside, own) =
+        outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -173,6 +176,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
         pairs: ports.patches.pairs.output(),
         outside: outside.output(),
+        own: own.output(),
         router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),

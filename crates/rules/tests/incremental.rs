@@ -21,7 +21,7 @@ proptest! {
     ) {
         let mut lived = engine();
         let mut switch = Switch::default();
-        let mut outside = BTreeSet::new();
+        let (mut outside, mut own) = (BTreeSet::new(), BTreeSet::new());
         let mut facts: BTreeMap<String, Change> = BTreeMap::new();
         for batch in batches {
             let batch: Vec<Change> = batch.into_iter().flatten().collect();
@@ -41,8 +41,14 @@ proptest! {
 
             let mut told = engine();
             told.preload(facts.values().cloned());
-            let all: BTreeSet<_> = told.open().outside.into_iter().filter(|(_, there)| *there).map(|(at, _)| at).collect();
+            for (address, there) in output.own {
+                let changed = if there { own.insert(address) } else { own.remove(&address) };
+                prop_assert!(changed, "told twice");
+            }
+            let told_all = told.open();
+            let all: BTreeSet<_> = told_all.outside.into_iter().map(|(at, _)| at).collect();
             prop_assert_eq!(&all, &outside);
+            prop_assert_eq!(&told_all.own.into_iter().map(|(own, _)| own).collect::<BTreeSet<_>>(), &own);
             prop_assert_eq!(Switch::of(&told), Switch::of(&lived));
             prop_assert_eq!(rejects(&told), rejects(&lived));
         }

@@ -96,6 +96,23 @@ fn a_neighbour_is_one_flow_a_router_below_what_the_network_knows_itself() {
 }
 
 #[test]
+fn our_own_addresses_are_told_where_they_are_reached() {
+    let (mut engine, _) = told(true, &[ME]);
+    let snat = r#"{"type":"snat","prefix":"10.2.0.0/16","xlate_ip":"10.1.0.99"}"#;
+    let output = engine.apply([object("lr/R/lnat/out", snat)]);
+    let [(own, true)] = &output.own[..] else { panic!("{:?}", output.own) };
+    assert_eq!((own.ip.to_string(), own.mac), ("10.1.0.99".into(), [0xf2, 1, 10, 1, 0, 0xfe]));
+    // Without its bridge none of them is reached: the router's own two, and that.
+    let output = engine.apply([pair(1, 200, "br-ex", 0)]);
+    assert_eq!(output.own.iter().map(|(_, there)| there).collect::<Vec<_>>(), [&false; 3]);
+    let output = engine.apply([pair(1, 200, "br-ex", 34)]);
+    assert_eq!(output.own.iter().map(|(_, there)| there).collect::<Vec<_>>(), [&true; 3]);
+    // Another chassis speaks for it.
+    let output = engine.apply([pinned_lr("R", 3, "hv2")]);
+    assert_eq!(output.own.iter().map(|(_, there)| there).collect::<Vec<_>>(), [&false; 3]);
+}
+
+#[test]
 fn a_bridge_that_comes_and_goes_changes_no_neighbour() {
     let (mut engine, _) = told(true, &[ME]);
     engine.apply([neighbour("fd00:1::77", Some(7))]);

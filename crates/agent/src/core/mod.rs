@@ -306,7 +306,7 @@ impl Core {
         let rules = &mut self.rules.0;
         let mut count = facts.len();
         let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, patches, outside, rejects, notices } = if let Some(before) = &mut self.waiting {
+        let Output { flows, groups, claims, patches, outside, own, rejects, notices } = if let Some(before) = &mut self.waiting {
             *before += count;
             count = *before;
             rules.preload(facts);
@@ -339,6 +339,7 @@ impl Core {
             switch.change(flows, groups, since, &mut cx);
         }
         let mut cx = neighbour::Context { now, effects, stats: &mut self.stats };
+        self.neighbours.own(own, now);
         self.neighbours.outside(outside, &mut cx);
         if opening {
             self.neighbours.open(&mut cx);

@@ -10,7 +10,8 @@ use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, priority, proto, resubmit, set, these_within},
     fact::NeighbourFact,
-    outside::{Event, Outside, report, substitute},
+    flows::nat::External,
+    outside::{Event, Outside, Own, report, substitute},
     patch::Patches,
     port::Link,
     register::{self, FROM_PATCH},
@@ -54,13 +55,16 @@ struct Heard {
 /// learn(LS, Mac)                <- outside(LS, LR, Port), Mac is that of who asks.
 /// neighbour(LR, Port, Ip, Mac)  <- outside(LS, LR, Port), neighbour_fact(LS, Ip, Mac), router_port(Port, Net), Ip in Net.
 /// announced(LS, Ip, Mac)        <- neighbour(_, _, Ip, Mac), outside(LS, _, _).
+/// own(LS, Patch, Ip, Mac)       <- outside(LS, LR, Port), here(LS, Patch), router_port(Port, Ip, Mac), in the router's own name.
+/// own(LS, Patch, Ip, Mac)       <- external(LS, Ip, Mac), here(LS, Patch).
 /// ```
 pub fn flows(
     me: &Name,
     link: &Relation<Link>,
     patches: &Patches,
     neighbour: &Relation<NeighbourFact>,
-) -> (Relation<FlowRow>, Relation<Outside>) {
+    external: &Relation<External>,
+) -> (Relation<FlowRow>, Relation<Outside>, Relation<Own>) {
     let at_patch = link.index(|link| link.port.ls).join(&patches.mine.index(|port| port.ls), |_, link, patch| {
         (link.clone(), patch.lsp.value.port)
     });
@@ -75,6 +79,20 @@ pub fn flows(
     let works = all.semijoin(&here).map(|(link, patch, mac)| outside(link, *patch, *mac, true));
     let idle = all.antijoin(&here).map(|(link, patch, mac)| outside(link, *patch, *mac, false));
     let outside = works.concat(&idle).named("outside");
+
+    let routers = outside.filter(|at| at.works && at.substitute.is_none()).flat_map(|at| {
+        let ips = at.nets.iter().map(IpNet::addr);
+        let own = |ip| Own { switch: at.switch, port: at.port, patch: at.patch, ip, mac: at.mac };
+        ips.map(own).collect::<Vec<_>>()
+    });
+    let externals = external.index(|external| external.ls).join(&here, |_, external, here| Own {
+        switch: external.ls,
+        port: external.port,
+        patch: here.port.lsp.value.port,
+        ip: external.ip,
+        mac: external.mac,
+    });
+    let own = routers.concat(&externals).distinct();
 
     // Whether the patch port works changes no flow.
     let at = outside.map(|at| Outside { works: true, ..at.clone() });
@@ -94,7 +112,7 @@ pub fn flows(
         .map(|known| Heard { ls: known.at.switch, patch: known.at.patch, ip: known.ip, mac: known.mac })
         .distinct()
         .flat_map(|heard| [unchanged(heard), announced(heard)]);
-    (asks.concat_all([&learn, &known.map(next_hop), &announced]), outside)
+    (asks.concat_all([&learn, &known.map(next_hop), &announced]), outside, own)
 }
 
 fn outside(link: &Link, patch: PortId, substitute: Option<[u8; 6]>, works: bool) -> Outside {

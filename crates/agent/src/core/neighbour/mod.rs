@@ -29,7 +29,7 @@ use tuplenet_model::{id::DatapathId, mac::Mac, name::Name};
 use tuplenet_openflow::{Field, field, message::PacketIn2};
 use tuplenet_rules::{
     Change,
-    outside::{self, Event, Outside},
+    outside::{self, Event, Outside, Own},
     register::{DATAPATH, DST_PORT, SRC_PORT},
 };
 
@@ -120,8 +120,10 @@ pub struct Neighbours {
     ports: BTreeMap<Port, Outside>,
     entries: BTreeMap<Key, Entry>,
     due: BTreeSet<(Instant, Key)>,
-    /// Whose addresses are to be announced when, and which time it is.
-    announcements: BTreeMap<Port, (Instant, usize)>,
+    /// Addresses of ours at patch ports that work.
+    own: BTreeSet<Own>,
+    /// Which of them are to be announced when, and which time it is.
+    announcements: BTreeMap<Own, (Instant, usize)>,
     born: u64,
     asked: usize,
     held: usize,
@@ -140,6 +142,7 @@ impl Neighbours {
             ports: BTreeMap::new(),
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
+            own: BTreeSet::new(),
             announcements: BTreeMap::new(),
             born: 0,
             asked: 0,
@@ -209,22 +212,27 @@ impl Neighbours {
         if changes.is_empty() {
             return;
         }
-        let mut before: BTreeMap<Port, Outside> = BTreeMap::new();
         for (at, _) in changes.iter().filter(|(_, there)| !there) {
-            let port = (at.router, at.number);
-            self.ports.remove(&port);
-            before.insert(port, at.clone());
+            self.ports.remove(&(at.router, at.number));
         }
         for (at, _) in changes.into_iter().filter(|(_, there)| *there) {
-            let port = (at.router, at.number);
-            let same = before.get(&port).is_some_and(|b| b.works && b.mac == at.mac && b.nets == at.nets);
-            if at.works && at.substitute.is_none() && !same {
-                self.announcements.insert(port, (cx.now, 0));
-            }
-            self.ports.insert(port, at);
+            self.ports.insert((at.router, at.number), at);
         }
         if self.open {
             self.forget_strays(cx);
+        }
+    }
+
+    /// Addresses of ours that are reached by a patch port here from now on, and no more.
+    pub fn own(&mut self, changes: Vec<(Own, bool)>, now: Instant) {
+        for (own, there) in changes {
+            if there {
+                self.own.insert(own.clone());
+                self.announcements.insert(own, (now, 0));
+            } else {
+                self.own.remove(&own);
+                self.announcements.remove(&own);
+            }
         }
     }
 
@@ -258,6 +266,7 @@ impl Neighbours {
         let key = (at.ls.clone(), ip);
         // One of its own, or the network itself: nobody to ask for.
         let ours = self.ports.values().any(|other| other.ls == at.ls && other.nets.iter().any(|net| net.addr() == ip));
+        let ours = ours || self.own.iter().any(|own| own.switch == at.switch && own.ip == ip);
         if ours || !is_neighbour(at, ip) || !packet::fits(&packet.packet, ip) {
             return;
         }
@@ -381,7 +390,8 @@ impl Neighbours {
         let ours = |at: &Outside| {
             at.mac == said.mac || at.asker() == said.mac || at.nets.iter().any(|net| net.addr() == said.ip)
         };
-        if here().any(ours) {
+        let own = |own: &Own| u64::from(own.switch.get()) == switch && (own.ip == said.ip || own.mac == said.mac);
+        if here().any(ours) || self.own.iter().any(own) {
             cx.stats.neighbour_claims_refused += 1;
             return;
         }
@@ -483,10 +493,10 @@ impl Neighbours {
             }
             self.step(&key, cx);
         }
-        let due: Vec<Port> =
-            self.announcements.iter().filter(|(_, (at, _))| *at <= cx.now).map(|(port, _)| *port).collect();
-        for port in due {
-            self.announce(port, cx);
+        let due: Vec<Own> =
+            self.announcements.iter().filter(|(_, (at, _))| *at <= cx.now).map(|(own, _)| own.clone()).collect();
+        for own in due {
+            self.announce(&own, cx);
         }
         self.ledger.act(cx.now, cx.effects, cx.stats);
     }
@@ -519,23 +529,18 @@ impl Neighbours {
         }
     }
 
-    fn announce(&mut self, port: Port, cx: &mut Context<'_>) {
-        let (Some(at), Some((due, time))) = (self.ports.get(&port), self.announcements.get_mut(&port)) else {
-            self.announcements.remove(&port);
-            return;
-        };
+    fn announce(&mut self, own: &Own, cx: &mut Context<'_>) {
+        let Some((due, time)) = self.announcements.get_mut(own) else { return };
         if !cx.stats.switch_connected || !cx.stats.switch_settled {
             *due = cx.now + NOT_READY;
             return;
         }
-        for net in &at.nets {
-            let frame = packet::announce(at.mac, net.addr()).into();
-            cx.effects.push(Effect::PacketOut { actions: outside::ask(at), frame });
-        }
+        let frame = packet::announce(own.mac, own.ip).into();
+        cx.effects.push(Effect::PacketOut { actions: outside::announce(own), frame });
         *time += 1;
         match ANNOUNCE.get(*time) {
             Some(pause) => *due = cx.now + *pause,
-            None => drop(self.announcements.remove(&port)),
+            None => drop(self.announcements.remove(own)),
         }
     }
 

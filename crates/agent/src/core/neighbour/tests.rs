@@ -103,7 +103,6 @@ impl Bench {
             all.open(cx);
         });
         bench.seconds(5.0);
-        bench.sent.clear();
         bench
     }
 
@@ -319,28 +318,30 @@ fn what_was_known_before_a_restart_is_used_and_asked_at_once() {
 }
 
 #[test]
-fn our_own_addresses_are_announced_when_an_edge_comes_up() {
-    let mut bench = Bench::closed(Instant::now());
+fn our_own_addresses_are_announced_when_they_appear_and_nobody_else_has_them() {
+    let mut bench = Bench::new();
+    let external = Own { switch: at().switch, port: at().port, patch: at().patch, ip: ip("10.0.4.4"), mac: B };
     bench.stats.switch_settled = false;
-    bench.with(|all, cx| {
-        all.outside(vec![(Outside { works: false, ..at() }, true)], cx);
-        all.open(cx);
-    });
-    bench.seconds(5.0);
-    assert_eq!(bench.took(), 0, "there is no bridge");
-    bench.with(|all, cx| all.outside(vec![(Outside { works: false, ..at() }, false), (at(), true)], cx));
+    let now = bench.now;
+    bench.with(|all, _| all.own(vec![(external.clone(), true)], now));
     bench.seconds(1.0);
     assert_eq!(bench.took(), 0, "the switch is not ready");
     bench.stats.switch_settled = true;
     bench.seconds(10.0);
     let said = packet::read(&bench.sent[0].1).unwrap();
-    assert_eq!((said.ip, said.mac, said.answer), (ip("10.0.0.1"), OWN, false));
-    assert_eq!((bench.sent[0].0.clone(), bench.took()), (outside::ask(&at()), 6));
-    // Another chassis speaks for it.
-    let other = Outside { substitute: Some(B), ..at() };
-    bench.with(|all, cx| all.outside(vec![(at(), false), (other, true)], cx));
-    bench.seconds(10.0);
+    assert_eq!((said.ip, said.mac, said.answer), (ip("10.0.4.4"), B, false));
+    assert_eq!((bench.sent[0].0.clone(), bench.took()), (outside::ask(&at()), 3));
+    // Nobody is asked for it, and nobody has its MAC.
+    bench.wants("10.0.4.4");
     assert_eq!(bench.took(), 0);
+    bench.wants("10.0.4.5");
+    bench.hears(answer(ip("10.0.4.5"), B));
+    assert_eq!(bench.knows("10.0.4.5"), None);
+    let now = bench.now;
+    bench.with(|all, _| all.own(vec![(external.clone(), true), (external, false)], now));
+    bench.took();
+    bench.seconds(10.0);
+    assert_eq!(bench.sent.iter().filter(|(_, frame)| frame[6..12] == B).count(), 0);
 }
 
 #[test]

@@ -44,7 +44,12 @@ use crate::{
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
-use tuplenet_model::{entity::NatKind, id::DatapathId, key::Key, name::Name};
+use tuplenet_model::{
+    entity::NatKind,
+    id::{DatapathId, PortId},
+    key::Key,
+    name::Name,
+};
 use tuplenet_openflow::{
     Action, Match,
     action::{Ct, Nat, Subfield, Zone},
@@ -90,6 +95,16 @@ impl AtUplink {
     }
 }
 
+/// An external address that is translated here, and the MAC address that it has at an uplink: announced where that meets a physical network.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct External {
+    pub ls: DatapathId,
+    /// The switch's port that leads to the router.
+    pub port: PortId,
+    pub ip: IpAddr,
+    pub mac: [u8; 6],
+}
+
 /// The facts that this module reads.
 pub struct Sources<'a> {
     pub me: &'a Name,
@@ -110,7 +125,7 @@ pub struct Sources<'a> {
 /// here(Rule, LRP)            <- vm(Rule, Port), local(Port), uplink(LR, LRP).
 /// away(Rule, LRP, Endpoint)  <- vm(Rule, Port), remote(Port, Endpoint), uplink(LR, LRP).
 /// ```
-pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>) {
+pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>, Relation<External>) {
     let Sources { me, rule, patched, datapaths, ports, elsewhere } = *sources;
     let patched = patched.index(Name::clone);
     let lr_name = |lr: &Lr| lr.name.clone();
@@ -178,7 +193,10 @@ pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>) {
                 if rule.value.kind == NatKind::Floating { ", or make the rule distributed" } else { "" }
             ),
         });
-    (flows, homeless)
+    let external = in_force
+        .map(|at| External { ls: at.link.port.ls, port: at.link.port.lsp.value.port, ip: at.external(), mac: at.mac() })
+        .distinct();
+    (flows, homeless, external)
 }
 
 /// The MAC address of a distributed floating address: `f2:01` and the four bytes, as of ports; of IPv6 `f2:02` and the last four.
