@@ -10,12 +10,7 @@ use crate::{
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};
-use tuplenet_model::{
-    entity::EncapKind,
-    id::DatapathId,
-    key::Key,
-    name::Name,
-};
+use tuplenet_model::{entity::EncapKind, id::DatapathId, key::Key, name::Name};
 
 /// A valid port of a switch that matters here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -161,12 +156,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
 /// The valid ports of these routers, and the others with the reason.
 fn router_ports(by_lr: &Index<Name, Lrp>, routers: &Relation<Lr>) -> (Relation<RouterPort>, Relation<Reject>) {
     // The same for routers, where a network rather than an address must be unique.
-    let here =
-        by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
-            lr: lr.value.id,
-            distributed: lr.value.chassis.is_none(),
-            lrp: lrp.clone(),
-        });
+    let here = by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
+        lr: lr.value.id,
+        distributed: lr.value.chassis.is_none(),
+        lrp: lrp.clone(),
+    });
     let claims = here.flat_map(|port| {
         let value = &port.lrp.value;
         let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));

@@ -274,8 +274,7 @@ impl Ovs {
     fn patch_changes(&mut self) -> Vec<Change> {
         let whole = patch::whole(&self.tables, &self.wanted.bridge);
         let gone = self.patches.keys().filter(|name| !whole.contains_key(*name));
-        let mut changes: Vec<Change> =
-            gone.map(|name| Change::Patch { name: name.clone(), patch: None }).collect();
+        let mut changes: Vec<Change> = gone.map(|name| Change::Patch { name: name.clone(), patch: None }).collect();
         let new = whole.iter().filter(|(name, patch)| self.patches.get(*name) != Some(*patch));
         changes.extend(new.map(|(name, patch)| Change::Patch { name: name.clone(), patch: Some(patch.clone()) }));
         self.patches = whole;
