@@ -26,6 +26,11 @@ routers:
       far6: {prefix: '::/0', next_hop: '2001:db8::101'}
 ";
 
+/// The same with R on all hosts.
+static SPREAD: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    NETWORK.replace("    chassis: hv2\n", "").replace("fd00:1::2'}", "fd00:1::2', a3: '10.1.0.3, fd00:1::3'}")
+});
+
 /// What the rules are called, and the words that make them.
 const RULES: [(&str, &str); 6] = [
     ("snat4", "10.1.0.0/24 snat 203.0.113.254"),
@@ -197,6 +202,22 @@ fn guests_and_machines_outside_meet_by_external_addresses() -> Result<()> {
     }
     nothing_inner(&captures)?;
 
+    // A trace goes on behind conntrack, and ends when all is done.
+    for (words, last) in [
+        ("trace a1 --to 203.0.113.11 --icmp", "phys"),
+        ("trace a1 --to 2001:db8::11 --tcp 80", "phys"),
+        ("trace a1 --to 203.0.113.8 --udp 53", "a2"),
+        ("trace a2 --to 2001:db8::7 --icmp", "b1"),
+        ("trace b1 --to 203.0.113.8 --tcp 80", "a2"),
+    ] {
+        let output = lab.tpctl_output(&words.split(' ').collect::<Vec<_>>())?;
+        let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+        println!("{words}\n{text}");
+        let out =
+            text.lines().filter(|line| line.contains("pipeline:R,") && line.contains("LRP_TRACE_EGRESS_OUT")).count();
+        ensure!(output.status.success() && text.contains(last) && out > 0, "{words}: {text}");
+    }
+
     // Rules taken away and added again leave the flows that were.
     let edge = &bed.hosts[1];
     let before = flow_set(edge)?;
@@ -261,5 +282,66 @@ fn errors_find_the_guest_that_they_are_about() -> Result<()> {
         let told = socket.recv(&mut [0; 4]).map_err(|e| e.kind());
         ensure!(told == Err(std::io::ErrorKind::ConnectionRefused), "x2 -> {address}: {told:?}");
     }
+    nothing_inner(&captures)
+}
+
+/// A floating address at the host that has the guest: hv1 and hv2 have cables of their own, for hv3 speaks hv1.
+#[test]
+fn distributed_floating_addresses_are_where_their_guests_are() -> Result<()> {
+    let lab = Lab::new("nat-spread")?;
+    lab.store()?;
+    let (hosts, _agents) = hosts(&lab, 3)?;
+    let physical = lab.physical("phys")?;
+    physical.cable(&hosts[0], "br-ex")?;
+    physical.cable(&hosts[1], "br-ex")?;
+    apply(&lab, &SPREAD)?;
+    for chassis in ["hv1", "hv2"] {
+        lab.tpctl(&["patchport", "add", "out", &format!("phys-{chassis}"), chassis, "br-ex"])?;
+    }
+    let mut guests = Vec::new();
+    for (number, host) in (1..).zip(&hosts) {
+        guests.push(host.vm(&spec(&format!("a{number}"), 1, number))?);
+        for (family, inner, outer) in [("v4", "10.1.0.", "203.0.113.3"), ("v6", "fd00:1::", "2001:db8::3")] {
+            let words = format!("lnat add R {family}-{number} {inner}{number} floating {outer}{number} --distributed");
+            lab.tpctl(&words.split(' ').collect::<Vec<_>>())?;
+        }
+    }
+    let x1 = physical.machine(&machine("x1", 11), None)?;
+    let captures = [x1.capture()?];
+    for (number, guest) in (1..).zip(&guests) {
+        for (out, own, outer) in [
+            ("203.0.113.11", guest.ipv4()?, format!("203.0.113.3{number}")),
+            ("2001:db8::11", guest.ipv6()?, format!("2001:db8::3{number}")),
+        ] {
+            guest.wait_ping(out, PATIENCE)?;
+            let seen = udp(guest, &x1, out, out)?;
+            ensure!(seen.ip().to_string() == outer, "{} is seen as {seen}", guest.name());
+            x1.wait_ping(&outer, PATIENCE)?;
+            x1.must_ping(&outer)?;
+            x1.send_tcp_by(guest, &own, &outer, 2 * MB)?;
+            guest.send_tcp(&x1, out, 2 * MB)?;
+            // A port that nobody has: the error comes back with the address that was asked.
+            let socket =
+                x1.netns().inside(|| Ok(UdpSocket::bind((if own.contains(':') { "::" } else { "0.0.0.0" }, 0))?))?;
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            socket.connect((outer.as_str(), 9))?;
+            socket.send(b"anybody?")?;
+            let told = socket.recv(&mut [0; 4]).map_err(|e| e.kind());
+            ensure!(told == Err(std::io::ErrorKind::ConnectionRefused), "{outer}: {told:?}");
+        }
+        // No edge between: its MAC is where the guest is.
+        let mac = format!("f2:01:cb:00:71:{:02x}", 30 + number);
+        let learned = physical.learned(&mac)?;
+        let port = Physical::port(&hosts[if number == 2 { 1 } else { 0 }]);
+        ensure!(learned.as_deref() == Some(&*port), "{mac} was learned at {learned:?}, not at {port}");
+    }
+    // Among each other by these addresses, and each its own.
+    for from in &guests {
+        for number in 1..=3 {
+            from.must_ping(&format!("203.0.113.3{number}"))?;
+            from.must_ping(&format!("2001:db8::3{number}"))?;
+        }
+    }
+    guests[0].send_tcp_by(&guests[2], &guests[2].ipv4()?, "203.0.113.33", MB)?;
     nothing_inner(&captures)
 }

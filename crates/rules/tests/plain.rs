@@ -14,7 +14,7 @@ use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
 use tuplenet_rules::{
     Change, Engine, LocalInterface, LocalPatch,
     cookie::{Cookie, Rule, name_hash},
-    register,
+    register, stage,
 };
 
 /// All facts of a network, and nothing clever.
@@ -243,6 +243,15 @@ impl Plain {
         exist.min_by_key(|(_, patch)| patch.chassis.clone())
     }
 
+    /// Where the designated chassis is, if this host has no patch port of the switch.
+    fn speaker(&self, present: &BTreeSet<String>, ls: &Name) -> Option<IpAddr> {
+        let ports = self.lsp.iter().filter(|(l, ..)| l == ls).filter_map(|(l, p, ..)| self.port(present, l, p));
+        let patches: Vec<_> = ports.filter_map(|(_, port)| Some((port, port.patch.clone()?))).collect();
+        let mine = patches.iter().any(|(_, patch)| patch.chassis.as_str() == ME);
+        let (_, patch) = self.designated(&patches).filter(|_| !mine)?;
+        self.endpoint(&patch.chassis)
+    }
+
     /// What is said of a switch's patch ports.
     fn patch_ports(&self, present: &BTreeSet<String>, ls: &Name) -> Vec<String> {
         let ports = self.lsp.iter().filter(|(l, ..)| l == ls).filter_map(|(l, p, ..)| self.port(present, l, p));
@@ -294,6 +303,9 @@ impl Plain {
                 all.insert(format!("l2 {id} {}: {number} here", port.mac_or_zero()));
                 let distributed = self.valid_lr(lr).is_some_and(|lr| lr.chassis.is_none());
                 all.extend(self.outside(&present, ls, None, distributed, port));
+                if let Some(ip) = self.speaker(&present, ls).filter(|_| distributed) {
+                    all.insert(format!("relay {id} {}: {number} at {ip}", port.mac_or_zero()));
+                }
                 located = true;
             }
             let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
@@ -448,10 +460,14 @@ fn statement(flow: &Flow) -> Option<String> {
             let vlan = set_value(flow, field::VLAN_VID).map_or(0, |_| set_number(flow, field::VLAN_VID) & 0xfff);
             format!("patch out {dp} {}: {} {vlan}", number(m, register::DST_PORT), port.expect("an output"))
         }
+        Rule::PatchUnknown if flow.table == stage::LRP_EGRESS_UPDATE_ETH_DST.table => return None,
         Rule::PatchUnknown => {
             let port = set_number(flow, register::DST_PORT);
             let place = set_value(flow, register::REMOTE4).map_or(String::new(), |ip| format!(" at {}", address(&ip)));
             let mask = m.get(register::FLAGS).and_then(|f| f.mask.as_ref()?.to_u64()).unwrap_or(0);
+            if let Some(dst) = m.get(field::ETH_DST) {
+                return Some(format!("relay {dp} {}: {port}{place}", mac(dst.value.as_bytes())));
+            }
             match m.get(field::ETH_SRC) {
                 Some(src) => format!("router {dp} {}: {port}{place}", mac(src.value.as_bytes())),
                 None if place.is_empty() && mask & u64::from(register::FROM_TUNNEL) != 0 => {

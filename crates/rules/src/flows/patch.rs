@@ -39,6 +39,8 @@ const TAG: u16 = 0x1fff;
 
 /// To no port that is known: after multicast, which floods where the switch does.
 const UNKNOWN: u16 = 10;
+/// A router's packets to no next hop that is known: above the error that would tell the sender so.
+const RELAY: u16 = 40;
 /// A router's frames to no port that is known: before multicast.
 const ROUTER: u16 = 60;
 
@@ -55,6 +57,7 @@ pub struct Inside<'a> {
 /// closed(LS, Port)             <- here(LS, Port, _), not designated_here(LS).
 /// unknown(LS, Port)            <- mine(LS, Port).
 /// unknown(LS, Port, Ip)        <- way(LS, Port, Ip), not mine(LS, _).
+/// relayed(LS, LR, Ip)          <- way(LS, _, Ip), not mine(LS, _), link(LS, _, LR), LR is distributed.
 /// by_router(LS, Mac, Port, Ip) <- mine(LS, _), way(LS, Port, Ip), link(LS, _, LR, Mac), LR is distributed.
 /// own(LS, Mac)                 <- mine(LS, _), located(LS, Port), lsp(Port, Mac).
 /// elsewhere(LS, Port)          <- mine(LS, _), remote(LS, Port, Ip), not spoken_for(LS, Ip).
@@ -79,6 +82,11 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
     let beside_router = distributed.semijoin(&mine_of).index(|link| link.port.ls);
     let by_router = beside_router.join(&way_of, |_, link, way| by_router(link, way));
 
+    let relayed = distributed
+        .antijoin(&mine_of)
+        .index(|link| link.port.ls)
+        .join_flat(&way_of, |_, link, way| [unknown_there(link, way), to_itself_there(link, way)]);
+
     let own = inside.located_in.semijoin(&mine_of).map(own);
 
     let remote = inside.remote.index(|remote| remote.port.ls).semijoin(&mine_of);
@@ -101,7 +109,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
         .semijoin(&blind.index(|()| ()))
         .index(|here| here.port.ls)
         .join(&silent_remote.index(|port| port.ls), |_, here, port| doubled(here, port));
-    (ends.concat_all([&closed, &by_us, &beside, &afar, &by_router, &own, &elsewhere, &doubled]), silent)
+    (ends.concat_all([&closed, &by_us, &beside, &afar, &by_router, &relayed, &own, &elsewhere, &doubled]), silent)
 }
 
 fn number(port: &SwitchPort) -> PortId {
@@ -257,6 +265,36 @@ fn by_router(link: &Link, way: &Way) -> FlowRow {
         matching,
         out_there(way),
     )
+}
+
+/// A router that is on all hosts can ask outside for a next hop where there is a patch port. From a host without one the packet goes on to the router's
+/// part on the designated chassis, as if it came from the switch; that costs it one hop more.
+fn unknown_there(link: &Link, way: &Way) -> FlowRow {
+    let lrp = &link.router.lrp.value;
+    flow(
+        stage::LRP_EGRESS_UPDATE_ETH_DST,
+        RELAY,
+        Cookie::port(Rule::PatchUnknown, way.ls, way.port),
+        within(link.router.lr).with(register::DST_PORT, lrp.number),
+        vec![set(field::ETH_DST, lrp.mac), resubmit(stage::LRP_EGRESS_FORWARD_PACKET)],
+    )
+}
+
+/// From the router to the router: to its part on the designated chassis.
+fn to_itself_there(link: &Link, way: &Way) -> FlowRow {
+    let router = &link.port.lsp.value;
+    let number = u32::from(router.port.get());
+    let matching = these_within(Match::new().with(field::ETH_DST, router.mac), way.ls)
+        .with(register::SRC_PORT, number)
+        .with_masked(register::FLAGS, 0_u32, FROM_TUNNEL);
+    let actions = vec![
+        set(register::DST_PORT, number),
+        set_flags(register::LOOPBACK),
+        set_remote(way.endpoint),
+        resubmit(stage::LSP_TRACE_INGRESS_OUT),
+    ];
+    let cookie = Cookie::port(Rule::PatchUnknown, way.ls, way.port);
+    flow(stage::LSP_INGRESS_LOOKUP_DST_PORT, priority::EXCEPTION, cookie, matching, actions)
 }
 
 /// Before anything believes it or answers.

@@ -194,10 +194,11 @@ pub const ALL: &[Explained] = &[
     Explained {
         rule: Rule::PatchUnknown,
         subject: SwitchPort,
-        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT],
+        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT, stage::LRP_EGRESS_UPDATE_ETH_DST],
         why: "One for each switch with patch ports: a frame to a MAC that no port of the switch has is for somebody outside. It leaves by this host's \
               patch port or, where this host has none, by that of the designated chassis (the first one by name). And one for each distributed \
-              router: its MAC shows up outside at one place only.",
+              router: its MAC shows up outside at one place only. On a host without a patch port two for each distributed router: for a next hop outside \
+              the packet goes on to the router's part on the designated chassis.",
         counts: "What was sent to the outside from here, broadcast and multicast included where the switch does not flood.",
     },
     Explained {
