@@ -14,7 +14,11 @@ use crate::{
     sources::Sources,
 };
 use anyhow::Result;
-use std::{cell::RefCell, rc::Rc, time::Instant};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 use tokio::{sync::mpsc, task::spawn_local};
 
 struct Shared {
@@ -52,6 +56,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         encaps: settings.encaps.clone(),
         bridge,
         audit_interval: settings.audit_interval,
+        clock: (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
     };
     let shared = Rc::new(RefCell::new(Shared { core: Core::new(identity), metrics: Metrics::new(&chassis) }));
     serve_metrics(settings.metrics, &shared).await?;
@@ -65,8 +70,10 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut switch: Option<openflow::Driver> = None;
     let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
 
+    let mut database_changed = true;
     let ended_by = loop {
         for event in queue.drain(..) {
+            database_changed |= matches!(event, Event::Ovs(_));
             let effects = shared.borrow_mut().core.handle(event, Instant::now());
             for effect in effects {
                 match effect {
@@ -75,6 +82,11 @@ pub async fn run(settings: Settings) -> Result<()> {
                     Effect::Say(Level::Error, text) => tracing::error!("{text}"),
                     Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
                     Effect::Store(write) => store.write(write, &done),
+                    Effect::PacketOut { actions, frame } => {
+                        if let Some(switch) = &switch {
+                            switch.packet_out(actions, frame);
+                        }
+                    }
                     Effect::Trace(trace::Command::Inject { id, asked, port, frame }) => match &switch {
                         Some(switch) => switch.inject(id, port, frame, store.wants(id, asked), &done),
                         None => tracing::debug!("no switch to inject into"),
@@ -88,6 +100,9 @@ pub async fn run(settings: Settings) -> Result<()> {
                     }
                 }
             }
+        }
+        if std::mem::take(&mut database_changed) {
+            alive.has(shared.borrow().core.other_bridges());
         }
         // The bridge's socket appears with the bridge: before that there is nothing to connect to.
         if switch.is_none() && shared.borrow().core.has_bridge() {

@@ -105,14 +105,12 @@ async fn empty_switch(settings: &Settings) -> Result<()> {
     }
     driver.switch().bundle(messages()).await.map_err(|e| anyhow!("{e}"))?;
     // Bundles take no meters. A switch that has none refuses, and one that never had ours does not mind.
-    let meter = MeterMod {
-        command: MeterCommand::Delete,
-        flags: 0,
-        meter_id: tuplenet_rules::trace::METER.id,
-        bands: Vec::new(),
-    };
-    if let Err(error) = driver.switch().request(Message::MeterMod(meter)).await {
-        tracing::debug!(%error, "the meter is not deleted");
+    for meter in openflow::METERS {
+        let (command, bands) = (MeterCommand::Delete, Vec::new());
+        let meter = MeterMod { command, flags: 0, meter_id: meter.id, bands };
+        if let Err(error) = driver.switch().request(Message::MeterMod(meter)).await {
+            tracing::debug!(%error, "a meter is not deleted");
+        }
     }
     wait_for(driver.switch()).await
 }

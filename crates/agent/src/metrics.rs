@@ -34,7 +34,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tuplenet");
         let build = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("chassis", chassis.to_owned())];
         registry.register("build", "Which agent this is", Info::new(build.to_vec()));
-        let gauges: [(&str, &str, Reader); 14] = [
+        let gauges: [(&str, &str, Reader); 16] = [
             ("flows_desired", "Flows that the rules want in the switch", |s| s.flows_desired),
             ("flows_installed", "Of those, the ones that the switch has, as far as known", |s| s.flows_installed),
             ("flows_queued", "Flow changes that wait for the switch", |s| s.flows_queued),
@@ -43,6 +43,8 @@ impl Metrics {
             ("claims_pending", "Bindings that wait to be written to the store, or taken back", |s| s.claims_pending),
             ("interfaces", "Interfaces that ask for a switch port", |s| s.interfaces),
             ("objects_rejected", "Objects of the store that are set aside (tpctl doctor lists them)", |s| s.rejected),
+            ("neighbours", "Neighbours outside that are known", |s| s.neighbours),
+            ("neighbours_asked", "Addresses outside that are being asked for", |s| s.neighbours_asked),
             ("store_revision", "Last revision of the store that was taken in", |s| {
                 u64::try_from(s.store_revision).unwrap_or(0)
             }),
@@ -54,7 +56,7 @@ impl Metrics {
                 s.switch_settled.into()
             }),
         ];
-        let counters: [(&str, &str, Reader); 17] = [
+        let counters: [(&str, &str, Reader); 27] = [
             ("flow_mods", "Flow mods sent to the switch", |s| s.flow_mods),
             ("group_mods", "Group mods sent to the switch", |s| s.group_mods),
             ("bundles", "Bundles sent to the switch", |s| s.bundles),
@@ -66,6 +68,22 @@ impl Metrics {
             ("store_writes", "Writes to the store", |s| s.store_writes),
             ("store_conflicts", "Writes to the store that lost a race", |s| s.store_conflicts),
             ("packet_ins", "Packets that the switch sent to the agent", |s| s.packet_ins),
+            ("neighbour_questions", "Questions for addresses outside", |s| s.neighbour_questions),
+            ("neighbours_learned", "Neighbours outside that were learned", |s| s.neighbours_learned),
+            ("neighbours_moved", "Neighbours outside that have another MAC address now", |s| s.neighbours_moved),
+            ("neighbours_silent", "Neighbours outside that did not answer", |s| s.neighbours_silent),
+            ("neighbours_evicted", "Neighbours outside that were given up for newer ones", |s| s.neighbours_evicted),
+            ("neighbour_claims_refused", "What was said of addresses outside and not believed", |s| {
+                s.neighbour_claims_refused
+            }),
+            ("neighbour_packets_held", "Packets kept until their next hop outside is known", |s| {
+                s.neighbour_packets_held
+            }),
+            ("neighbour_packets_dropped", "Packets that were dropped instead", |s| s.neighbour_packets_dropped),
+            ("icmp_errors", "ICMP errors that routers here sent", |s| s.icmp_errors),
+            ("icmp_errors_withheld", "Packets that routers ended and whose senders were not told", |s| {
+                s.icmp_errors_withheld
+            }),
             ("trace_packets", "Packets of traces that were sent", |s| s.trace_packets),
             ("traces_refused", "Requests of traces that were refused", |s| s.traces_refused),
             ("trace_records", "Records of traces that the store took", |s| s.trace_records),

@@ -7,23 +7,62 @@
 //! | what we began has ended | no more than we began |
 //! | the time | due once in a while |
 //! | the store | may be busy for as long as it likes |
-//! | reports put aside | when nothing else waits, [`REPORTS_AT_ONCE`] at most |
+//! | reports put aside | when nothing else waits, [`REPORTS_AT_ONCE`] at most; of neighbours first, for whose answer somebody's packet waits |
 
-use crate::{
-    core::{Event, trace},
-    driver::openflow::Unasked,
-};
+use crate::{core::Event, driver::openflow::Unasked};
 use anyhow::{Context, Result};
 use std::{collections::VecDeque, future::pending, time::Instant};
 use tokio::{sync::mpsc, task::yield_now, time::sleep_until};
+use tuplenet_openflow::message::PacketIn2;
+use tuplenet_rules::userdata::Userdata;
 use tuplenet_store::mirror::MirrorEvent;
 
-/// Packet-ins that may wait until nothing else does: 100 traces begun at once, each over a long path, fit.
-const MAX_REPORTS: usize = 8_192;
+/// Reports of traced packets that may wait until nothing else does: 100 traces begun at once, each over a long path, fit.
+const MAX_TRACES: usize = 8_192;
+/// The same of neighbours: what the switch's meters let through in a quarter of a second.
+const MAX_NEIGHBOURS: usize = 1_024;
+/// The same of packets that routers ended.
+const MAX_ERRORS: usize = 256;
 /// How many of them are put aside before something else is looked for.
 const REPORTS_IN_A_ROW: usize = 64;
 /// How many of them are dealt with before something else is looked for.
 const REPORTS_AT_ONCE: usize = 32;
+
+/// Packet-ins that wait until nothing else does.
+#[derive(Default)]
+struct Reports {
+    neighbours: VecDeque<Event>,
+    errors: VecDeque<Event>,
+    traces: VecDeque<Event>,
+}
+
+impl Reports {
+    /// Puts one aside, or says which kind there is too much of.
+    fn put(&mut self, at: u64, packet: Box<PacketIn2>) -> Result<(), Option<Userdata>> {
+        let of = Userdata::decode(&packet.userdata);
+        let (queue, room) = match of {
+            Some(Userdata::Neighbour(_)) => (&mut self.neighbours, MAX_NEIGHBOURS),
+            Some(Userdata::IcmpError(_)) => (&mut self.errors, MAX_ERRORS),
+            Some(Userdata::Trace(_)) | None => (&mut self.traces, MAX_TRACES),
+        };
+        if queue.len() >= room {
+            return Err(of);
+        }
+        queue.push_back(Event::Packet(at, packet));
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.neighbours.len() + self.errors.len() + self.traces.len()
+    }
+
+    /// The next few.
+    fn take(&mut self) -> Vec<Event> {
+        let Self { neighbours, errors, traces } = self;
+        let queue = [neighbours, errors].into_iter().find(|queue| !queue.is_empty()).unwrap_or(traces);
+        queue.drain(..queue.len().min(REPORTS_AT_ONCE)).collect()
+    }
+}
 
 /// All that the loop waits for. See the module.
 pub struct Sources {
@@ -31,7 +70,7 @@ pub struct Sources {
     switch: Option<Unasked>,
     completions: mpsc::UnboundedReceiver<Event>,
     store: mpsc::Receiver<MirrorEvent>,
-    reports: VecDeque<Event>,
+    reports: Reports,
     /// Reports that were put aside since anything else was taken.
     in_a_row: usize,
     /// Whether the last was a tick: of two, one lets the others go first.
@@ -45,7 +84,7 @@ impl Sources {
         completions: mpsc::UnboundedReceiver<Event>,
         store: mpsc::Receiver<MirrorEvent>,
     ) -> Self {
-        Self { database, switch: None, completions, store, reports: VecDeque::new(), in_a_row: 0, ticked: false }
+        Self { database, switch: None, completions, store, reports: Reports::default(), in_a_row: 0, ticked: false }
     }
 
     /// From now on the switch is listened to as well.
@@ -74,14 +113,16 @@ impl Sources {
                 }
                 event = heard(&mut self.switch), if in_a_row < REPORTS_IN_A_ROW => {
                     match event.context("the connection to the switch has ended")? {
-                        Event::Trace(_) if self.reports.len() >= MAX_REPORTS => {
+                        Event::Packet(at, packet) => {
                             self.in_a_row = in_a_row + 1;
-                            Event::Trace(trace::Event::Lost(1))
+                            match self.reports.put(at, packet) {
+                                Ok(()) => continue,
+                                Err(of) => Event::Lost(of, 1),
+                            }
                         }
-                        report @ Event::Trace(_) => {
+                        lost @ Event::Lost(..) => {
                             self.in_a_row = in_a_row + 1;
-                            self.reports.push_back(report);
-                            continue;
+                            lost
                         }
                         event => event,
                     }
@@ -93,9 +134,7 @@ impl Sources {
                 }
                 event = self.store.recv() => Event::Store(event.context("the mirror of the store has ended")?),
                 // After all other tasks had their turn, so that what they bring goes first.
-                () = yield_now(), if !self.reports.is_empty() => {
-                    return Ok(self.reports.drain(..self.reports.len().min(REPORTS_AT_ONCE)).collect());
-                }
+                () = yield_now(), if self.reports.len() > 0 => return Ok(self.reports.take()),
             };
             return Ok(vec![event]);
         }
@@ -143,8 +182,8 @@ mod tests {
             let name = |event: &Event| match event {
                 Event::Ovs(_) => "database",
                 Event::Switch(..) => "switch",
-                Event::Trace(trace::Event::Seen(..)) => "report",
-                Event::Trace(trace::Event::Lost(_)) => "lost",
+                Event::Packet(..) => "report",
+                Event::Lost(..) => "lost",
                 Event::Written(..) => "done",
                 Event::Tick => "tick",
                 Event::Store(_) => "store",
@@ -199,7 +238,7 @@ mod tests {
             switch.try_send(connection::Event::Down("gone".into())).unwrap();
             assert_eq!(bench.next(None).await, ["switch"]);
         }
-        let lost = |event: &Event| if let Event::Trace(trace::Event::Lost(n)) = event { *n } else { 0 };
+        let lost = |event: &Event| if let Event::Lost(_, n) = event { *n } else { 0 };
         assert_eq!(bench.sources.next(None).await.unwrap().iter().map(lost).collect::<Vec<_>>(), [7, 2]);
     }
 
@@ -225,10 +264,10 @@ mod tests {
     #[tokio::test]
     async fn reports_that_are_too_many_are_lost_and_told_of() {
         let mut bench = Bench::new();
-        bench.reports(MAX_REPORTS + 500);
+        bench.reports(MAX_TRACES + 500);
         // Others keep them from being dealt with.
         let (mut lost, mut others) = (0, 0);
-        while others < (MAX_REPORTS + 500) / REPORTS_IN_A_ROW + 1 {
+        while others < (MAX_TRACES + 500) / REPORTS_IN_A_ROW + 1 {
             let _ = bench.store.try_send(MirrorEvent::Up);
             match bench.next(None).await[..] {
                 ["lost"] => lost += 1,
@@ -236,6 +275,6 @@ mod tests {
                 ref other => panic!("{other:?}"),
             }
         }
-        assert_eq!((lost, bench.sources.reports.len()), (500, MAX_REPORTS));
+        assert_eq!((lost, bench.sources.reports.len()), (500, MAX_TRACES));
     }
 }

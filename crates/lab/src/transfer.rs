@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -37,10 +37,19 @@ impl Vm {
     /// # Errors
     /// No connection, no progress for ten seconds, or other bytes than were sent.
     pub fn send_tcp(&self, to: &Vm, address: &str, bytes: u64) -> Result<Transfer> {
-        let ip = address.parse().with_context(|| format!("`{address}` is no address"))?;
-        let listener = to.netns().inside(|| Ok(TcpListener::bind(SocketAddr::new(ip, 0))?));
-        let listener = listener.with_context(|| format!("{} cannot listen at {address}", to.name()))?;
-        let target = listener.local_addr()?;
+        self.send_tcp_by(to, address, address, bytes)
+    }
+
+    /// The same to a guest that the network calls `address` and that calls itself `own`.
+    ///
+    /// # Errors
+    /// As for [`Vm::send_tcp`].
+    pub fn send_tcp_by(&self, to: &Vm, own: &str, address: &str, bytes: u64) -> Result<Transfer> {
+        let parse = |text: &str| text.parse().with_context(|| format!("`{text}` is no address"));
+        let (own, address): (IpAddr, IpAddr) = (parse(own)?, parse(address)?);
+        let listener = to.netns().inside(|| Ok(TcpListener::bind(SocketAddr::new(own, 0))?));
+        let listener = listener.with_context(|| format!("{} cannot listen at {own}", to.name()))?;
+        let target = SocketAddr::new(address, listener.local_addr()?.port());
         let start = Instant::now();
         let what = || format!("TCP from {} to {} at {target}", self.name(), to.name());
         // The handshake is completed by the kernel, so one thread can connect first and accept after.

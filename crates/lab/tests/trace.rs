@@ -269,7 +269,7 @@ fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<(
         code == 1 && out.len() == 31 && out.last().is_some_and(|last| last == "30 of 60 packets arrived"),
         "{out:#?} {err}"
     );
-    let lost = "B/b1 -> F/f1 (10.6.0.1 by R1): dropped at R1 on hv1: no route to 10.6.0.1";
+    let lost = "B/b1 -> F/f1 (10.6.0.1 by R1): dropped at R1 on hv1: no route to 10.6.0.1; R1 tells the sender";
     ensure!(out.iter().any(|line| line == lost), "{out:#?}");
     bed.is_clean()
 }

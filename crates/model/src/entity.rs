@@ -10,7 +10,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 /// What any object may carry for its people: text and labels, never read by the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,21 +49,65 @@ pub struct LogicalRouter {
     pub meta: Meta,
 }
 
-/// `ls/<ls>/lsp/<lsp>`: a port of a logical switch.
+/// `ls/<ls>/lsp/<lsp>`: a port of a logical switch: either a guest's or a router's, with a MAC and addresses, or a patch port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwitchPort {
     /// Unique in the switch.
     pub port_id: PortId,
-    /// Unicast; unique in the switch.
-    pub mac: Mac,
-    /// At least one; each unique in the switch.
+    /// Unicast; unique in the switch. A patch port has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// At least one; each unique in the switch. A patch port has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<IpAddr>,
     /// The router port at the other end, when this port is one end of a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<RouterPortRef>,
+    /// What a patch port joins the switch to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
     /// For people.
     #[serde(flatten)]
     pub meta: Meta,
+}
+
+impl SwitchPort {
+    /// Its MAC; all zero, which is nobody's, for a patch port.
+    pub fn mac_or_zero(&self) -> Mac {
+        self.mac.unwrap_or(Mac([0; 6]))
+    }
+}
+
+/// Where a patch port leads: a physical bridge on one chassis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    /// The host.
+    pub chassis: Name,
+    /// The bridge of Open vSwitch there, which somebody else made. At most [`Patch::MAX_BRIDGE`] bytes; not [`Patch::INTEGRATION`].
+    pub bridge: Name,
+    /// The VLAN that the frames have there, 1 to [`Patch::MAX_VLAN`]; `None`: they are untagged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+}
+
+impl Patch {
+    /// The largest VLAN (IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved).
+    pub const MAX_VLAN: u16 = 4094;
+    /// The longest name of a bridge: that of a network device of Linux (`IFNAMSIZ` without the final 0).
+    pub const MAX_BRIDGE: usize = 15;
+    /// The bridge that the agent keeps for itself.
+    pub const INTEGRATION: &'static str = "br-int";
+}
+
+impl fmt::Display for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Patch { chassis, bridge, vlan } = self;
+        match vlan {
+            Some(vlan) => write!(f, "VLAN {vlan} of bridge {bridge} on {chassis}"),
+            None => write!(f, "bridge {bridge} on {chassis}"),
+        }
+    }
 }
 
 /// `lr/<lr>/lrp/<lrp>`: a port of a logical router.
@@ -98,6 +142,104 @@ pub struct StaticRoute {
     pub meta: Meta,
 }
 
+/// `lr/<lr>/lnat/<rule>`: a rule of address translation, applied where the router meets an outside network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatRule {
+    /// What it does.
+    #[serde(rename = "type")]
+    pub kind: NatKind,
+    /// `snat`: the sources that are translated. `dnat`: the external address. `floating`: the inner one. The latter two are single
+    /// addresses, with the prefix length 32 or 128.
+    pub prefix: IpNet,
+    /// `snat` and `floating`: the external address. `dnat`: the inner one. Of the family of `prefix`.
+    pub xlate_ip: IpAddr,
+    /// Translated at the host that has the inner address, instead of at the router's. Of `floating` only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distributed: bool,
+    /// For people.
+    #[serde(flatten)]
+    pub meta: Meta,
+}
+
+impl NatRule {
+    /// The address that the outside sees.
+    pub fn external(&self) -> IpAddr {
+        match self.kind {
+            NatKind::Snat | NatKind::Floating => self.xlate_ip,
+            NatKind::Dnat => self.prefix.addr(),
+        }
+    }
+    /// The addresses behind it.
+    pub fn inner(&self) -> IpNet {
+        match self.kind {
+            NatKind::Snat | NatKind::Floating => self.prefix,
+            NatKind::Dnat => IpNet::from(self.xlate_ip),
+        }
+    }
+    /// Why two rules of one router contradict each other, if they do: the field of one that the other has as well. The same in both directions.
+    pub fn contradicts(&self, other: &Self) -> Option<NatConflict> {
+        use NatKind::{Dnat, Floating, Snat};
+        let (ours, theirs) = (self.kind, other.kind);
+        // What comes in for the address has one way to go. Answers to what a snat rule sent are known from their connections, so that it
+        // may share its address with a dnat rule, but not with a floating one, which takes all.
+        let shared = !matches!((ours, theirs), (Snat, Snat | Dnat) | (Dnat, Snat));
+        if shared && self.external() == other.external() {
+            return Some(NatConflict::External(self.external()));
+        }
+        // What goes out from an address has one address to go by.
+        let same = matches!((ours, theirs), (Snat, Snat) | (Floating, Floating)) && self.inner() == other.inner();
+        same.then(|| NatConflict::Inner(self.inner()))
+    }
+}
+
+/// What two rules of one router cannot both have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatConflict {
+    /// Packets to this address would have two ways to go.
+    External(IpAddr),
+    /// Packets from these addresses would have two addresses to go by.
+    Inner(IpNet),
+}
+
+/// What a NAT rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NatKind {
+    /// Many inner addresses go out by one external address; connections start inside.
+    Snat,
+    /// What comes for an external address goes to an inner one.
+    Dnat,
+    /// Both, one to one.
+    Floating,
+}
+
+impl NatKind {
+    /// As the store and the command line have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NatKind::Snat => "snat",
+            NatKind::Dnat => "dnat",
+            NatKind::Floating => "floating",
+        }
+    }
+}
+
+impl fmt::Display for NatKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for NatKind {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let all = [NatKind::Snat, NatKind::Dnat, NatKind::Floating];
+        all.into_iter()
+            .find(|kind| kind.as_str() == s)
+            .ok_or_else(|| format!("\"{s}\" is none of snat, dnat, floating"))
+    }
+}
+
 /// A switch port, named from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SwitchPortRef {
@@ -121,7 +263,7 @@ pub struct RouterPortRef {
 pub struct Chassis {
     /// How to reach it, best first.
     pub encaps: Vec<Encap>,
-    /// What it does for others.
+    /// What it does for others: `gateway` (it has a way to the outside).
     #[serde(default)]
     pub roles: Vec<String>,
     /// For people.

@@ -16,6 +16,8 @@ pub enum Key {
     Lrp(Name, Name),
     /// `lr/<lr>/lsr/<route>`
     Lsr(Name, Name),
+    /// `lr/<lr>/lnat/<rule>`
+    Lnat(Name, Name),
     /// `chassis/<chassis>`
     Chassis(Name),
     /// `binding/<ls>/<lsp>`
@@ -34,7 +36,7 @@ impl Key {
             ["lr", lr] => Key::Lr(name(lr)?),
             ["lr", lr, "lrp", lrp] => Key::Lrp(name(lr)?, name(lrp)?),
             ["lr", lr, "lsr", route] => Key::Lsr(name(lr)?, name(route)?),
-            ["lr", _, "lnat", _] => return Ok(None),
+            ["lr", lr, "lnat", rule] => Key::Lnat(name(lr)?, name(rule)?),
             ["chassis", chassis] => Key::Chassis(name(chassis)?),
             ["binding", ls, lsp] => Key::Binding(name(ls)?, name(lsp)?),
             ["ls" | "lr" | "chassis" | "binding", ..] => {
@@ -55,6 +57,7 @@ impl fmt::Display for Key {
             Key::Lr(lr) => write!(f, "lr/{lr}"),
             Key::Lrp(lr, lrp) => write!(f, "lr/{lr}/lrp/{lrp}"),
             Key::Lsr(lr, route) => write!(f, "lr/{lr}/lsr/{route}"),
+            Key::Lnat(lr, rule) => write!(f, "lr/{lr}/lnat/{rule}"),
             Key::Chassis(chassis) => write!(f, "chassis/{chassis}"),
             Key::Binding(ls, lsp) => write!(f, "binding/{ls}/{lsp}"),
         }

@@ -4,7 +4,10 @@
 //! least what is set aside there.
 
 use crate::{
-    entity::{LogicalRouter, LogicalSwitch, RouterPort, RouterPortRef, StaticRoute, SwitchPort, SwitchPortRef},
+    entity::{
+        LogicalRouter, LogicalSwitch, NatConflict, NatRule, RouterPort, RouterPortRef, StaticRoute, SwitchPort,
+        SwitchPortRef,
+    },
     key::Key,
     name::Name,
     object::{Invalid, Object},
@@ -93,6 +96,14 @@ impl Network {
             _ => None,
         })
     }
+    /// The NAT rules of a router.
+    pub fn nat_rules<'a>(&'a self, lr: &'a Name) -> impl Iterator<Item = (&'a Name, &'a NatRule)> {
+        let from = Key::Lnat(lr.clone(), smallest());
+        self.0.range(from..).map_while(move |pair| match pair {
+            (Key::Lnat(of, name), Object::Lnat(rule)) if of == lr => Some((name, rule)),
+            _ => None,
+        })
+    }
     /// A switch port by reference.
     pub fn switch_port(&self, port: &SwitchPortRef) -> Option<&SwitchPort> {
         match self.0.get(&Key::Lsp(port.ls.clone(), port.lsp.clone())) {
@@ -113,11 +124,18 @@ impl Network {
     pub fn check(&self) -> Vec<Invalid> {
         let mut found: Vec<Invalid> = self.0.iter().filter_map(|(key, o)| o.validate(key).err()).collect();
         self.check_unique(&mut found);
+        for (lr, _) in self.routers() {
+            self.check_nat(lr, &mut found);
+        }
         for (key, object) in &self.0 {
             let fault = match (key, object) {
                 (Key::Lsp(ls, lsp), Object::Lsp(port)) => self.check_switch_port(key, ls, lsp, port),
                 (Key::Lrp(lr, lrp), Object::Lrp(port)) => self.check_router_port(key, lr, lrp, port),
                 (Key::Lsr(lr, _), Object::Lsr(route)) => self.check_route(key, lr, route),
+                (Key::Lnat(lr, _), Object::Lnat(_)) if !self.0.contains_key(&Key::Lr(lr.clone())) => {
+                    let problem = format!("there is no router {lr}");
+                    Err(Invalid::new(key, "", problem, format!("add it: tpctl lr add {lr}")))
+                }
                 (Key::Binding(ls, lsp), _) if !self.0.contains_key(&Key::Lsp(ls.clone(), lsp.clone())) => {
                     Err(Invalid::new(key, "", "its port does not exist", "delete the binding, or add the port"))
                 }
@@ -154,6 +172,25 @@ impl Network {
         }
     }
 
+    /// Rules of one router that contradict each other.
+    fn check_nat(&self, lr: &Name, found: &mut Vec<Invalid>) {
+        let pinned = matches!(self.0.get(&Key::Lr(lr.clone())), Some(Object::Lr(router)) if router.chassis.is_some());
+        let mut seen: BTreeMap<NatConflict, Vec<(&Name, &NatRule)>> = BTreeMap::new();
+        for (name, rule) in self.nat_rules(lr) {
+            if !pinned {
+                found.extend(check_place(&Key::Lnat(lr.clone(), name.clone()), rule).err());
+            }
+            let parts = [NatConflict::External(rule.external()), NatConflict::Inner(rule.inner())];
+            for part in parts {
+                let others = seen.entry(part).or_default();
+                if let Some((other, _)) = others.iter().find(|(_, theirs)| rule.contradicts(theirs) == Some(part)) {
+                    found.push(nat_conflict(&Key::Lnat(lr.clone(), name.clone()), rule, other, part));
+                }
+                others.push((name, rule));
+            }
+        }
+    }
+
     fn check_switch_port(&self, key: &Key, ls: &Name, lsp: &Name, port: &SwitchPort) -> Result<(), Invalid> {
         if !self.0.contains_key(&Key::Ls(ls.clone())) {
             return Err(Invalid::new(
@@ -170,8 +207,8 @@ impl Network {
         if !back {
             return Err(one_sided_peer(key, &other));
         }
-        if end.mac != port.mac {
-            let problem = format!("{} differs from that of the other end, {other}: {}", port.mac, end.mac);
+        if let Some(mac) = port.mac.filter(|mac| *mac != end.mac) {
+            let problem = format!("{mac} differs from that of the other end, {other}: {}", end.mac);
             return Err(Invalid::new(key, "mac", problem, "give both ends of a link the same"));
         }
         let (mut ours, mut theirs) = (port.ips.clone(), end.nets.iter().map(|net| net.addr()).collect::<Vec<_>>());
@@ -235,6 +272,30 @@ pub fn check_next_hop(key: &Key, route: &StaticRoute, outport: &RouterPort) -> R
     Ok(())
 }
 
+/// What a distributed router cannot do: state is in one place.
+pub fn check_place(key: &Key, rule: &NatRule) -> Result<(), Invalid> {
+    if rule.distributed {
+        return Ok(());
+    }
+    let problem = "its router is distributed, and translation needs one place";
+    let remedy = "pin the router to a chassis, or make the rule floating and distributed";
+    Err(Invalid::new(key, "type", problem, remedy))
+}
+
+/// What is wrong with a rule that contradicts another of its router.
+pub fn nat_conflict(key: &Key, rule: &NatRule, other: &Name, conflict: NatConflict) -> Invalid {
+    let in_prefix = match conflict {
+        NatConflict::External(ip) => ip == rule.prefix.addr() && ip != rule.xlate_ip,
+        NatConflict::Inner(net) => net == rule.prefix,
+    };
+    let problem = match conflict {
+        NatConflict::External(ip) => format!("the external address {ip} is taken by the rule {other}"),
+        NatConflict::Inner(net) => format!("{net} is translated by the rule {other} already"),
+    };
+    let field = if in_prefix { "prefix" } else { "xlate_ip" };
+    Invalid::new(key, field, problem, "choose another, or delete or change the other one")
+}
+
 /// What may exist once only.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Unique {
@@ -254,6 +315,7 @@ enum Value {
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(IpNet),
+    Patch(Name),
 }
 
 impl Display for Unique {
@@ -264,6 +326,7 @@ impl Display for Unique {
             Unique::Of(_, Value::Mac(mac)) => crate::mac::Mac(*mac).fmt(f),
             Unique::Of(_, Value::Ip(ip)) => ip.fmt(f),
             Unique::Of(_, Value::Net(net)) => write!(f, "the network {net}"),
+            Unique::Of(_, Value::Patch(chassis)) => write!(f, "the patch to {chassis}"),
         }
     }
 }
@@ -274,7 +337,9 @@ fn unique_values(key: &Key, object: &Object) -> Vec<(&'static str, Unique)> {
         (Key::Lr(_), Object::Lr(lr)) => vec![("id", Unique::DatapathId(lr.id.get()))],
         (Key::Lsp(ls, _), Object::Lsp(port)) => {
             let of = |value| Unique::Of(Datapath::Ls(ls.clone()), value);
-            let mut all = vec![("port_id", of(Value::Port(port.port_id.get()))), ("mac", of(Value::Mac(port.mac.0)))];
+            let mut all = vec![("port_id", of(Value::Port(port.port_id.get())))];
+            all.extend(port.mac.map(|mac| ("mac", of(Value::Mac(mac.0)))));
+            all.extend(port.patch.as_ref().map(|patch| ("patch.chassis", of(Value::Patch(patch.chassis.clone())))));
             all.extend(port.ips.iter().map(|ip| ("ips", of(Value::Ip(*ip)))));
             all
         }

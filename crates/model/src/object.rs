@@ -4,7 +4,10 @@
 //! rules crate incrementally, by [`crate::network`] plainly.
 
 use crate::{
-    entity::{Binding, Chassis, LogicalRouter, LogicalSwitch, Meta, RouterPort, StaticRoute, SwitchPort},
+    entity::{
+        Binding, Chassis, LogicalRouter, LogicalSwitch, Meta, NatKind, NatRule, Patch, RouterPort, StaticRoute,
+        SwitchPort,
+    },
     key::Key,
     mac::Mac,
 };
@@ -73,6 +76,8 @@ pub enum Object {
     Lrp(RouterPort),
     /// `lr/<lr>/lsr/<route>`
     Lsr(StaticRoute),
+    /// `lr/<lr>/lnat/<rule>`
+    Lnat(NatRule),
     /// `chassis/<chassis>`
     Chassis(Chassis),
     /// `binding/<ls>/<lsp>`
@@ -92,6 +97,7 @@ impl Object {
             Key::Lr(_) => Object::Lr(read(key, value)?),
             Key::Lrp(..) => Object::Lrp(read(key, value)?),
             Key::Lsr(..) => Object::Lsr(read(key, value)?),
+            Key::Lnat(..) => Object::Lnat(read(key, value)?),
             Key::Chassis(_) => Object::Chassis(read(key, value)?),
             Key::Binding(..) => Object::Binding(read(key, value)?),
         };
@@ -107,6 +113,7 @@ impl Object {
             Object::Lsp(port) => judge.switch_port(port),
             Object::Lrp(port) => judge.router_port(port),
             Object::Lsr(route) => judge.route(route),
+            Object::Lnat(rule) => judge.nat(rule),
             Object::Chassis(chassis) => judge.chassis(chassis),
             Object::Binding(_) => Ok(()),
         }
@@ -121,6 +128,7 @@ impl Object {
                 | (Object::Lr(_), Key::Lr(_))
                 | (Object::Lrp(_), Key::Lrp(..))
                 | (Object::Lsr(_), Key::Lsr(..))
+                | (Object::Lnat(_), Key::Lnat(..))
                 | (Object::Chassis(_), Key::Chassis(_))
                 | (Object::Binding(_), Key::Binding(..))
         )
@@ -140,6 +148,7 @@ impl Object {
             Object::Lr(o) => fields(o),
             Object::Lrp(o) => fields(o),
             Object::Lsr(o) => fields(o),
+            Object::Lnat(o) => fields(o),
             Object::Chassis(o) => fields(o),
             Object::Binding(o) => fields(o),
         }
@@ -161,9 +170,10 @@ impl Object {
         match self {
             Object::Ls(_) => &["id", "flood", "description", "labels"],
             Object::Lr(_) => &["id", "chassis", "description", "labels"],
-            Object::Lsp(_) => &["port_id", "mac", "ips", "peer", "description", "labels"],
+            Object::Lsp(_) => &["port_id", "mac", "ips", "peer", "patch", "description", "labels"],
             Object::Lrp(_) => &["port_id", "mac", "nets", "peer", "description", "labels"],
             Object::Lsr(_) => &["prefix", "next_hop", "outport", "description", "labels"],
+            Object::Lnat(_) => &["type", "prefix", "xlate_ip", "distributed", "description", "labels"],
             Object::Chassis(_) => &["encaps", "roles", "description", "labels"],
             Object::Binding(_) => &["chassis", "generation"],
         }
@@ -177,6 +187,7 @@ impl Object {
             Object::Lsp(o) => Some(&o.meta),
             Object::Lrp(o) => Some(&o.meta),
             Object::Lsr(o) => Some(&o.meta),
+            Object::Lnat(o) => Some(&o.meta),
             Object::Chassis(o) => Some(&o.meta),
             Object::Binding(_) => None,
         }
@@ -287,12 +298,46 @@ impl Judge<'_> {
     }
 
     fn switch_port(&self, port: &SwitchPort) -> Result<(), Invalid> {
-        self.mac(port.mac)?;
+        if let Some(patch) = &port.patch {
+            return self.patch(port, patch);
+        }
+        match port.mac {
+            Some(mac) => self.mac(mac)?,
+            None => return self.fail("mac", "there is none", "give one, like f2:01:0a:14:01:02"),
+        }
         self.count("ips", port.ips.len())?;
         for (i, ip) in port.ips.iter().enumerate() {
             self.host(format!("ips[{i}]"), *ip)?;
         }
         self.unique("ips", port.ips.iter().copied())?;
+        self.meta(&port.meta)
+    }
+
+    fn patch(&self, port: &SwitchPort, patch: &Patch) -> Result<(), Invalid> {
+        let remedy = "leave it out, or leave out patch";
+        if port.mac.is_some() {
+            return self.fail("mac", "a patch port has no MAC address", remedy);
+        }
+        if !port.ips.is_empty() {
+            return self.fail("ips", "a patch port has no addresses", remedy);
+        }
+        if port.peer.is_some() {
+            return self.fail("peer", "a patch port is no end of a link", remedy);
+        }
+        let bridge = &patch.bridge;
+        if bridge.len() > Patch::MAX_BRIDGE {
+            let problem =
+                format!("\"{bridge}\" has {} bytes, and no bridge has more than {}", bridge.len(), Patch::MAX_BRIDGE);
+            return self.fail("patch.bridge", problem, "give the bridge's name, as ovs-vsctl list-br shows it");
+        }
+        if bridge.as_str() == Patch::INTEGRATION {
+            let problem = format!("{bridge} is the bridge of the virtual network itself");
+            return self.fail("patch.bridge", problem, "give one that has a physical port, like br-ex");
+        }
+        if let Some(vlan) = patch.vlan.filter(|vlan| !(1..=Patch::MAX_VLAN).contains(vlan)) {
+            let remedy = format!("use 1 to {}, or leave it out for untagged frames", Patch::MAX_VLAN);
+            return self.fail("patch.vlan", format!("{vlan} is no VLAN"), &remedy);
+        }
         self.meta(&port.meta)
     }
 
@@ -340,6 +385,46 @@ impl Judge<'_> {
             return self.fail("next_hop", problem, "use an IPv4 next hop for IPv4 and an IPv6 one for IPv6");
         }
         self.meta(&route.meta)
+    }
+
+    fn nat(&self, rule: &NatRule) -> Result<(), Invalid> {
+        let (kind, prefix) = (rule.kind, rule.prefix);
+        if prefix != prefix.trunc() {
+            let problem = format!("{prefix} has bits set after its first {}", prefix.prefix_len());
+            return self.fail("prefix", problem, &format!("write {}", prefix.trunc()));
+        }
+        match kind {
+            NatKind::Snat if prefix.prefix_len() > 0 && prefix.network().is_multicast() => {
+                return self.fail(
+                    "prefix",
+                    format!("{prefix} is multicast"),
+                    "give the inner network, like 10.0.0.0/8",
+                );
+            }
+            NatKind::Snat => {}
+            NatKind::Dnat | NatKind::Floating => {
+                if prefix.prefix_len() < prefix.max_prefix_len() {
+                    let whose = if kind == NatKind::Dnat { "external" } else { "inner" };
+                    let problem = format!("{prefix} is a network, and {kind} translates one address");
+                    let remedy = format!("give the {whose} address, with /{}", prefix.max_prefix_len());
+                    return self.fail("prefix", problem, &remedy);
+                }
+                self.host("prefix", prefix.addr())?;
+            }
+        }
+        self.host("xlate_ip", rule.xlate_ip)?;
+        if prefix.addr().is_ipv4() != rule.xlate_ip.is_ipv4() {
+            let problem = format!("{} and the prefix {prefix} are of different families", rule.xlate_ip);
+            return self.fail("xlate_ip", problem, "translate IPv4 to IPv4 and IPv6 to IPv6");
+        }
+        if kind != NatKind::Snat && rule.xlate_ip == prefix.addr() {
+            return self.fail("xlate_ip", format!("{} is the prefix itself", rule.xlate_ip), "give the other address");
+        }
+        if rule.distributed && kind != NatKind::Floating {
+            let problem = format!("{kind} keeps state and cannot be distributed");
+            return self.fail("distributed", problem, "leave it out, or make it a floating rule");
+        }
+        self.meta(&rule.meta)
     }
 
     fn chassis(&self, chassis: &Chassis) -> Result<(), Invalid> {

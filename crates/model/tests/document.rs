@@ -215,7 +215,14 @@ fn networks() -> impl Strategy<Value = Network> {
                     ips.push(format!("fd00:{s:x}::{host:x}").parse().unwrap());
                 }
                 let mac = if odd_mac { Mac([2, 0, 0, 0, s as u8, host]) } else { Mac::derived_from(&ips).unwrap() };
-                let port = SwitchPort { port_id: port_id(format!("ls/{ls}")), mac, ips, peer: None, meta };
+                let port = SwitchPort {
+                    port_id: port_id(format!("ls/{ls}")),
+                    mac: Some(mac),
+                    ips,
+                    peer: None,
+                    patch: None,
+                    meta,
+                };
                 n.insert(Key::Lsp(ls.clone(), name(NAMES[at])), Object::Lsp(port));
             }
             for (i, (r, s, v6, odd_name, meta, odd_meta)) in links.into_iter().enumerate() {
@@ -235,9 +242,10 @@ fn networks() -> impl Strategy<Value = Network> {
                 let mac = Mac::derived_from(&ips).unwrap();
                 let switch_port = SwitchPort {
                     port_id: port_id(format!("ls/{ls}")),
-                    mac,
+                    mac: Some(mac),
                     ips,
                     peer: Some(lrp.clone()),
+                    patch: None,
                     meta: if odd_meta { Meta::default() } else { meta.clone() },
                 };
                 let route = StaticRoute {

@@ -8,6 +8,8 @@ fn key(path: &str) -> Key {
     Key::parse(path).unwrap().unwrap()
 }
 
+const NAT: &str = "lr/LR/lnat/rule";
+
 fn reason(path: &str, value: &str) -> String {
     Object::parse(&key(path), value.as_bytes()).expect_err("this object must be set aside").to_string()
 }
@@ -18,6 +20,11 @@ fn the_objects_of_the_layout_are_read_and_written_again() {
         ("ls/LS-A", r#"{"id":7}"#),
         ("ls/LS-A", r#"{"id":7,"flood":true,"description":"d","labels":{"a":"b"}}"#),
         ("ls/LS-A/lsp/vm1", r#"{"port_id":3,"mac":"f2:01:0a:01:00:02","ips":["10.1.0.2","fd00::2"]}"#),
+        ("ls/LS-A/lsp/up", r#"{"port_id":7,"patch":{"chassis":"hv1","bridge":"br-ex","vlan":100}}"#),
+        ("ls/LS-A/lsp/up", r#"{"port_id":7,"patch":{"chassis":"hv1","bridge":"br-ex"},"labels":{"a":"b"}}"#),
+        ("lr/LR/lnat/out", r#"{"type":"snat","prefix":"10.0.0.0/8","xlate_ip":"203.0.113.5"}"#),
+        ("lr/LR/lnat/web", r#"{"type":"dnat","prefix":"2001:db8::5/128","xlate_ip":"fd00::2"}"#),
+        ("lr/LR/lnat/vm", r#"{"type":"floating","prefix":"10.0.0.2/32","xlate_ip":"203.0.113.5","distributed":true}"#),
         ("lr/LR", r#"{"id":9,"chassis":null}"#),
         ("lr/LR", r#"{"id":9,"chassis":"hv1"}"#),
         (
@@ -42,7 +49,50 @@ fn a_bad_object_is_named_with_its_field_and_the_remedy() {
         (lsp, "", &["ls/LS-A/lsp/vm1", "empty"][..]),
         (lsp, "[1]", &["no JSON object"]),
         (lsp, "{", &["EOF", "valid JSON"]),
-        (lsp, r#"{"port_id":1,"mac":"f2:01:0a:01:00:02"}"#, &["missing field `ips`"]),
+        (lsp, r#"{"port_id":1,"mac":"f2:01:0a:01:00:02"}"#, &["ips:", "at least one"]),
+        (lsp, r#"{"port_id":1,"ips":["10.1.0.2"]}"#, &["mac:", "there is none"]),
+        (
+            lsp,
+            r#"{"port_id":1,"mac":"f2:01:0a:01:00:02","patch":{"chassis":"h","bridge":"b"}}"#,
+            &["mac:", "patch port"],
+        ),
+        (lsp, r#"{"port_id":1,"ips":["10.1.0.2"],"patch":{"chassis":"h","bridge":"b"}}"#, &["ips:", "patch port"]),
+        (lsp, r#"{"port_id":1,"peer":{"lr":"r","lrp":"p"},"patch":{"chassis":"h","bridge":"b"}}"#, &["peer:", "link"]),
+        (lsp, r#"{"port_id":1,"patch":{"chassis":"h","bridge":"b","vlan":0}}"#, &["patch.vlan:", "1 to 4094"]),
+        (lsp, r#"{"port_id":1,"patch":{"chassis":"h","bridge":"b","vlan":4095}}"#, &["patch.vlan:", "1 to 4094"]),
+        (lsp, r#"{"port_id":1,"patch":{"chassis":"h","bridge":"b","vlna":7}}"#, &["patch.vlna:", "unknown field"]),
+        (
+            lsp,
+            r#"{"port_id":1,"patch":{"chassis":"h","bridge":"br-int"}}"#,
+            &["patch.bridge:", "virtual network itself"],
+        ),
+        (
+            lsp,
+            r#"{"port_id":1,"patch":{"chassis":"h","bridge":"br-with-a-long-name"}}"#,
+            &["patch.bridge:", "more than 15"],
+        ),
+        (lsp, r#"{"port_id":1,"patch":{"chassis":"h","bridge":"br ex"}}"#, &["patch.bridge:", "is not a name"]),
+        (NAT, r#"{"type":"both","prefix":"10.0.0.0/8","xlate_ip":"203.0.113.5"}"#, &["type:", "snat"]),
+        (NAT, r#"{"type":"snat","prefix":"10.0.0.1/8","xlate_ip":"203.0.113.5"}"#, &["prefix:", "write 10.0.0.0/8"]),
+        (NAT, r#"{"type":"snat","prefix":"10.0.0.0/8","xlate_ip":"2001:db8::1"}"#, &["xlate_ip:", "families"]),
+        (NAT, r#"{"type":"snat","prefix":"10.0.0.0/8","xlate_ip":"224.0.0.1"}"#, &["xlate_ip:", "multicast"]),
+        (NAT, r#"{"type":"snat","prefix":"224.0.0.0/8","xlate_ip":"203.0.113.5"}"#, &["prefix:", "multicast"]),
+        (
+            NAT,
+            r#"{"type":"dnat","prefix":"203.0.113.0/24","xlate_ip":"10.0.0.2"}"#,
+            &["prefix:", "external address, with /32"],
+        ),
+        (
+            NAT,
+            r#"{"type":"floating","prefix":"fd00::/64","xlate_ip":"2001:db8::1"}"#,
+            &["prefix:", "inner address, with /128"],
+        ),
+        (NAT, r#"{"type":"floating","prefix":"10.0.0.2/32","xlate_ip":"10.0.0.2"}"#, &["xlate_ip:", "itself"]),
+        (
+            NAT,
+            r#"{"type":"snat","prefix":"10.0.0.0/8","xlate_ip":"203.0.113.5","distributed":true}"#,
+            &["distributed:", "floating"],
+        ),
         (lsp, r#"{"port_id":"1","mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#, &["port_id:", "string"]),
         (lsp, r#"{"port_id":65535,"mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#, &["port_id:", "1 to 65279"]),
         (lsp, r#"{"port_id":1,"mac":"f2:01:0a:01:00","ips":["10.1.0.2"]}"#, &["mac:", "six bytes"]),
@@ -96,7 +146,7 @@ fn a_reason_reads_as_one_sentence() {
             r#"{"port_id":1,"mac":"nonsense","ips":["10.1.0.2"]}"#,
             r#"mac: "nonsense" is not a MAC address: write six bytes in hex, like f2:01:0a:14:01:02"#,
         ),
-        (r#"{"port_id":1,"mac":"f2:01:0a:01:00:02"}"#, "missing field `ips`: correct the object"),
+        (r#"{"mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#, "missing field `port_id`: correct the object"),
         (
             r#"{"port_id":"1","mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#,
             r#"port_id: invalid type: string "1", expected u16: correct that field"#,

@@ -1,7 +1,8 @@
 //! What goes in: changes of the facts, as the world outside tells them.
 
 use bytes::Bytes;
-use tuplenet_model::{entity::EncapKind, name::Name};
+use std::net::IpAddr;
+use tuplenet_model::{entity::EncapKind, mac::Mac, name::Name};
 
 /// One change of the facts. The last one about an object counts; telling a fact twice changes nothing.
 #[derive(Clone, Debug)]
@@ -29,6 +30,31 @@ pub enum Change {
         /// Its OpenFlow port number; `None`: there is none.
         ofport: Option<u32>,
     },
+    /// A pair of OVS patch Interfaces of ours, both ends in place.
+    Patch {
+        /// The name of the one on the integration bridge.
+        name: String,
+        /// `None`: there is no such pair, or it is not whole.
+        patch: Option<LocalPatch>,
+    },
+    /// Who has an address in the physical network that a switch meets here, as the agent learned it.
+    Neighbour {
+        /// The switch.
+        ls: Name,
+        /// The address.
+        ip: IpAddr,
+        /// `None`: not known any more.
+        mac: Option<Mac>,
+    },
+}
+
+/// A pair of OVS patch Interfaces, both ends in place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalPatch {
+    /// The bridge of the other end.
+    pub bridge: String,
+    /// OpenFlow port number on the integration bridge.
+    pub ofport: u32,
 }
 
 /// An OVS Interface that asks to be bound to a switch port.

@@ -85,10 +85,10 @@ pub fn derive(
     binding_of: &Index<Child, Binding>,
 ) -> Claims {
     // named(Interface, LSP) <- interface(Interface, IfaceId), lsp(LSP), IfaceId = LSP or IfaceId = LS/LSP.
-    // The end of a link is no place for an Interface. Two joins, so that an Interface that names the switch costs nothing for the ports of
+    // The end of a link is no place for an Interface, nor is a patch port. Two joins, so that an Interface that names the switch costs nothing for the ports of
     // that name in all other switches.
     let candidate = |interface: &InterfaceFact, lsp: &Lsp| {
-        lsp.value.peer.is_none().then(|| Candidate {
+        (lsp.value.peer.is_none() && lsp.value.patch.is_none()).then(|| Candidate {
             lsp: lsp.name.clone(),
             id: interface.id,
             interface: interface.interface.clone(),

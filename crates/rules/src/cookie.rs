@@ -82,6 +82,36 @@ rules! {
     Trace = 20 "trace",
     /// What a stage does not know ends there, and is counted.
     Drop = 21 "drop",
+    /// Frames from a physical network enter a switch by a patch port.
+    PatchIn = 22 "patch-in",
+    /// Out of a patch port, into a physical network.
+    PatchOut = 23 "patch-out",
+    /// To a MAC that no port has: out by a patch port, here or on another chassis.
+    PatchUnknown = 24 "patch-unknown",
+    /// A frame of a port's own that came back from a physical network ends.
+    PatchOwn = 25 "patch-own",
+    /// What another chassis takes in from a physical network, or takes out into it, ends here.
+    PatchElsewhere = 26 "patch-elsewhere",
+    /// NAT: an answer to what was translated on the way out gets back its inner address.
+    Unsnat = 28 "unsnat",
+    /// NAT: what comes for an external address goes to an inner one.
+    Dnat = 29 "dnat",
+    /// NAT: an answer from a translated destination gets back its external address.
+    Undnat = 30 "undnat",
+    /// NAT: what inner addresses send outside leaves by an external one.
+    Snat = 31 "snat",
+    /// NAT: what comes for a floating address goes to the inner one.
+    FloatingIn = 32 "floating-in",
+    /// NAT: what the inner address of a floating one sends outside leaves by that one.
+    FloatingOut = 33 "floating-out",
+    /// A neighbour of a router in a physical network, as the agent learned it.
+    Neighbour = 38 "neighbour",
+    /// Somebody in a physical network says who has an address: a copy goes to the agent.
+    NeighbourLearn = 39 "neighbour-learn",
+    /// The next hop is a neighbour in a physical network that is not known: the agent keeps the packet and asks.
+    NeighbourAsk = 40 "neighbour-ask",
+    /// A router ends a packet, and the agent tells its sender by an ICMP error.
+    IcmpError = 43 "icmp-error",
 }
 
 /// A cookie taken apart. See the module for the layout.

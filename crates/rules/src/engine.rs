@@ -2,17 +2,19 @@
 
 use crate::{
     change::{Change, Config},
-    fact::{Child, Fact, InterfaceFact, TunnelFact},
+    fact::{Child, Fact, InterfaceFact, NeighbourFact, TunnelFact},
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
     output::{ClaimChange, FlowChange, Group, GroupChange, Output, Reject},
+    patch::PatchFact,
     program::{self, Inputs, Outputs},
 };
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, net::IpAddr, rc::Rc};
 use tuplenet_datalog::{Counters, Program};
-use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_model::{entity::EncapKind, id::DatapathId, name::Name};
 use tuplenet_openflow::Flow;
 
 /// How many changes of a full state go in at a time.
@@ -26,10 +28,14 @@ pub struct Engine {
     intake: Intake,
     interfaces: FxHashMap<u128, InterfaceFact>,
     tunnels: FxHashMap<EncapKind, TunnelFact>,
+    patches: FxHashMap<String, PatchFact>,
+    neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     flows: FlowTable,
     groups: GroupTable,
     /// Ports of this host and their numbers in the switch: few.
     local: FxHashMap<Child, u32>,
+    /// Networks of routers' ports, by router and number.
+    router_ports: FxHashMap<(DatapathId, u32), Box<[IpNet]>>,
     rejects: BTreeMap<Reject, i64>,
     /// Rejects that [`Engine::preload`] met.
     untold: Vec<(Reject, i64)>,
@@ -48,9 +54,12 @@ impl Engine {
             intake: Intake::default(),
             interfaces: FxHashMap::default(),
             tunnels: FxHashMap::default(),
+            patches: FxHashMap::default(),
+            neighbours: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
             local: FxHashMap::default(),
+            router_ports: FxHashMap::default(),
             rejects: BTreeMap::new(),
             untold: Vec::new(),
             started: false,
@@ -110,6 +119,11 @@ impl Engine {
         self.local.get(&(ls.clone(), lsp.clone())).copied()
     }
 
+    /// Addresses of a router's port, each with its network.
+    pub fn router_port(&self, router: DatapathId, number: u32) -> Option<&[IpNet]> {
+        self.router_ports.get(&(router, number)).map(|nets| &**nets)
+    }
+
     /// All objects that are set aside now.
     pub fn rejected(&self) -> impl Iterator<Item = &Reject> {
         self.rejects.keys()
@@ -147,6 +161,14 @@ impl Engine {
                 let next = ofport.map(|ofport| TunnelFact { kind, ofport });
                 replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
             }
+            Change::Patch { name, patch } => {
+                let next = patch.map(|patch| PatchFact { name: name.clone(), patch });
+                replace(&mut self.program, self.inputs.patch, &mut self.patches, name, next);
+            }
+            Change::Neighbour { ls, ip, mac } => {
+                let next = mac.map(|mac| NeighbourFact { ls: ls.clone(), ip, mac: mac.0 });
+                replace(&mut self.program, self.inputs.neighbour, &mut self.neighbours, (ls, ip), next);
+            }
         }
     }
 
@@ -158,6 +180,7 @@ impl Engine {
             Fact::Lsp(row) => program.add_weight(inputs.lsp, row, weight),
             Fact::Lrp(row) => program.add_weight(inputs.lrp, row, weight),
             Fact::Lsr(row) => program.add_weight(inputs.lsr, row, weight),
+            Fact::Lnat(row) => program.add_weight(inputs.lnat, row, weight),
             Fact::Chassis(row) => program.add_weight(inputs.chassis, row, weight),
             Fact::Binding(row) => program.add_weight(inputs.binding, row, weight),
         }
@@ -180,6 +203,15 @@ impl Engine {
                 self.local.remove(&port);
             }
         }
+        let mut router_ports = self.program.drain(self.outputs.router_ports);
+        router_ports.sort_by_key(|(_, weight)| *weight);
+        for ((router, number, nets), weight) in router_ports {
+            if weight > 0 {
+                self.router_ports.insert((router, number), nets);
+            } else {
+                self.router_ports.remove(&(router, number));
+            }
+        }
         let groups = self.program.drain(self.outputs.groups);
         (self.flows.apply(flows), self.groups.apply(groups, self.program.drain(self.outputs.buckets)))
     }
@@ -198,6 +230,15 @@ impl Engine {
                 let ((ls, lsp), generation) = (binding.lsp.clone(), binding.generation);
                 output.claims.push(ClaimChange::Release { ls, lsp, generation });
             }
+        }
+        for (pair, weight) in self.program.drain(self.outputs.pairs) {
+            output.patches.push((pair, weight > 0));
+        }
+        for (at, weight) in self.program.drain(self.outputs.outside) {
+            output.outside.push((at, weight > 0));
+        }
+        for (own, weight) in self.program.drain(self.outputs.own) {
+            output.own.push((own, weight > 0));
         }
         let notices = self.program.drain(self.outputs.notices);
         output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();

@@ -12,7 +12,9 @@ use std::{
     rc::Rc,
 };
 use tuplenet_model::{
-    entity::{self, Encap, EncapKind, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
+    entity::{
+        self, Encap, EncapKind, LogicalRouter, LogicalSwitch, NatRule, Patch, RouterPort, StaticRoute, SwitchPort,
+    },
     id::{DatapathId, PortId},
     key::Key,
     name::Name,
@@ -81,6 +83,8 @@ pub type Lsp = Shared<Stored<Child, LspFact>>;
 pub type Lrp = Shared<Stored<Child, LrpFact>>;
 /// `lr/<lr>/lsr/<route>`
 pub type Lsr = Shared<Stored<Child, LsrFact>>;
+/// `lr/<lr>/lnat/<rule>`
+pub type Lnat = Shared<Stored<Child, LnatFact>>;
 
 /// What the rules need of a switch. Descriptions and labels stay outside: changing them changes no fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,10 +104,14 @@ pub struct LrFact {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LspFact {
     pub port: PortId,
+    /// All zero for a patch port, which has none.
     pub mac: [u8; 6],
+    /// None for a patch port.
     pub ips: Box<[IpAddr]>,
     /// Boxed, as few ports have one.
     pub peer: Option<Box<Child>>,
+    /// What a patch port joins the switch to: such a port has no MAC, no addresses, no peer, and no binding. Boxed, as few ports have it.
+    pub patch: Option<Box<Patch>>,
 }
 
 /// What the rules need of a router port.
@@ -122,6 +130,24 @@ pub struct LsrFact {
     pub prefix: ipnet::IpNet,
     pub next_hop: IpAddr,
     pub outport: Name,
+}
+
+/// What the rules need of a NAT rule: all but its meta. Its methods say what is external and what is inner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LnatFact(pub NatRule);
+
+impl Hash for LnatFact {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let NatRule { kind, prefix, xlate_ip, distributed, meta: _ } = &self.0;
+        (kind, prefix, xlate_ip, distributed).hash(state);
+    }
+}
+
+impl Deref for LnatFact {
+    type Target = NatRule;
+    fn deref(&self) -> &NatRule {
+        &self.0
+    }
 }
 
 /// `chassis/<chassis>`
@@ -152,6 +178,14 @@ pub struct InterfaceFact {
     pub interface: Rc<LocalInterface>,
 }
 
+/// Who has an address in the physical network that a switch meets here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NeighbourFact {
+    pub ls: Name,
+    pub ip: IpAddr,
+    pub mac: [u8; 6],
+}
+
 /// Our tunnel port for a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelFact {
@@ -167,6 +201,7 @@ pub enum Fact {
     Lsp(Lsp),
     Lrp(Lrp),
     Lsr(Lsr),
+    Lnat(Lnat),
     Chassis(Chassis),
     Binding(Binding),
 }
@@ -185,9 +220,11 @@ impl Fact {
             (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, .. })) => {
                 Fact::Lr(stored(name, LrFact { id, chassis }, created))
             }
-            (Key::Lsp(ls, lsp), Object::Lsp(SwitchPort { port_id, mac, ips, peer, .. })) => {
+            (Key::Lsp(ls, lsp), Object::Lsp(SwitchPort { port_id, mac, ips, peer, patch, .. })) => {
                 let peer = peer.map(|p| Box::new((p.lr, p.lrp)));
-                Fact::Lsp(stored((ls, lsp), LspFact { port: port_id, mac: mac.0, ips: ips.into(), peer }, created))
+                let mac = mac.map(|mac| mac.0).unwrap_or_default();
+                let fact = LspFact { port: port_id, mac, ips: ips.into(), peer, patch: patch.map(Box::new) };
+                Fact::Lsp(stored((ls, lsp), fact, created))
             }
             (Key::Lrp(lr, lrp), Object::Lrp(RouterPort { port_id, mac, nets, peer, .. })) => {
                 let peer = peer.map(|p| (p.ls, p.lsp));
@@ -196,6 +233,10 @@ impl Fact {
             }
             (Key::Lsr(lr, lsr), Object::Lsr(StaticRoute { prefix, next_hop, outport, .. })) => {
                 Fact::Lsr(stored((lr, lsr), LsrFact { prefix, next_hop, outport }, created))
+            }
+            (Key::Lnat(lr, name), Object::Lnat(rule)) => {
+                let rule = NatRule { meta: entity::Meta::default(), ..rule };
+                Fact::Lnat(stored((lr, name), LnatFact(rule), created))
             }
             (Key::Chassis(name), Object::Chassis(entity::Chassis { encaps, .. })) => {
                 Fact::Chassis(Shared::new(ChassisFact { name, encaps: encaps.into() }))
@@ -224,6 +265,7 @@ impl<'a> Identity<'a> {
             Key::Lsr(parent, name) => Self(4, name, parent),
             Key::Chassis(name) => Self(5, name, ""),
             Key::Binding(parent, name) => Self(6, name, parent),
+            Key::Lnat(parent, name) => Self(7, name, parent),
         }
     }
 }
@@ -239,6 +281,7 @@ impl Fact {
             Fact::Lsr(f) => Identity(4, &f.name.1, &f.name.0),
             Fact::Chassis(f) => Identity(5, &f.name, ""),
             Fact::Binding(f) => Identity(6, &f.lsp.1, &f.lsp.0),
+            Fact::Lnat(f) => Identity(7, &f.name.1, &f.name.0),
         }
     }
 }

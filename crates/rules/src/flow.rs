@@ -122,6 +122,8 @@ pub mod proto {
     pub const ARP: u16 = 0x0806;
     /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (IEEE 802.1Q).
+    pub const VLAN: u16 = 0x8100;
     /// ICMP.
     pub const ICMP: u8 = 1;
     /// ICMPv6.

@@ -93,6 +93,7 @@ impl Intake {
             }
             Key::Lrp(lr, lrp) => Key::Lrp(self.share(lr), lrp.clone()),
             Key::Lsr(lr, lsr) => Key::Lsr(self.share(lr), lsr.clone()),
+            Key::Lnat(lr, rule) => Key::Lnat(self.share(lr), rule.clone()),
             Key::Binding(ls, lsp) => {
                 Key::Binding(self.share(ls), self.counterpart(&Key::Lsp(ls.clone(), lsp.clone()), lsp))
             }

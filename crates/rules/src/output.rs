@@ -1,5 +1,6 @@
 //! What comes out: changes of the results, for whoever carries them to the switch, the store and people.
 
+use crate::outside::{Outside, Own};
 use std::fmt;
 use tuplenet_model::name::Name;
 use tuplenet_openflow::{Action, Flow, Match};
@@ -13,6 +14,12 @@ pub struct Output {
     pub groups: Vec<GroupChange>,
     /// Bindings to write or to take back.
     pub claims: Vec<ClaimChange>,
+    /// Pairs of patch Interfaces that are wanted from now on (true), and no more (false).
+    pub patches: Vec<(PatchPair, bool)>,
+    /// Routers' ports that meet a physical network here from now on (true), and no more (false).
+    pub outside: Vec<(Outside, bool)>,
+    /// Addresses of ours that are reached by a patch port here from now on (true), and no more (false).
+    pub own: Vec<(Own, bool)>,
     /// Objects set aside (true) and objects mended or gone (false).
     pub rejects: Vec<(Reject, bool)>,
     /// What people should know.
@@ -80,6 +87,23 @@ pub enum ClaimChange {
         /// The generation that it had.
         generation: u64,
     },
+}
+
+/// A pair of OVS patch Interfaces that joins the integration bridge to another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PatchPair {
+    /// Name of the Interface on the integration bridge; at most 15 bytes.
+    pub name: String,
+    /// Name of the one on the other bridge; at most 15 bytes.
+    pub peer: String,
+    /// The other bridge, which is not ours to make.
+    pub bridge: String,
+    /// The switch that it is for.
+    pub ls: Name,
+    /// The patch port of that switch.
+    pub lsp: Name,
+    /// Its VLAN, for people: the tag is set and taken by flows.
+    pub vlan: Option<u16>,
 }
 
 /// An object that is set aside, and why.

@@ -6,6 +6,7 @@ use crate::{
     datapath::{Datapaths, LinkName},
     fact::{Binding, Chassis, Child, Lr, Lrp, Lsp, TunnelFact},
     output::Reject,
+    patch::{self, PatchFact, Patches},
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};
@@ -23,6 +24,8 @@ pub struct SwitchPort {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouterPort {
     pub lr: DatapathId,
+    /// Whether its router is on every host that needs it.
+    pub distributed: bool,
     pub lrp: Lrp,
 }
 
@@ -65,6 +68,8 @@ pub struct Ports {
     pub located: Relation<SwitchPort>,
     /// Chassis that have a port which matters here.
     pub endpoint: Relation<Endpoint>,
+    /// Where switches meet a physical network.
+    pub patches: Patches,
     pub rejects: Relation<Reject>,
 }
 
@@ -77,6 +82,7 @@ pub struct Sources<'a> {
     pub binding_of: &'a Index<Child, Binding>,
     pub tunnel: &'a Relation<TunnelFact>,
     pub hosted: &'a Relation<Hosted>,
+    pub patch: &'a Relation<PatchFact>,
 }
 
 /// Something that one port alone may have in its datapath.
@@ -86,6 +92,7 @@ enum Claim {
     Mac([u8; 6]),
     Ip(IpAddr),
     Net(ipnet::IpNet),
+    Patch(Name),
 }
 
 impl Claim {
@@ -95,13 +102,20 @@ impl Claim {
             Claim::Mac(mac) => ("mac", tuplenet_model::mac::Mac(*mac).to_string()),
             Claim::Ip(ip) => ("ips", ip.to_string()),
             Claim::Net(net) => ("nets", net.to_string()),
+            Claim::Patch(chassis) => {
+                return format!(
+                    "patch: on {chassis} {kind} {}/{} is a patch port of this switch already, and a second one would bring frames twice: \
+                     delete one of the two",
+                    winner.0, winner.1
+                );
+            }
         };
         format!("{field}: {value} belongs to {kind} {}/{} already: change or delete one of the two", winner.0, winner.1)
     }
 }
 
 fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<SwitchPort>, Relation<Reject>) {
-    // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC or addresses.
+    // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC, addresses or patch.
     let by_ls = sources.lsp.index(|lsp| lsp.name.0.clone());
     let here = by_ls.join(&datapaths.ls_present.index(|ls| ls.name.clone()), |_, lsp, ls| SwitchPort {
         ls: ls.value.id,
@@ -111,8 +125,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
     let claims = here.flat_map(|port| {
         let value = &port.lsp.value;
         let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
-        let claims: Vec<_> =
-            [Claim::Port(value.port.get().into()), Claim::Mac(value.mac)].into_iter().chain(ips).collect();
+        let own = match value.patch.as_deref() {
+            Some(patch) => Claim::Patch(patch.chassis.clone()),
+            None => Claim::Mac(value.mac),
+        };
+        let claims: Vec<_> = [Claim::Port(value.port.get().into()), own].into_iter().chain(ips).collect();
         let (ls, lsp) = (port.ls, port.lsp.clone());
         claims.into_iter().map(move |claim| (ls, claim, lsp.clone()))
     });
@@ -139,8 +156,11 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
 /// The valid ports of these routers, and the others with the reason.
 fn router_ports(by_lr: &Index<Name, Lrp>, routers: &Relation<Lr>) -> (Relation<RouterPort>, Relation<Reject>) {
     // The same for routers, where a network rather than an address must be unique.
-    let here =
-        by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort { lr: lr.value.id, lrp: lrp.clone() });
+    let here = by_lr.join(&routers.index(|lr| lr.name.clone()), |_, lrp, lr| RouterPort {
+        lr: lr.value.id,
+        distributed: lr.value.chassis.is_none(),
+        lrp: lrp.clone(),
+    });
     let claims = here.flat_map(|port| {
         let value = &port.lrp.value;
         let nets = value.nets.iter().map(|net| Claim::Net(net.trunc()));
@@ -185,7 +205,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
     let me = sources.me.clone();
     let bound = by_name
         .join_flat(sources.binding_of, move |_, port, binding| {
-            let elsewhere = port.lsp.value.peer.is_none() && binding.chassis != me;
+            let value = &port.lsp.value;
+            let elsewhere = value.peer.is_none() && value.patch.is_none() && binding.chassis != me;
             elsewhere.then(|| (port.clone(), binding.chassis.clone()))
         })
         .index(|(port, _)| port.lsp.name.clone())
@@ -225,7 +246,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .index(|(_, chassis)| chassis.clone())
         .join(&endpoint_of, |_, (port, _), endpoint| RemotePort { port: port.clone(), endpoint: endpoint.ip })
         .named("remote");
-    let used = at.map(|(_, chassis)| chassis.clone()).distinct();
+    let patches = patch::derive(sources.me, &switch_port, sources.chassis, sources.patch, &endpoint_of);
+    let used = at.map(|(_, chassis)| chassis.clone()).concat(&patches.used).distinct();
     let endpoint = endpoint_of.semijoin(&used.index(Name::clone));
 
     // link(Port, RouterPort) <- linked(LRP, Port), router_port(LRP).
@@ -241,5 +263,5 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .concat(&remote.map(|r| r.port.clone()))
         .concat(&link.map(|l| l.port.clone()))
         .named("located");
-    Ports { local, remote, link, router, located, endpoint, rejects: switch_rejects.concat(&router_rejects) }
+    Ports { local, remote, link, router, located, endpoint, patches, rejects: switch_rejects.concat(&router_rejects) }
 }

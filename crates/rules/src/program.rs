@@ -4,13 +4,23 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, Chassis, Child, InterfaceFact, Lr, Lrp, Ls, Lsp, Lsr, TunnelFact},
+    fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact},
     flow::{BucketRow, FlowRow},
-    flows::{drop, echo, flood, l2, neighbour, next_hop, physical, pipeline, route, router, trace, tunnel},
-    output::Reject,
+    flows::nat as nat_flows,
+    flows::outside as outside_flows,
+    flows::{
+        drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace,
+        tunnel,
+    },
+    nat,
+    output::{PatchPair, Reject},
+    outside::{Outside, Own},
+    patch::PatchFact,
     port,
 };
+use ipnet::IpNet;
 use tuplenet_datalog::{Builder, Input, Output, Program};
+use tuplenet_model::id::DatapathId;
 
 /// Where facts go in.
 pub struct Inputs {
@@ -19,10 +29,13 @@ pub struct Inputs {
     pub lsp: Input<Lsp>,
     pub lrp: Input<Lrp>,
     pub lsr: Input<Lsr>,
+    pub lnat: Input<Lnat>,
     pub chassis: Input<Chassis>,
     pub binding: Input<Binding>,
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
+    pub patch: Input<PatchFact>,
+    pub neighbour: Input<NeighbourFact>,
 }
 
 /// Where results come out.
@@ -34,6 +47,14 @@ pub struct Outputs {
     pub release: Output<Binding>,
     /// Ports that are here, with their number in the switch.
     pub local: Output<(Child, u32)>,
+    /// Pairs of patch Interfaces that there should be.
+    pub pairs: Output<PatchPair>,
+    /// Routers' ports that meet a physical network here.
+    pub outside: Output<Outside>,
+    /// Addresses of ours that are reached by a patch port.
+    pub own: Output<Own>,
+    /// Routers' ports that matter here, with their networks.
+    pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -46,6 +67,7 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     flows.extend(flood::fixed());
     flows.extend(drop::fixed());
     flows.extend(trace::fixed());
+    flows.extend(patch_flows::fixed());
     flows
 }
 
@@ -57,14 +79,21 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_lsp, lsp) = b.input::<Lsp>("lsp");
     let (in_lrp, lrp) = b.input::<Lrp>("lrp");
     let (in_lsr, lsr) = b.input::<Lsr>("lsr");
+    let (in_lnat, lnat) = b.input::<Lnat>("lnat");
     let (in_chassis, chassis) = b.input::<Chassis>("chassis");
     let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
     let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
+    let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
+    let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
-    let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).distinct();
+    // A switch matters where it has a port or meets a physical network.
+    let me = config.chassis.clone();
+    let patched_ls =
+        lsp.flat_map(move |lsp| lsp.value.patch.as_ref().filter(|p| p.chassis == me).map(|_| lsp.name.0.clone()));
+    let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).concat(&patched_ls).distinct();
     let datapaths = datapath::derive(config, &ls, &lr, &lsp, &lrp, &hosted_ls);
     let sources = port::Sources {
         me: &config.chassis,
@@ -74,11 +103,28 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         binding_of: &binding_of,
         tunnel: &tunnel,
         hosted: &claims.hosted,
+        patch: &patch,
     };
     let ports = port::derive(&sources, &datapaths);
 
+    let nat = nat::derive(&lnat, &lrp, &datapaths);
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
-    let buckets = flood::buckets(&ports.local, &ports.remote);
+    let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
+    let located_in = ports.located.index(|port| port.ls);
+    let inside =
+        patch_flows::Inside { located_in: &located_in, remote: &ports.remote, link: &ports.link, tunnel: &tunnel };
+    let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
+    let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
+    let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
+        me: &config.chassis,
+        rule: &nat.rule,
+        patched: &patched,
+        datapaths: &datapaths,
+        ports: &ports,
+        elsewhere: &elsewhere,
+    });
+    let (outside_flows, outside, own) =
+        outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
@@ -91,14 +137,19 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &router::flows(&ports.link, &ports.router),
         &echo::flows(&ports.router),
         &route_flows,
-        &next_hop::flows(&ports.link, &ports.located),
+        &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
+        &translation,
+        &outside_flows,
+        &patch_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
         &stray_routes,
         &route::without_port(&lsr_present, &ports.router),
         &no_router,
+        &nat.rejects,
+        &homeless_nat,
     ]);
 
     let inputs = Inputs {
@@ -107,10 +158,13 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         lsp: in_lsp,
         lrp: in_lrp,
         lsr: in_lsr,
+        lnat: in_lnat,
         chassis: in_chassis,
         binding: in_binding,
         interface: in_interface,
         tunnel: in_tunnel,
+        patch: in_patch,
+        neighbour: in_neighbour,
     };
     let outputs = Outputs {
         flows: flows.output(),
@@ -119,6 +173,10 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         want: claims.want.output(),
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),
+        pairs: ports.patches.pairs.output(),
+        outside: outside.output(),
+        own: own.output(),
+        router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

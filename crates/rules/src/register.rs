@@ -46,6 +46,16 @@ pub const FLOOD_COPY: u32 = 1 << 2;
 pub const TRACED: u32 = 1 << 3;
 /// Flag: coloured, and what is reported of it here has its end where it came in by a tunnel, so that copies of it have no end of their own.
 pub const ENTERED: u32 = 1 << 4;
+/// Flag: came in by a patch port, so it does not leave by one before a router took it.
+pub const FROM_PATCH: u32 = 1 << 5;
+/// Flag: a copy between a chassis without a patch port of the switch and the designated one.
+pub const DESIGNATED: u32 = 1 << 7;
+
+/// Flag: turned back at an uplink for an external address of its own router, once.
+pub const NATTED: u32 = 1 << 6;
+
+/// Flag: coloured, and conntrack still has a copy to go on with, that has an end of its own to report.
+pub const PENDING: u32 = 1 << 8;
 
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;

@@ -2,23 +2,33 @@
 //!
 //! The first byte is the handler, the rest is the handler's own. This is the only place that gives a handler its number.
 
-use crate::trace;
+use crate::{icmp, outside, trace};
 
 /// What a packet-in is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Userdata {
     /// Handler 1, one more byte: a coloured packet is reported.
     Trace(trace::Event),
+    /// Handler 2, one more byte: a neighbour outside is asked for, or somebody says who has an address.
+    Neighbour(outside::Event),
+    /// Handler 3, one more byte: a router ended a packet, and its sender is to know.
+    IcmpError(icmp::Event),
 }
 
 /// Handler: a coloured packet is reported.
 const TRACE: u8 = 1;
+/// Handler: neighbours outside.
+const NEIGHBOUR: u8 = 2;
+/// Handler: errors of routers.
+const ICMP_ERROR: u8 = 3;
 
 impl Userdata {
     /// The bytes.
     pub fn encode(self) -> Vec<u8> {
         match self {
             Userdata::Trace(event) => vec![TRACE, event as u8],
+            Userdata::Neighbour(event) => vec![NEIGHBOUR, event as u8],
+            Userdata::IcmpError(event) => vec![ICMP_ERROR, event as u8],
         }
     }
 
@@ -26,6 +36,8 @@ impl Userdata {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [TRACE, event] => trace::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Trace),
+            [NEIGHBOUR, event] => outside::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Neighbour),
+            [ICMP_ERROR, event] => icmp::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::IcmpError),
             _ => None,
         }
     }
@@ -37,11 +49,12 @@ mod tests {
 
     #[test]
     fn userdata_comes_back_and_a_foreign_one_does_not() {
-        for event in trace::Event::ALL {
-            let userdata = Userdata::Trace(event);
+        let all = trace::Event::ALL.map(Userdata::Trace).into_iter();
+        let all = all.chain(outside::Event::ALL.map(Userdata::Neighbour));
+        for userdata in all.chain(icmp::Event::ALL.map(Userdata::IcmpError)) {
             assert_eq!(Userdata::decode(&userdata.encode()), Some(userdata));
         }
-        for foreign in [&[][..], &[TRACE], &[TRACE, 0xff], &[0, 1], &[TRACE, 1, 0]] {
+        for foreign in [&[][..], &[TRACE], &[TRACE, 0xff], &[0, 1], &[TRACE, 1, 0], &[NEIGHBOUR, 0], &[ICMP_ERROR, 0]] {
             assert_eq!(Userdata::decode(foreign), None);
         }
     }

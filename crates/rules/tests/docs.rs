@@ -4,7 +4,7 @@
 use std::{fmt::Write, path::Path};
 use tuplenet_rules::{
     cookie::Rule,
-    register, stage,
+    icmp, outside, register, stage,
     trace::{Event, METER},
     userdata::Userdata,
 };
@@ -54,6 +54,10 @@ fn pipeline() -> String {
             register::ENTERED,
             "coloured, came by a tunnel, and its end here is going to be reported: of its copies none is",
         ),
+        (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
+        (register::NATTED, "turned back at an uplink for an external address of its own router"),
+        (register::PENDING, "coloured, and conntrack has a copy to go on with: one more end is going to be reported"),
+        (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
     ];
     for (flag, meaning) in flags {
         let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");
@@ -64,7 +68,7 @@ fn pipeline() -> String {
          Class `{:#06x}`, type `{:#04x}`, {} bytes, in `tun_metadata0`: source port, destination port, flags, command id, 16 bits each. \
          The VNI is the datapath's id.\n\n\
          ## Packet-ins\n\n\
-         A flow with `controller(userdata=...)` tells the agent of a packet. The first byte says what for; so far there is one handler.\n\n\
+         A flow with `controller(userdata=...)` tells the agent of a packet. The first byte says what for.\n\n\
          | userdata | what the packet is reported for |\n|---|---|\n",
         register::option::CLASS,
         register::option::TYPE,
@@ -78,13 +82,35 @@ fn pipeline() -> String {
         let bytes = Userdata::Trace(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
         let _ = writeln!(page, "| `{}` | {meaning} |", bytes.join("."));
     }
-    let _ = write!(
-        page,
-        "\nMeter {}: {} reports a second, {} at once.\n\n\
-         ## Cookies\n\n\
+    for (event, meaning) in [
+        (outside::Event::Ask, "its next hop is a neighbour in a physical network that is not known; the whole packet"),
+        (outside::Event::Learn, "somebody in a physical network says who has an address"),
+    ] {
+        let bytes = Userdata::Neighbour(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+        let _ = writeln!(page, "| `{}` | {meaning} |", bytes.join("."));
+    }
+    for (event, meaning) in [
+        (icmp::Event::Spent, "its TTL or hop limit is used up"),
+        (icmp::Event::NoRoute, "its router has no route for it"),
+        (icmp::Event::NoHost, "its next hop is nobody's address"),
+        (icmp::Event::Itself, "it is for a router itself, and no echo request"),
+    ] {
+        let bytes = Userdata::IcmpError(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+        let _ = writeln!(page, "| `{}` | {meaning}; it ends there, and its sender is told |", bytes.join("."));
+    }
+    page.push_str("\n| meter | limits | packets a second | at once |\n|---|---|---|---|\n");
+    for (meter, limits) in [
+        (METER, "reports of coloured packets"),
+        (outside::ASK_METER, "packets whose neighbour is not known"),
+        (icmp::METER, "packets that routers ended"),
+        (outside::LEARN_METER, "what neighbours say"),
+    ] {
+        let _ = writeln!(page, "| {} | {limits} | {} | {} |", meter.id, meter.rate, meter.burst);
+    }
+    page.push_str(
+        "\n## Cookies\n\n\
          `0x54`, then the rule (8 bits), the datapath's id (24 bits), and the object (24 bits): a port's id, the table of a stage's own flow, or a hash of a name.\n\n\
          | rule | name | what its flows do |\n|---|---|---|\n",
-        METER.id, METER.rate, METER.burst
     );
     for rule in Rule::ALL {
         let _ = writeln!(page, "| {} | `{}` | {} |", *rule as u8, rule.name(), rule.about().trim());

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_rules::{Change, Engine};
 
 fn rejects(engine: &Engine) -> Vec<String> {
@@ -21,18 +21,34 @@ proptest! {
     ) {
         let mut lived = engine();
         let mut switch = Switch::default();
+        let (mut outside, mut own) = (BTreeSet::new(), BTreeSet::new());
         let mut facts: BTreeMap<String, Change> = BTreeMap::new();
         for batch in batches {
             let batch: Vec<Change> = batch.into_iter().flatten().collect();
             for change in &batch {
                 facts.insert(subject(change), change.clone());
             }
-            switch.apply(&lived.apply(batch));
+            let output = lived.apply(batch);
+            switch.apply(&output);
+            // What goes and what comes of one router's port is told in no order.
+            for (at, _) in output.outside.iter().filter(|(_, there)| !there) {
+                prop_assert!(outside.remove(at), "{at:?} goes and was not there");
+            }
+            for (at, _) in output.outside.iter().filter(|(_, there)| *there) {
+                prop_assert!(outside.insert(at.clone()), "{at:?} comes twice");
+            }
             prop_assert_eq!(&switch, &Switch::of(&lived));
 
             let mut told = engine();
             told.preload(facts.values().cloned());
-            told.open();
+            for (address, there) in output.own {
+                let changed = if there { own.insert(address) } else { own.remove(&address) };
+                prop_assert!(changed, "told twice");
+            }
+            let told_all = told.open();
+            let all: BTreeSet<_> = told_all.outside.into_iter().map(|(at, _)| at).collect();
+            prop_assert_eq!(&all, &outside);
+            prop_assert_eq!(&told_all.own.into_iter().map(|(own, _)| own).collect::<BTreeSet<_>>(), &own);
             prop_assert_eq!(Switch::of(&told), Switch::of(&lived));
             prop_assert_eq!(rejects(&told), rejects(&lived));
         }

@@ -12,9 +12,9 @@ use std::{
 use tuplenet_model::{entity::*, key::Key, name::Name, object::Object};
 use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
 use tuplenet_rules::{
-    Change, Engine, LocalInterface,
+    Change, Engine, LocalInterface, LocalPatch,
     cookie::{Cookie, Rule, name_hash},
-    register,
+    register, stage,
 };
 
 /// All facts of a network, and nothing clever.
@@ -29,6 +29,7 @@ struct Plain {
     binding: Vec<(Name, Name, Binding)>,
     interface: Vec<(u128, LocalInterface)>,
     tunnel: bool,
+    patch: Vec<(String, LocalPatch)>,
 }
 
 impl Plain {
@@ -38,6 +39,7 @@ impl Plain {
             match fact {
                 Change::Interface { id, interface: Some(i) } => all.interface.push((*id, i.clone())),
                 Change::Tunnel { ofport, .. } => all.tunnel = ofport.is_some(),
+                Change::Patch { name, patch: Some(patch) } => all.patch.push((name.clone(), patch.clone())),
                 Change::Object { path, value: Some(value), create_revision: made } => {
                     let Ok(Some(key)) = Key::parse(path) else { continue };
                     let Ok(object) = Object::parse(&key, value) else { continue };
@@ -82,7 +84,7 @@ impl Plain {
             for (lr, lrp, other, _) in &self.lrp {
                 if port.peer.as_ref().is_some_and(|p| p.lr == *lr && p.lrp == *lrp)
                     && other.peer.as_ref().is_some_and(|p| p.ls == *ls && p.lsp == *lsp)
-                    && port.mac == other.mac
+                    && port.mac == Some(other.mac)
                     && port.ips.iter().collect::<BTreeSet<_>>()
                         == other.nets.iter().map(|n| n.addr()).collect::<Vec<_>>().iter().collect()
                 {
@@ -101,7 +103,9 @@ impl Plain {
     fn candidates(&self) -> Vec<(&Name, &Name, &(u128, LocalInterface))> {
         let named = |i: &LocalInterface| -> Vec<_> {
             let ports = self.lsp.iter().filter(|(ls, lsp, port, _)| {
-                port.peer.is_none() && (i.iface_id == lsp.as_str() || i.iface_id == format!("{ls}/{lsp}"))
+                port.peer.is_none()
+                    && port.patch.is_none()
+                    && (i.iface_id == lsp.as_str() || i.iface_id == format!("{ls}/{lsp}"))
             });
             ports.map(|(ls, lsp, ..)| (ls, lsp)).collect()
         };
@@ -138,6 +142,9 @@ impl Plain {
         let pinned =
             self.lr.iter().filter(|(n, o, _)| o.chassis.as_ref().is_some_and(|c| c.as_str() == ME) && self.is_here(n));
         present.extend(pinned.map(|(n, ..)| format!("lr {n}")));
+        let patched =
+            self.lsp.iter().filter(|(_, _, port, _)| port.patch.as_ref().is_some_and(|p| p.chassis.as_str() == ME));
+        present.extend(patched.map(|(ls, ..)| format!("ls {ls}")));
         loop {
             let before = present.len();
             for (ls, _, lr, _) in self.links() {
@@ -159,7 +166,10 @@ impl Plain {
         let (_, _, port, made) = self.lsp.iter().find(|(l, p, ..)| l == ls && p == lsp)?;
         let rival = |(l, p, other, m): &&(Name, Name, SwitchPort, i64)| {
             let same = other.port_id == port.port_id
-                || other.mac == port.mac
+                || other.mac.is_some() && other.mac == port.mac
+                || other.patch.is_some()
+                    && other.patch.as_ref().map(|patch| &patch.chassis)
+                        == port.patch.as_ref().map(|patch| &patch.chassis)
                 || other.ips.iter().any(|ip| port.ips.contains(ip));
             l == ls && p != lsp && same && (*m, p) < (*made, lsp)
         };
@@ -185,11 +195,92 @@ impl Plain {
         chassis.encaps.iter().find(|e| self.tunnel && e.kind == EncapKind::Geneve).map(|e| e.ip)
     }
 
+    /// What is said of a port towards a physical network: it is at `remote` or here, and its router is on all hosts or not.
+    fn outside(
+        &self,
+        present: &BTreeSet<String>,
+        ls: &Name,
+        remote: Option<IpAddr>,
+        distributed: bool,
+        port: &SwitchPort,
+    ) -> Vec<String> {
+        let patches: Vec<_> = self
+            .lsp
+            .iter()
+            .filter(|(l, _, port, _)| l == ls && port.patch.is_some())
+            .filter_map(|(l, p, ..)| Some((self.port(present, l, p)?.1, self.port(present, l, p)?.1.patch.clone()?)))
+            .collect();
+        if !patches.iter().any(|(_, patch)| patch.chassis.as_str() == ME) {
+            return Vec::new();
+        }
+        let id = self.valid_ls(ls).expect("the switch of a valid port").id;
+        let mac = port.mac_or_zero();
+        let mut said = vec![format!("own {id} {mac}")];
+        let designated = self.designated(&patches);
+        let here = designated.is_some_and(|(_, patch)| patch.chassis.as_str() == ME);
+        let theirs = |ip: IpAddr| {
+            patches.iter().any(|(_, patch)| patch.chassis.as_str() != ME && self.endpoint(&patch.chassis) == Some(ip))
+        };
+        let elsewhere = match remote {
+            Some(ip) => !here || theirs(ip),
+            None => distributed && !here,
+        };
+        if elsewhere {
+            said.push(format!("elsewhere {id} {mac}"));
+            said.extend(port.ips.iter().map(|ip| format!("silent {id} {ip}")));
+        }
+        if let Some((way, patch)) = designated.filter(|_| remote.is_none() && distributed && !here)
+            && let Some(ip) = self.endpoint(&patch.chassis)
+        {
+            said.push(format!("router {id} {mac}: {} at {ip}", way.port_id));
+        }
+        said
+    }
+
+    /// The first by name of those whose chassis exists.
+    fn designated<'a>(&self, patches: &'a [(&'a SwitchPort, Patch)]) -> Option<&'a (&'a SwitchPort, Patch)> {
+        let exist = patches.iter().filter(|(_, patch)| self.chassis.iter().any(|(n, _)| *n == patch.chassis));
+        exist.min_by_key(|(_, patch)| patch.chassis.clone())
+    }
+
+    /// Where the designated chassis is, if this host has no patch port of the switch.
+    fn speaker(&self, present: &BTreeSet<String>, ls: &Name) -> Option<IpAddr> {
+        let ports = self.lsp.iter().filter(|(l, ..)| l == ls).filter_map(|(l, p, ..)| self.port(present, l, p));
+        let patches: Vec<_> = ports.filter_map(|(_, port)| Some((port, port.patch.clone()?))).collect();
+        let mine = patches.iter().any(|(_, patch)| patch.chassis.as_str() == ME);
+        let (_, patch) = self.designated(&patches).filter(|_| !mine)?;
+        self.endpoint(&patch.chassis)
+    }
+
+    /// What is said of a switch's patch ports.
+    fn patch_ports(&self, present: &BTreeSet<String>, ls: &Name) -> Vec<String> {
+        let ports = self.lsp.iter().filter(|(l, ..)| l == ls).filter_map(|(l, p, ..)| self.port(present, l, p));
+        let patches: Vec<_> = ports.filter_map(|(_, port)| Some((port, port.patch.clone()?))).collect();
+        let Some(id) = self.valid_ls(ls).map(|ls| ls.id) else { return Vec::new() };
+        let designated = self.designated(&patches);
+        let Some((port, patch)) = patches.iter().find(|(_, patch)| patch.chassis.as_str() == ME) else {
+            let way = designated.and_then(|(port, patch)| Some((port.port_id, self.endpoint(&patch.chassis)?)));
+            return way.map(|(port, ip)| format!("unknown {id}: {port} at {ip}")).into_iter().collect();
+        };
+        let here = designated.is_some_and(|(_, patch)| patch.chassis.as_str() == ME);
+        let mut said = vec![format!("unknown {id}: {}{}", port.port_id, if here { "" } else { " not from tunnels" })];
+        let name = format!("tp-{:x}-{:x}", id.get(), port.port_id.get());
+        if let Some((_, found)) = self.patch.iter().find(|(n, found)| *n == name && found.bridge == *patch.bridge) {
+            let (ofport, vlan) = (found.ofport, patch.vlan.unwrap_or(0));
+            said.push(format!("patch in {ofport} {vlan}: {id} {}", port.port_id));
+            said.push(format!("patch out {id} {}: {ofport} {vlan}", port.port_id));
+        }
+        said
+    }
+
     fn statements(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         let present = self.present();
         let hosted = self.hosted();
         let links = self.links();
+        for (ls, ..) in self.ls.iter().filter(|(ls, ..)| present.contains(&format!("ls {ls}"))) {
+            all.extend(self.patch_ports(&present, ls));
+        }
         for (ls, lsp, ..) in &self.lsp {
             let Some((id, port)) = self.port(&present, ls, lsp) else { continue };
             let number = port.port_id.get();
@@ -201,23 +292,30 @@ impl Plain {
             {
                 all.insert(format!("in {ofport}: {id} {number}"));
                 all.insert(format!("out {id} {number}: {ofport}"));
-                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac_or_zero()));
+                all.extend(self.outside(&present, ls, None, false, port));
                 located = true;
             }
             if let Some((_, _, lr, lrp)) = link
                 && let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
             {
                 all.insert(format!("link {id} {number}: {lr_id} {}", number_of(lrp, router)));
-                all.insert(format!("l2 {id} {}: {number} here", port.mac));
+                all.insert(format!("l2 {id} {}: {number} here", port.mac_or_zero()));
+                let distributed = self.valid_lr(lr).is_some_and(|lr| lr.chassis.is_none());
+                all.extend(self.outside(&present, ls, None, distributed, port));
+                if let Some(ip) = self.speaker(&present, ls).filter(|_| distributed) {
+                    all.insert(format!("relay {id} {}: {number} at {ip}", port.mac_or_zero()));
+                }
                 located = true;
             }
             let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
-            let bound = bound.filter(|_| local.is_none() && port.peer.is_none());
+            let bound = bound.filter(|_| local.is_none() && port.peer.is_none() && port.patch.is_none());
             let pinned = link.filter(|(_, _, lr, lrp)| self.any_router_port(lr, lrp).is_some());
             let pinned = pinned.and_then(|(_, _, lr, _)| self.valid_lr(lr)?.chassis.as_ref());
             for chassis in bound.into_iter().chain(pinned).filter(|c| c.as_str() != ME) {
                 if let Some(ip) = self.endpoint(chassis) {
-                    all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac));
+                    all.insert(format!("l2 {id} {}: {number} at {ip}", port.mac_or_zero()));
+                    all.extend(self.outside(&present, ls, Some(ip), false, port));
                     located = true;
                 }
             }
@@ -225,13 +323,13 @@ impl Plain {
                 continue;
             }
             for ip in &port.ips {
-                all.insert(format!("neighbour {id} {ip}: {}", port.mac));
+                all.insert(format!("neighbour {id} {ip}: {}", port.mac_or_zero()));
                 for (_, _, lr, lrp) in links.iter().filter(|(l, s, ..)| l == &ls && self.port(&present, l, s).is_some())
                 {
                     if let Some((lr_id, router)) = self.router_port(&present, lr, lrp)
                         && router.nets.iter().any(|net| net.contains(ip))
                     {
-                        all.insert(format!("hop {lr_id} {} {ip}: {}", number_of(lrp, router), port.mac));
+                        all.insert(format!("hop {lr_id} {} {ip}: {}", number_of(lrp, router), port.mac_or_zero()));
                     }
                 }
             }
@@ -350,6 +448,42 @@ fn statement(flow: &Flow) -> Option<String> {
             let eth = mac(&set_value(flow, field::ETH_SRC).expect("a MAC"));
             format!("neighbour {dp} {}: {eth}", shown(m, &[field::ARP_TPA, field::ND_TARGET]))
         }
+        Rule::PatchIn => {
+            let (ofport, vlan) = (number(m, field::IN_PORT), number(m, field::VLAN_VID) & 0xfff);
+            let (ls, port) = (set_number(flow, register::DATAPATH), set_number(flow, register::SRC_PORT));
+            format!("patch in {ofport} {vlan}: {ls} {port}")
+        }
+        Rule::PatchOut => {
+            let Some(Instruction::ApplyActions(actions)) = flow.instructions.first() else { return None };
+            let port =
+                actions.iter().find_map(|a| if let Action::Output { port, .. } = a { Some(*port) } else { None });
+            let vlan = set_value(flow, field::VLAN_VID).map_or(0, |_| set_number(flow, field::VLAN_VID) & 0xfff);
+            format!("patch out {dp} {}: {} {vlan}", number(m, register::DST_PORT), port.expect("an output"))
+        }
+        Rule::PatchUnknown if flow.table == stage::LRP_EGRESS_UPDATE_ETH_DST.table => return None,
+        Rule::PatchUnknown => {
+            let port = set_number(flow, register::DST_PORT);
+            let place = set_value(flow, register::REMOTE4).map_or(String::new(), |ip| format!(" at {}", address(&ip)));
+            let mask = m.get(register::FLAGS).and_then(|f| f.mask.as_ref()?.to_u64()).unwrap_or(0);
+            if let Some(dst) = m.get(field::ETH_DST) {
+                return Some(format!("relay {dp} {}: {port}{place}", mac(dst.value.as_bytes())));
+            }
+            match m.get(field::ETH_SRC) {
+                Some(src) => format!("router {dp} {}: {port}{place}", mac(src.value.as_bytes())),
+                None if place.is_empty() && mask & u64::from(register::FROM_TUNNEL) != 0 => {
+                    format!("unknown {dp}: {port} not from tunnels")
+                }
+                None => format!("unknown {dp}: {port}{place}"),
+            }
+        }
+        Rule::PatchOwn => format!("own {dp} {}", mac(m.get(field::ETH_SRC).expect("a MAC").value.as_bytes())),
+        Rule::PatchElsewhere => match m.get(field::ETH_DST) {
+            Some(dst) => format!("elsewhere {dp} {}", mac(dst.value.as_bytes())),
+            None if m.get(field::ARP_TPA).is_some() || m.get(field::ND_TARGET).is_some() => {
+                format!("silent {dp} {}", shown(m, &[field::ARP_TPA, field::ND_TARGET]))
+            }
+            None => return None,
+        },
         Rule::ToRouter => {
             let (lr, lrp) = (set_number(flow, register::DATAPATH), set_number(flow, register::SRC_PORT));
             format!("link {dp} {}: {lr} {lrp}", number(m, register::DST_PORT))
@@ -424,4 +558,36 @@ fn two_hosts_state_what_one_expects() {
         assert!(said.contains(expected), "{expected} is not among {said:#?}");
     }
     assert_eq!(said, Plain::read(two_hosts().iter()).statements());
+}
+
+#[test]
+fn a_provider_network_states_what_one_expects() {
+    let mut engine = engine();
+    let mut facts = two_hosts();
+    facts.extend([patch_port("A", 5, "hv1", "br-ex", 7), patch_port("A", 6, "hv2", "br-ex", 7)]);
+    facts.extend([pair(1, 5, "br-ex", 30), patch_port("B", 5, "hv2", "br-ex", 0)]);
+    engine.apply(facts.clone());
+    let said = engine_statements(&engine);
+    for expected in [
+        "patch in 30 7: 1 5",
+        "patch out 1 5: 30 7",
+        "unknown 1: 5",
+        "unknown 2: 5 at 192.0.2.2",
+        "own 1 f2:01:0a:01:00:01",
+        "own 1 f2:01:0a:01:00:fe",
+        "elsewhere 1 f2:01:0a:01:00:02",
+        "silent 1 10.1.0.2",
+    ] {
+        assert!(said.contains(expected), "{expected} is not among {said:#?}");
+    }
+    for wrong in ["elsewhere 1 f2:01:0a:01:00:01", "own 2 f2:01:0a:02:00:01", "elsewhere 1 f2:01:0a:01:00:fe"] {
+        assert!(!said.contains(wrong), "{wrong} is said");
+    }
+    assert_eq!(said, Plain::read(facts.iter()).statements());
+    let output = engine.apply([patch_port("A", 5, "hv1", "br-two", 7)]);
+    let mut patches = output.patches.clone();
+    patches.sort_by_key(|(_, wanted)| !wanted);
+    let [(new, true), (old, false)] = &patches[..] else { panic!("{patches:?}") };
+    assert_eq!((&*new.bridge, &*old.bridge, &*new.name, &*new.peer), ("br-two", "br-ex", "tp-1-5", "tpx-1-5"));
+    assert!(!engine_statements(&engine).contains("patch in 30 7: 1 5"), "the pair is on the other bridge");
 }

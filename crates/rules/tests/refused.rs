@@ -15,10 +15,15 @@ fn flows(stage: Stage, facts: Vec<Change>) -> BTreeMap<String, String> {
 }
 
 fn dropped(stage: Stage, matching: &str) {
+    ends(stage, matching, "drop");
+}
+
+/// A flow that needs no fact does nothing else.
+fn ends(stage: Stage, matching: &str, actions: &str) {
     let flows = flows(stage, Vec::new());
     let found = flows.iter().find(|(key, _)| key.split_once(' ').is_some_and(|(_, m)| m == matching));
     let (_, flow) = found.unwrap_or_else(|| panic!("no flow for {matching} among {flows:#?}"));
-    assert!(flow.ends_with("actions=drop"), "{flow}");
+    assert!(flow.ends_with(&format!("actions={actions}")), "{flow}");
 }
 
 #[test]
@@ -51,12 +56,38 @@ fn a_router_sends_nothing_to_nobodys_address() {
 }
 
 #[test]
-fn a_packet_without_a_hop_left_ends_in_the_fast_path() {
+fn what_its_sender_is_told_of_ends_at_the_agent_and_is_metered() {
+    let told = |why: u8| format!("controller(max_len=1294,userdata=03.{why:02x},meter_id=3)");
     for ip in ["ip", "ipv6"] {
         for ttl in [0, 1] {
-            dropped(stage::LRP_INGRESS_DROP_UNEXPECT, &format!("{ip},nw_ttl={ttl}"));
+            ends(stage::LRP_INGRESS_DROP_UNEXPECT, &format!("{ip},nw_ttl={ttl}"), &told(1));
         }
+        ends(stage::LRP_INGRESS_IP_ROUTE, ip, &told(2));
+        ends(stage::LRP_EGRESS_UPDATE_ETH_DST, ip, &told(3));
     }
+    let own = flows(stage::LRP_INGRESS_DROP_UNEXPECT, two_hosts());
+    let own: Vec<_> = own.values().filter(|flow| flow.ends_with(&told(4))).collect();
+    assert!(!own.is_empty() && own.iter().all(|flow| flow.contains("_dst=")), "{own:?}");
+}
+
+/// Of a packet to a multicast address nobody is told, whatever its TTL; to a router's own address it arrives whatever its TTL; and every route goes before the
+/// error that there is none.
+#[test]
+fn errors_give_way_to_what_else_is_known() {
+    let priority = |flows: &BTreeMap<String, String>, words: &str| {
+        let found: Vec<u16> = flows
+            .keys()
+            .filter(|key| key.contains(words))
+            .filter_map(|key| key.split(' ').next()?.parse().ok())
+            .collect();
+        (found.iter().min().copied(), found.iter().max().copied())
+    };
+    let unexpected = flows(stage::LRP_INGRESS_DROP_UNEXPECT, two_hosts());
+    let (_, spent) = priority(&unexpected, "nw_ttl");
+    assert!(spent.is_some() && spent < priority(&unexpected, "nw_dst").0, "{unexpected:#?}");
+    assert!(spent < priority(&unexpected, "ipv6_dst").0, "{unexpected:#?}");
+    let routes = flows(stage::LRP_INGRESS_IP_ROUTE, two_hosts());
+    assert!(priority(&routes, "nw_dst").0 > Some(1) && routes.contains_key("1 ip"), "{routes:#?}");
 }
 
 #[test]

@@ -51,6 +51,9 @@ impl Ended {
         let Some(end) = run.steps.get(step) else { return false };
         match rule(end) {
             Some(Rule::Flood) => end.table == stage::LSP_TRACE_INGRESS_OUT.table,
+            Some(Rule::PatchElsewhere) => {
+                [stage::LSP_TRACE_INGRESS_OUT.table, stage::LSP_EGRESS_JUDGE_LOOPBACK.table].contains(&end.table)
+            }
             Some(Rule::Loopback) => {
                 let mut at = end.parent;
                 while let Some(step) = at.and_then(|at| run.steps.get(at)) {
@@ -100,6 +103,8 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
             format!("it would leave by the port that it came from ({port}), which a switch does not do")
         }
         Ended::Controller { reason: INVALID_TTL, .. } => case.spent(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::NeighbourAsk) => case.asked(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(),
         Ended::Controller { .. } => "it was handed to the agent".to_owned(),
         Ended::Leaf { .. } => match step.flow {
             None => case.missed().unwrap_or_else(|| format!("no flow of table {} takes it", step.table)),
@@ -127,6 +132,15 @@ impl Case<'_> {
             }
             Rule::RouterDrop => self.router_drop(cookie.datapath != 0),
             Rule::Flood => self.flood(),
+            Rule::PatchOwn => {
+                let source = mac(self.packet.slot(Slot::EthSrc));
+                format!(
+                    "its source {source} is a port of {} itself: the frame went out by a patch port and came back",
+                    self.here()
+                )
+            }
+            Rule::PatchElsewhere => self.patch_elsewhere(),
+            Rule::Unsnat | Rule::Dnat | Rule::Snat => self.untranslated(cookie.rule),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
             | Rule::LocalPort
@@ -144,9 +158,77 @@ impl Case<'_> {
             | Rule::Connected
             | Rule::Static
             | Rule::NextHop
+            | Rule::PatchIn
+            | Rule::PatchOut
+            | Rule::PatchUnknown
+            | Rule::Undnat
+            | Rule::FloatingIn
+            | Rule::FloatingOut
+            | Rule::Neighbour
+            | Rule::NeighbourLearn
+            | Rule::NeighbourAsk
+            | Rule::IcmpError
             | Rule::Trace => {
                 format!("a flow of rule \"{}\" ended it, which such flows never should", cookie.rule.name())
             }
+        }
+    }
+
+    /// Another chassis does at a patch port what this one leaves.
+    fn patch_elsewhere(&self) -> String {
+        let t = self.table;
+        if t == stage::LSP_EGRESS_JUDGE_LOOPBACK.table {
+            format!(
+                "it went out by the patch port of the host that sent it, so it does not by {}",
+                self.port(register::DST_PORT)
+            )
+        } else if t == stage::LSP_TRACE_INGRESS_OUT.table {
+            "it came in by a patch port, and the other hosts have it by theirs".to_owned()
+        } else {
+            format!(
+                "it came in by a patch port, and another host takes it in: {} does not speak for that address there",
+                self.chassis
+            )
+        }
+    }
+
+    /// A NAT rule is for it, and nothing translated it.
+    fn untranslated(&self, rule: Rule) -> String {
+        let (here, from) = (self.here(), address(self.packet, field::IPV4_SRC, field::IPV6_SRC));
+        let who = if rule == Rule::Snat { from } else { self.destination() };
+        let who = who.map_or_else(String::new, |ip| ip.to_string());
+        let error = self.is_error();
+        match rule {
+            Rule::Unsnat => format!(
+                "it comes for {who}, by which inner addresses of {here} go outside, but is the answer to none of their connections"
+            ),
+            _ if error => format!(
+                "it is an ICMP error about a connection of {who} that conntrack does not know on {}",
+                self.chassis
+            ),
+            _ => format!(
+                "conntrack on {} could not translate {who}: it belongs to no connection and begins none, or there is no room or port left",
+                self.chassis
+            ),
+        }
+    }
+
+    /// A router ends it, and the agent tells its sender, unless it is an error itself.
+    fn told(&self) -> String {
+        let why = match self.table {
+            t if t == stage::LRP_INGRESS_IP_ROUTE.table => self.no_route(),
+            t if t == stage::LRP_EGRESS_UPDATE_ETH_DST.table => self.no_next_hop(),
+            _ => self.router_drop(self.destination().is_some_and(|to| self.owns(to))),
+        };
+        // Nor is the router itself.
+        let own = address(self.packet, field::IPV4_SRC, field::IPV6_SRC).is_some_and(|ip| self.owns(ip));
+        if self.is_error() || own { why } else { format!("{why}; {} tells the sender", self.here()) }
+    }
+
+    fn is_error(&self) -> bool {
+        match (self.packet.number(field::ICMPV4_TYPE), self.packet.number(field::ICMPV6_TYPE)) {
+            (Some(kind), _) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+            (None, kind) => kind.is_some_and(|kind| kind < 128),
         }
     }
 
@@ -257,7 +339,7 @@ impl Case<'_> {
                 None => format!("{ip} is nobody's address on {here}"),
             };
         }
-        match self.find(ls, |port| port.mac == self.mac()) {
+        match self.find(ls, |port| port.mac == Some(self.mac())) {
             Some(lsp) => absent(self.names, self.host, self.chassis, ls, lsp),
             None => format!("no port of {here} has the MAC address {}", self.mac()),
         }
@@ -307,12 +389,25 @@ impl Case<'_> {
         }
     }
 
-    fn no_next_hop(&self) -> String {
+    /// The agent keeps it until it knows who has the next hop.
+    fn asked(&self) -> String {
+        format!(
+            "{} is not known as a neighbour outside: the agent of {} keeps the packet, asks by ARP or neighbour discovery, and sends it on when somebody answers",
+            self.next_hop(),
+            self.chassis
+        )
+    }
+
+    fn next_hop(&self) -> IpAddr {
         let next = match self.destination() {
             Some(IpAddr::V6(_)) => self.packet.number(register::NEXT_HOP6).map(|ip| IpAddr::from(Ipv6Addr::from(ip))),
             _ => self.packet.number(register::NEXT_HOP4).map(|ip| IpAddr::from(Ipv4Addr::from(ip as u32))),
         };
-        let next = next.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        next.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    fn no_next_hop(&self) -> String {
+        let next = self.next_hop();
         let what = if self.destination() == Some(next) { next.to_string() } else { format!("the next hop {next}") };
         let port = self.port(register::DST_PORT);
         let peer = self.datapath.and_then(|(_, lr)| self.names.router_port(lr, &port.parse().ok()?)?.peer.clone());
@@ -358,6 +453,15 @@ impl Case<'_> {
             }
             None => self.spent(),
         }
+    }
+
+    /// Whether the router that the packet is in has an address.
+    fn owns(&self, ip: IpAddr) -> bool {
+        let Some((Kind::Lr, lr)) = self.datapath else { return false };
+        self.names.objects().any(|(key, object)| match (key, object) {
+            (Key::Lrp(of, _), Object::Lrp(port)) => of == lr && port.nets.iter().any(|net| net.addr() == ip),
+            _ => false,
+        })
     }
 
     fn flood(&self) -> String {

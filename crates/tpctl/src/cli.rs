@@ -1,9 +1,16 @@
 //! The command line as a data structure: what can be said, in which words it is explained.
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use ipnet::IpNet;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
-use tuplenet_model::{mac::Mac, name::Name};
+use tuplenet_model::{
+    entity::{NatKind, Patch},
+    mac::Mac,
+    name::Name,
+};
 use tuplenet_store::client::DEFAULT_ENDPOINT;
 
 /// Make, change and look at a TupleNet network.
@@ -34,7 +41,9 @@ Example of a document (\"export\" prints one with everything in it):
       links:
         LS-A: 10.20.1.1/24, fd00:20:1::1/64
       routes:
-        default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}";
+        default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}
+      nat:
+        vm2: {type: floating, prefix: 10.20.1.3/32, xlate_ip: 203.0.113.7, distributed: true}";
 
 /// What every command understands.
 #[derive(Args, Debug)]
@@ -49,7 +58,7 @@ pub struct Global {
     /// How to print; "table" if left out, but for "trace" on a pipe: "text"
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
-    /// Do not ask before deleting
+    /// Do not ask before deleting, or before making an edge
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// How many seconds to wait for the store (5 if left out), and for the hosts of a trace (3)
@@ -107,6 +116,15 @@ pub enum Command {
     /// Static routes of routers
     #[command(subcommand)]
     Lsr(Lsr),
+    /// NAT rules of routers
+    #[command(subcommand)]
+    Lnat(Lnat),
+    /// Patch ports: they join a switch to a physical bridge of a chassis
+    #[command(subcommand)]
+    Patchport(Patchport),
+    /// Edges: ways between the virtual and the physical network
+    #[command(subcommand)]
+    Edge(crate::commands::edge::Edge),
     /// Chassis: the hosts (registered by their agents)
     #[command(subcommand)]
     Ch(Ch),
@@ -372,6 +390,76 @@ pub enum Lsr {
     },
 }
 
+/// `lnat ...`
+#[derive(Subcommand, Debug)]
+pub enum Lnat {
+    /// Add a NAT rule to a router
+    ///
+    /// It applies where the router meets an outside network: at its ports on switches that have a patch port.
+    Add {
+        /// The router
+        lr: Name,
+        /// Name of the new rule
+        name: Name,
+        /// snat: the inner network; dnat: the external address; floating: the inner address
+        #[arg(id = "what", value_name = "PREFIX", value_parser = prefix_or_address)]
+        prefix: IpNet,
+        /// snat: many inner addresses go out by one; dnat: what comes for an external address goes to an inner one; floating: both, one to one
+        #[arg(id = "type", value_name = "TYPE", value_parser = nat_kind())]
+        kind: NatKind,
+        /// snat and floating: the external address; dnat: the inner one
+        #[arg(value_parser = address)]
+        xlate_ip: IpAddr,
+        /// Translate at the host that has the inner address (floating only)
+        #[arg(long)]
+        distributed: bool,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Delete a NAT rule
+    Del {
+        /// The router
+        lr: Name,
+        /// The rule
+        name: Name,
+    },
+    /// Show one NAT rule or all of a router
+    Show {
+        /// The router
+        lr: Name,
+        /// The rule; all of the router if left out
+        name: Option<Name>,
+    },
+}
+
+/// `patchport ...`
+#[derive(Subcommand, Debug)]
+pub enum Patchport {
+    /// Join a switch to a bridge of a chassis ("lsp show" shows it)
+    Add {
+        /// The switch
+        ls: Name,
+        /// Name of the new port
+        port: Name,
+        /// The host
+        chassis: Name,
+        /// The bridge there, of Open vSwitch, that has the physical port
+        bridge: Name,
+        /// The VLAN that frames have there; untagged if left out
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(Patch::MAX_VLAN)))]
+        vlan: Option<u16>,
+        #[command(flatten)]
+        meta: Meta,
+    },
+    /// Take a switch and a bridge apart
+    Del {
+        /// The switch
+        ls: Name,
+        /// The patch port
+        port: Name,
+    },
+}
+
 /// `ch ...`
 #[derive(Subcommand, Debug)]
 pub enum Ch {
@@ -428,7 +516,17 @@ fn prefix(text: &str) -> Result<IpNet, String> {
     text.parse().map_err(|_| "write an address and a prefix length, like 0.0.0.0/0 or fd00:20:1::/64".to_owned())
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+fn prefix_or_address(text: &str) -> Result<IpNet, String> {
+    let alone = |_| text.parse::<IpAddr>().map(IpNet::from);
+    let wanted = |_| "write a network like 10.20.0.0/16 or fd00:20::/32, or one address".to_owned();
+    text.parse().or_else(alone).map_err(wanted)
+}
+
+fn nat_kind() -> impl TypedValueParser<Value = NatKind> {
+    PossibleValuesParser::new(["snat", "dnat", "floating"]).try_map(|text| text.parse::<NatKind>())
+}
+
+pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "write an address, like 10.20.1.2 or fd00:20:1::2".to_owned())
 }
 

@@ -11,7 +11,20 @@ use std::{
 };
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
-const OPTIONAL: [&str; 8] = ["CHASSIS", "ROUTERS", "SWITCHES", "FLOOD", "LINK TO", "ROLES", "LABELS", "DESCRIPTION"];
+const OPTIONAL: [&str; 12] = [
+    "CHASSIS",
+    "ROUTERS",
+    "SWITCHES",
+    "FLOOD",
+    "NAT",
+    "LINK TO",
+    "PATCH TO",
+    "WHERE",
+    "SNAT",
+    "ROLES",
+    "LABELS",
+    "DESCRIPTION",
+];
 
 /// Something to show: rows for a table, and the whole of it as data.
 pub struct View {

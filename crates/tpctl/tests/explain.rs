@@ -11,7 +11,10 @@ use std::{
     process::{Output, Stdio},
 };
 use tuplenet_openflow::Flow;
-use tuplenet_rules::cookie::{Cookie, Rule, name_hash};
+use tuplenet_rules::{
+    Change, Config, Engine, LocalPatch, Scope,
+    cookie::{Cookie, Rule, name_hash},
+};
 use tuplenet_sim::network::{Network, Object};
 
 /// Three hosts; two switches, of which one floods, around a distributed router; a third behind a pinned one.
@@ -40,6 +43,48 @@ fn network(b: &Bench) {
     for (port, chassis) in [("LS-A/vm1", "hv1"), ("LS-A/vm4", "hv1"), ("LS-B/vm2", "hv2"), ("LS-C/out", "hv3")] {
         bind(b, port, chassis);
     }
+}
+
+/// A provider network on two of the hosts, with routers on it that translate.
+fn outside(b: &Bench) {
+    for line in [
+        "ls add LS-out --flood",
+        "patchport add LS-out phys hv3 br-ex --vlan 7",
+        "patchport add LS-out phys1 hv1 br-ex",
+        "lsp add LS-out guest 203.0.113.50",
+        "lsp add LS-out server 203.0.113.51",
+        "lr link LR-edge LS-out 203.0.113.2/24,2001:db8:1::2/64",
+        "lr link LR-central LS-out 203.0.113.3/24",
+        "lnat add LR-edge out 10.0.0.0/8 snat 203.0.113.2",
+        "lnat add LR-edge web 203.0.113.4 dnat 10.20.1.4",
+        "lnat add LR-edge vm5 10.30.1.2 floating 203.0.113.5",
+        "lnat add LR-central vm1 10.20.1.2 floating 203.0.113.6 --distributed",
+    ] {
+        b.ok(line);
+    }
+    bind(b, "LS-out/guest", "hv2");
+    bind(b, "LS-out/server", "hv3");
+}
+
+/// What a host's flows are once its agent has learned a neighbour outside.
+fn with_neighbour(b: &Bench, chassis: &str) -> Vec<Flow> {
+    let mut engine = Engine::new(Config { chassis: chassis.parse().unwrap(), scope: Scope::default() });
+    let objects = b.all().into_iter().enumerate().map(|(i, (path, value))| Change::Object {
+        path,
+        value: Some(value.into()),
+        create_revision: i as i64,
+    });
+    let wanted = engine.apply(objects).patches;
+    let pairs: Vec<Change> = wanted
+        .into_iter()
+        .map(|(pair, _)| Change::Patch { name: pair.name, patch: Some(LocalPatch { bridge: pair.bridge, ofport: 7 }) })
+        .collect();
+    engine.apply(pairs);
+    let mac = Some("02:00:00:00:00:99".parse().unwrap());
+    let ip = "203.0.113.1".parse().unwrap();
+    engine.apply([Change::Neighbour { ls: "LS-out".parse().unwrap(), ip, mac }]);
+    let of_neighbours = |flow: &Flow| Cookie::decode(flow.cookie).is_some_and(|cookie| cookie.rule == Rule::Neighbour);
+    engine.flows().filter(of_neighbours).collect()
 }
 
 fn bind(b: &Bench, port: &str, chassis: &str) {
@@ -85,8 +130,10 @@ fn every_flow_of_every_rule_is_explained_in_words() {
     let store = Embedded::start();
     let b = &Bench::new(&store.endpoint, "/tuplenet");
     network(b);
+    outside(b);
     let mut sim = simulated(b, None);
-    let all: Vec<Flow> = ["hv1", "hv2", "hv3"].iter().flat_map(|chassis| flows(&mut sim, chassis)).collect();
+    let mut all: Vec<Flow> = ["hv1", "hv2", "hv3"].iter().flat_map(|chassis| flows(&mut sim, chassis)).collect();
+    all.extend(with_neighbour(b, "hv3"));
     let input: String = "OFPST_FLOW reply (OF1.5) (xid=0x2):\n".to_owned()
         + &all.iter().map(|flow| dumped(flow, 3)).collect::<String>();
     let output = with_input(b, &["-o", "json", "explain", "flow", "-"], &input);
@@ -119,20 +166,25 @@ fn every_flow_of_every_rule_is_explained_in_words() {
         }
         // Whatever ends packets says which and why, and nothing else does.
         let ends = said["ends"].as_array().unwrap().len();
-        assert_eq!(ends, usize::from(flow.instructions.is_empty()), "{flow}\n{said:#}");
+        assert_eq!(ends, usize::from(is_end(flow)), "{flow}\n{said:#}");
     }
     let rules: BTreeSet<u8> = Rule::ALL.iter().map(|rule| *rule as u8).collect();
     assert_eq!(seen, rules, "the network of this test must make flows of every rule");
 
     // The same as drops: with the count, and refused for a flow that is none.
-    let drops: Vec<&Flow> = all.iter().filter(|flow| flow.instructions.is_empty()).collect();
+    let drops: Vec<&Flow> = all.iter().filter(|flow| is_end(flow)).collect();
     let input: String = drops.iter().map(|flow| dumped(flow, 7)).collect();
     let (out, _) = texts(&with_input(b, &["explain", "drop", "-"], &input));
     assert_eq!(out.matches(": 7 packets, 98 bytes ended here\n").count(), drops.len());
-    let lets_pass = all.iter().find(|flow| !flow.instructions.is_empty()).unwrap();
+    let lets_pass = all.iter().find(|flow| !is_end(flow)).unwrap();
     let output = with_input(b, &["explain", "drop", "-"], &dumped(lets_pass, 1));
     assert_eq!(output.status.code(), Some(1));
     assert!(texts(&output).1.contains("ends no packet"));
+}
+
+/// Whether packets end at a flow.
+fn is_end(flow: &Flow) -> bool {
+    flow.instructions.is_empty() || Cookie::decode(flow.cookie).is_some_and(|cookie| cookie.rule == Rule::IcmpError)
 }
 
 #[test]
@@ -198,8 +250,12 @@ fn a_flow_is_explained_to_people() {
     );
     says(&find(Rule::NextHop, "reg0=0xfd000020"), &["whose next hop is fd00:20:", "gets the destination MAC"]);
     says(&find(Rule::OwnAddress, "arp"), &["that ask", "about the address 10.20.1.", "ARP"]);
-    says(&find(Rule::Drop, "table=57"), &["made for  the stage LRP_INGRESS_IP_ROUTE", "no route to", "look at"]);
-    says(&find(Rule::RouterDrop, "nw_ttl=1"), &["with a TTL or hop limit of 1", "ends it", "no object"]);
+    says(
+        &find(Rule::Drop, "table=57"),
+        &["made for  the stage LRP_INGRESS_IP_ROUTE", "neither IPv4 nor IPv6", "look at"],
+    );
+    says(&find(Rule::IcmpError, "table=57"), &["no route to", "its sender is told", "look at"]);
+    says(&find(Rule::IcmpError, "nw_ttl=1"), &["with a TTL or hop limit of 1", "ends it", "no object"]);
 
     // As ovs-ofctl shows it on a terminal: with names for ports.
     let named = find(Rule::Pushout, "reg5=0x4").split("output:").next().unwrap().to_owned() + "output:tap7";
@@ -326,8 +382,8 @@ fn drops_are_explained_by_stage() {
         }
     }
     assert!(b.ok("explain drop LRP_INGRESS_IP_ROUTE").contains("no route to"));
-    assert_eq!(b.json("explain drop 57")["ends"][0]["rule"], "drop");
-    assert!(b.ok("explain drop 0x5415000000000039").contains("no route to"));
+    assert_eq!(b.json("explain drop 57")["ends"][0]["rule"], "icmp-error");
+    assert!(b.ok("explain drop 0x5415000000000039").contains("neither IPv4 nor IPv6"));
     b.refused_with("explain drop NOWHERE", &["there is no stage NOWHERE"]);
     b.refused_with("explain drop 5", &["there is no stage with table 5"]);
     b.refused_with("explain drop 0x99", &["not of TupleNet"]);

@@ -55,7 +55,7 @@ fn the_example_in_the_help_is_a_valid_document() {
     let (_, help) = tpctl(&["apply", "--help"]);
     let example = help.split("everything in it):\n").nth(1).unwrap();
     let document = tuplenet_model::document::Document::parse(example).unwrap();
-    assert_eq!(document.resolve(&Default::default()).unwrap().iter().count(), 7);
+    assert_eq!(document.resolve(&Default::default()).unwrap().iter().count(), 8);
 }
 
 #[test]

@@ -8,11 +8,14 @@
 //!   ^                                                                           |
 //!   +--- bridge, tunnel ports, marks <------------------------------------------+
 //! ```
-//! Beside all that, [`trace`] sends packets for tools and reports their paths.
+//! Beside all that, [`trace`] sends packets for tools and reports their paths, [`neighbour`] learns who is in the physical networks, and
+//! [`icmp`] tells senders why a router ended their packets.
 //!
 //! **Nothing in the switch is touched before the network is known in full**: changes are kept until the store was listed once and the interfaces
 //! were told, and then go into the rules as one transaction.
 
+pub mod icmp;
+pub mod neighbour;
 pub mod ovs;
 pub mod records;
 pub mod stats;
@@ -21,6 +24,8 @@ pub mod switch;
 mod tests;
 pub mod trace;
 
+use bytes::Bytes;
+use neighbour::Neighbours;
 use ovs::Ovs;
 use records::{Records, Write};
 use stats::Stats;
@@ -28,9 +33,9 @@ use std::time::{Duration, Instant};
 use switch::{Context, Desired, Switch};
 use trace::{Asked, Place, Traces};
 use tuplenet_model::{entity::Encap, name::Name};
-use tuplenet_openflow::Flow;
+use tuplenet_openflow::{Action, Flow, message::PacketIn2};
 use tuplenet_ovsdb::Operation;
-use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope};
+use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope, userdata::Userdata};
 use tuplenet_store::mirror::{MirrorChange, MirrorEvent};
 
 /// How many rejected objects one transaction may log; `tpctl doctor` lists them all.
@@ -60,6 +65,10 @@ pub enum Event {
     OvsDone(ovs::Purpose, Result<(), String>),
     /// News from the switch, of that session.
     Switch(u64, switch::Event),
+    /// The switch reports a packet, which came at that time, in nanoseconds since 1970.
+    Packet(u64, Box<PacketIn2>),
+    /// The switch reported so many packets too many, which were dropped before they came here. Of this kind, if that is known.
+    Lost(Option<Userdata>, u64),
     /// Something of a trace.
     Trace(trace::Event),
     /// Time passed.
@@ -77,6 +86,13 @@ pub enum Effect {
     Ovs(ovs::Purpose, Vec<Operation>),
     /// For the store. Answered by [`Event::Written`].
     Store(Write),
+    /// A packet for the switch, and what it is to do with it. Not answered: what gets lost is sent anew by who misses it.
+    PacketOut {
+        /// What to do.
+        actions: Vec<Action>,
+        /// The packet, from its Ethernet header on.
+        frame: Bytes,
+    },
     /// For a trace. Answered by [`Event::Trace`].
     Trace(trace::Command),
     /// Changes are in the switch, so long after the store's event that caused them.
@@ -94,6 +110,8 @@ pub struct Identity {
     pub bridge: ovs::Wanted,
     /// Between two audits; `None` for none.
     pub audit_interval: Option<Duration>,
+    /// An instant, and what the clock on the wall showed then, in seconds since 1970.
+    pub clock: (Instant, u64),
 }
 
 struct Rules(Engine);
@@ -114,6 +132,8 @@ pub struct Core {
     switch: Switch,
     records: Records,
     traces: Traces,
+    neighbours: Neighbours,
+    errors: icmp::Errors,
     stats: Stats,
     /// How many facts the rules were told while the network is not known in full; `None` from then on.
     waiting: Option<usize>,
@@ -123,12 +143,14 @@ pub struct Core {
 impl Core {
     /// A core that knows nothing but who it is.
     pub fn new(identity: Identity) -> Self {
-        let Identity { chassis, encaps, bridge, audit_interval } = identity;
+        let Identity { chassis, encaps, bridge, audit_interval, clock } = identity;
         Self {
             rules: Rules(Engine::new(Config { chassis: chassis.clone(), scope: Scope::Reachable })),
             ovs: Ovs::new(bridge),
             switch: Switch::new(audit_interval),
             traces: Traces::new(chassis.clone()),
+            neighbours: Neighbours::new(&chassis, clock),
+            errors: icmp::Errors::default(),
             records: Records::new(chassis, encaps),
             stats: Stats::default(),
             waiting: Some(0),
@@ -141,6 +163,10 @@ impl Core {
         let mut effects = Vec::new();
         match event {
             Event::Store(event) => self.on_store(event, now, &mut effects),
+            Event::Written(path, outcome) if self.neighbours.owns(&path) => {
+                let mut cx = neighbour::Context { now, effects: &mut effects, stats: &mut self.stats };
+                self.neighbours.written(&path, &outcome, &mut cx);
+            }
             Event::Written(path, outcome) => {
                 self.records.done(&path, outcome, now, &mut effects, &mut self.stats);
                 self.act(now, &mut effects);
@@ -152,24 +178,54 @@ impl Core {
                 switch.handle(session, event, &mut cx);
             }
             Event::Trace(event) => self.traces.handle(event, now, &mut effects, &mut self.stats),
+            Event::Packet(at, packet) => self.on_packet(at, packet, now, &mut effects),
+            Event::Lost(of, n) => self.lose(of, n, now, &mut effects),
             Event::Tick => {
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
                 switch.tick(&mut cx);
+                let mut cx = neighbour::Context { now, effects: &mut effects, stats: &mut self.stats };
+                self.neighbours.tick(&mut cx);
+                self.tell_neighbours(now, &mut effects);
             }
         }
         effects
     }
 
+    /// So many packet-ins of a kind were dropped before they came here.
+    fn lose(&mut self, of: Option<Userdata>, n: u64, now: Instant, effects: &mut Vec<Effect>) {
+        match of {
+            Some(Userdata::Neighbour(_)) => {
+                self.stats.packet_ins += n;
+                self.stats.neighbour_packets_dropped += n;
+            }
+            Some(Userdata::IcmpError(_)) => {
+                self.stats.packet_ins += n;
+                self.stats.icmp_errors_withheld += n;
+            }
+            Some(Userdata::Trace(_)) | None => {
+                self.traces.handle(trace::Event::Lost(n), now, effects, &mut self.stats);
+            }
+        }
+    }
+
     /// When there is something to do even if nothing happens: then send [`Event::Tick`].
     pub fn wakeup(&self) -> Option<Instant> {
-        [self.ovs.wakeup(), self.records.wakeup(), self.switch.wakeup()].into_iter().flatten().min()
+        [self.ovs.wakeup(), self.records.wakeup(), self.switch.wakeup(), self.neighbours.wakeup()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How things stand.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The bridges of this host but ours, in order: those that patch ports may lead to.
+    pub fn other_bridges(&self) -> Vec<String> {
+        self.ovs.other_bridges()
     }
 
     /// Whether the bridge is there, so that its OpenFlow socket is worth a try.
@@ -212,9 +268,14 @@ impl Core {
                         }
                         continue;
                     }
+                    if self.neighbours.owns(&path) {
+                        self.neighbours.see(&path, value.as_deref(), mod_revision, now);
+                        continue;
+                    }
                     self.records.see(&path, value.as_deref(), mod_revision);
                     facts.push(Change::Object { path, value, create_revision });
                 }
+                facts.extend(self.neighbours.take_changes());
                 self.change(facts, Some(at.into_std()), now, effects);
                 self.act(now, effects);
             }
@@ -250,21 +311,22 @@ impl Core {
         let rules = &mut self.rules.0;
         let mut count = facts.len();
         let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, rejects, notices } = if let Some(before) = &mut self.waiting {
-            *before += count;
-            count = *before;
-            rules.preload(facts);
-            if !self.synced || !self.ovs.known() {
+        let Output { flows, groups, claims, patches, outside, own, rejects, notices } =
+            if let Some(before) = &mut self.waiting {
+                *before += count;
+                count = *before;
+                rules.preload(facts);
+                if !self.synced || !self.ovs.known() {
+                    return;
+                }
+                self.waiting = None;
+                self.stats.synced = true;
+                rules.open()
+            } else if facts.is_empty() {
                 return;
-            }
-            self.waiting = None;
-            self.stats.synced = true;
-            rules.open()
-        } else if facts.is_empty() {
-            return;
-        } else {
-            rules.apply(facts)
-        };
+            } else {
+                rules.apply(facts)
+            };
         if opening {
             effects.push(Effect::Say(
                 Level::Info,
@@ -273,6 +335,7 @@ impl Core {
             self.records.open();
         }
         self.records.change(claims);
+        self.ovs.pairs(patches, now, effects);
         self.say_rejects(rejects, effects);
         effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
         let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);
@@ -280,6 +343,41 @@ impl Core {
             switch.open(&mut cx);
         } else {
             switch.change(flows, groups, since, &mut cx);
+        }
+        let mut cx = neighbour::Context { now, effects, stats: &mut self.stats };
+        self.neighbours.own(own, now);
+        self.neighbours.outside(outside, &mut cx);
+        if opening {
+            self.neighbours.open(&mut cx);
+        }
+        self.tell_neighbours(now, effects);
+    }
+
+    /// What the neighbours made of an event, for the rules. What these make of it changes no router's port, so it ends there.
+    fn tell_neighbours(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let changes = self.neighbours.take_changes();
+        if !changes.is_empty() {
+            self.change(changes, None, now, effects);
+        }
+    }
+
+    fn on_packet(&mut self, at: u64, packet: Box<PacketIn2>, now: Instant, effects: &mut Vec<Effect>) {
+        self.stats.packet_ins += 1;
+        match Userdata::decode(&packet.userdata) {
+            Some(Userdata::Trace(event)) => {
+                self.traces.handle(trace::Event::Seen(event, at, packet), now, effects, &mut self.stats);
+            }
+            Some(Userdata::Neighbour(event)) => {
+                let mut cx = neighbour::Context { now, effects, stats: &mut self.stats };
+                self.neighbours.packet_in(event, &packet, &mut cx);
+                self.tell_neighbours(now, effects);
+            }
+            Some(Userdata::IcmpError(event)) => {
+                let nets = |router, number| self.rules.0.router_port(router, number);
+                self.errors.packet_in(event, &packet, nets, now, effects, &mut self.stats);
+            }
+            // Of flows of other software.
+            _ => {}
         }
     }
 
@@ -289,6 +387,8 @@ impl Core {
         self.stats.rule_rows = counters.rows_touched;
         self.stats.rule_operators = counters.operators_run;
         self.stats.rule_steps = counters.steps;
+        let (known, asked) = self.neighbours.count();
+        (self.stats.neighbours, self.stats.neighbours_asked) = (known as u64, asked as u64);
     }
 
     fn say_rejects(&mut self, rejects: Vec<(Reject, bool)>, effects: &mut Vec<Effect>) {

@@ -71,6 +71,30 @@ pub struct Stats {
     pub store_conflicts: u64,
     /// Packets that the switch sent to us, in total.
     pub packet_ins: u64,
+    /// Neighbours outside that are known.
+    pub neighbours: u64,
+    /// Addresses outside that are being asked for.
+    pub neighbours_asked: u64,
+    /// Questions for addresses outside that were sent, in total.
+    pub neighbour_questions: u64,
+    /// Neighbours that were learned, in total.
+    pub neighbours_learned: u64,
+    /// Neighbours that turned out to have another MAC address, in total.
+    pub neighbours_moved: u64,
+    /// Neighbours that did not answer, or not any more, in total.
+    pub neighbours_silent: u64,
+    /// Neighbours and questions that were given up for newer ones, in total.
+    pub neighbours_evicted: u64,
+    /// What was said of addresses and not believed, in total.
+    pub neighbour_claims_refused: u64,
+    /// Packets that were kept until their next hop is known, in total.
+    pub neighbour_packets_held: u64,
+    /// Of those, and of what neighbours said, how many were dropped, in total.
+    pub neighbour_packets_dropped: u64,
+    /// ICMP errors that routers here sent, in total.
+    pub icmp_errors: u64,
+    /// Packets that routers ended and whose senders were not told, in total.
+    pub icmp_errors_withheld: u64,
     /// Packets of traces that were sent, in total.
     pub trace_packets: u64,
     /// Requests of traces that were refused, in total.

@@ -19,6 +19,7 @@ struct Bench {
     said: Vec<String>,
     marks: Vec<String>,
     traces: Vec<trace::Command>,
+    packets: Vec<Bytes>,
     mods: usize,
     latencies: usize,
 }
@@ -36,6 +37,7 @@ impl Bench {
                 encaps: vec![EncapKind::Geneve],
             },
             audit_interval: None,
+            clock: (Instant::now(), 1_000_000),
         };
         Self {
             core: Core::new(identity),
@@ -46,6 +48,7 @@ impl Bench {
             said: Vec::new(),
             marks: Vec::new(),
             traces: Vec::new(),
+            packets: Vec::new(),
             mods: 0,
             latencies: 0,
         }
@@ -60,6 +63,7 @@ impl Bench {
                     Effect::Store(write) => self.writes.push(write),
                     Effect::Installed(_) => self.latencies += 1,
                     Effect::Trace(command) => self.traces.push(command),
+                    Effect::PacketOut { frame, .. } => self.packets.push(frame),
                     Effect::Ovs(purpose, operations) => {
                         self.marks.push(serde_json::to_string(&operations).unwrap());
                         events.push(Event::OvsDone(purpose, Ok(())));

@@ -22,7 +22,7 @@ use tuplenet_model::{
     trace::{InjectRequest, MAX_FRAME, MIN_FRAME, TraceEvent, TraceRecord, from_hex, path},
 };
 use tuplenet_openflow::message::PacketIn2;
-use tuplenet_rules::userdata::Userdata;
+use tuplenet_rules::trace::Event as Reported;
 
 /// Records of one trace from this host: more than Open vSwitch reports of a packet (some 30 routers on its way, or a flood to 250 ports).
 const MAX_RECORDS: u32 = 2_000;
@@ -98,8 +98,8 @@ pub enum Written {
 /// What happened outside.
 #[derive(Debug)]
 pub enum Event {
-    /// The switch reports a packet, which came at that time, in nanoseconds since 1970.
-    Seen(u64, Box<PacketIn2>),
+    /// The switch reports a coloured packet, which came at that time, in nanoseconds since 1970.
+    Seen(Reported, u64, Box<PacketIn2>),
     /// The switch reported so many packets too many, which were dropped before they came here.
     Lost(u64),
     /// What the store has; `None`: there is no such trace, or it has no lease.
@@ -265,10 +265,7 @@ impl Traces {
     /// Something happened.
     pub fn handle(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>, stats: &mut Stats) {
         match event {
-            Event::Seen(at, packet) => {
-                stats.packet_ins += 1;
-                // Nothing else asks for packets yet; flows of other software may.
-                let Some(Userdata::Trace(event)) = Userdata::decode(&packet.userdata) else { return };
+            Event::Seen(event, at, packet) => {
                 if let Some((id, record)) = record::of(event, at, &packet) {
                     self.add(id, record, now, effects, stats);
                 }

@@ -9,25 +9,30 @@ use crate::core::{
     trace::{self as traces, Id},
 };
 use anyhow::{Result, anyhow};
+use bytes::Bytes;
 use std::{
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::{Semaphore, mpsc};
 use tuplenet_openflow::{
-    Flow,
+    Action, Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
         Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MeterBand, MeterCommand, MeterMod,
         MultipartReply, MultipartRequest, PacketOut, ReplyBody, TlvMap, TlvTableCommand, group::bucket_id,
         meter::meter_flags,
     },
+    port,
 };
-use tuplenet_rules::trace;
+use tuplenet_rules::{icmp, outside, trace};
 
 /// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more wait to be sent to us than its queue holds (see
 /// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
+
+/// What limits packet-ins, each its own kind.
+pub const METERS: [trace::Meter; 4] = [trace::METER, outside::ASK_METER, icmp::METER, outside::LEARN_METER];
 
 /// The switch, to be asked.
 pub struct Driver {
@@ -67,7 +72,7 @@ impl Unasked {
             let dropped = (self.dropped)();
             if dropped > self.told {
                 let lost = dropped - std::mem::replace(&mut self.told, dropped);
-                return Some(core::Event::Trace(traces::Event::Lost(lost)));
+                return Some(core::Event::Lost(None, lost));
             }
             let event = match self.events.recv().await? {
                 connection::Event::Up(_) => {
@@ -78,7 +83,7 @@ impl Unasked {
                 connection::Event::Message(Message::PacketIn2(packet)) => {
                     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                     let at = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-                    return Some(core::Event::Trace(traces::Event::Seen(at, Box::new(packet))));
+                    return Some(core::Event::Packet(at, Box::new(packet)));
                 }
                 connection::Event::Message(message) => {
                     tracing::debug!(?message, "the switch says something that nobody asked for");
@@ -121,6 +126,17 @@ impl Driver {
             }
             // The loop may have ended meanwhile.
             let _ = done.send(core::Event::Trace(traces::Event::Injected(id, result)));
+        });
+    }
+
+    /// Sends a packet. What the switch refuses of it, it tells the log.
+    pub fn packet_out(&self, actions: Vec<Action>, frame: Bytes) {
+        let switch = self.switch.clone();
+        let packet = PacketOut::new(port::CONTROLLER, frame, actions);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = switch.send(Message::PacketOut(packet)).await {
+                tracing::debug!(%error, "a packet is lost");
+            }
         });
     }
 
@@ -171,29 +187,32 @@ async fn answer(switch: &Switch, command: Command) -> Event {
     }
 }
 
-/// Makes the meter unless it is there as it should be. It is never deleted for that: Open vSwitch notes in a flow which meter its controller
+/// Makes the meters unless they are there as they should be. One is never deleted for that: Open vSwitch notes in a flow which meter its controller
 /// action means when the flow comes, and a flow whose meter is not there then goes unlimited.
 async fn meter(switch: &Switch) -> Result<Metering, RequestError> {
-    let wanted = MeterMod {
-        command: MeterCommand::Add,
-        flags: meter_flags::PKTPS | meter_flags::BURST,
-        meter_id: trace::METER.id,
-        bands: vec![MeterBand::drop(trace::METER.rate, trace::METER.burst)],
-    };
-    let meters = match switch.meters().await {
+    let there = match switch.meters().await {
         Err(RequestError::Refused(refused)) => return Ok(Metering::Off(refused.to_string())),
         meters => meters?,
     };
-    let command = match meters.iter().find(|m| m.meter_id == wanted.meter_id) {
-        // The switch adds flags of its own, such as that it counts.
-        Some(m) if m.flags & wanted.flags == wanted.flags && m.bands == wanted.bands => return Ok(Metering::On),
-        Some(_) => MeterCommand::Modify,
-        None => MeterCommand::Add,
-    };
-    match switch.request(Message::MeterMod(MeterMod { command, ..wanted })).await {
-        Err(RequestError::Refused(refused)) => Ok(Metering::Off(refused.to_string())),
-        done => done.map(|_| Metering::On),
+    for meter in METERS {
+        let wanted = MeterMod {
+            command: MeterCommand::Add,
+            flags: meter_flags::PKTPS | meter_flags::BURST,
+            meter_id: meter.id,
+            bands: vec![MeterBand::drop(meter.rate, meter.burst)],
+        };
+        let command = match there.iter().find(|m| m.meter_id == wanted.meter_id) {
+            // The switch adds flags of its own, such as that it counts.
+            Some(m) if m.flags & wanted.flags == wanted.flags && m.bands == wanted.bands => continue,
+            Some(_) => MeterCommand::Modify,
+            None => MeterCommand::Add,
+        };
+        match switch.request(Message::MeterMod(MeterMod { command, ..wanted })).await {
+            Err(RequestError::Refused(refused)) => return Ok(Metering::Off(refused.to_string())),
+            done => done.map(drop)?,
+        }
     }
+    Ok(Metering::On)
 }
 
 async fn tables(switch: &Switch) -> Result<Vec<u8>, String> {

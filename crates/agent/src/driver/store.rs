@@ -11,7 +11,7 @@ use crate::{
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -67,6 +67,8 @@ impl Store {
     pub fn follow(client: Client, prefix: &str, me: &Name) -> (Self, mpsc::Receiver<MirrorEvent>) {
         let mut config = MirrorConfig::new(prefix);
         config.subtrees.push(path::injections(me));
+        // What we wrote ourselves: read once, at the start.
+        config.subtrees.push(format!("status/{me}/neighbour/"));
         let root = config.root();
         let (handle, events) = mirror::start(client.clone(), config);
         let store = Self {
@@ -177,15 +179,26 @@ async fn report(
 pub struct Alive {
     client: Client,
     key: String,
-    value: String,
+    /// The bridges of this host, but for ours: patch ports may lead there.
+    bridges: RefCell<Vec<String>>,
     lease: Cell<i64>,
 }
 
 impl Alive {
     /// Not in the store yet.
     pub fn new(client: Client, prefix: &str, chassis: &str) -> Self {
-        let value = json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id() }).to_string();
-        Self { client, key: format!("{prefix}/v1/status/{chassis}/alive"), value, lease: Cell::new(0) }
+        let key = format!("{prefix}/v1/status/{chassis}/alive");
+        Self { client, key, bridges: RefCell::default(), lease: Cell::new(0) }
+    }
+
+    /// Which bridges there are now: told with the next renewal.
+    pub fn has(&self, bridges: Vec<String>) {
+        *self.bridges.borrow_mut() = bridges;
+    }
+
+    fn value(&self) -> String {
+        let bridges = &*self.bridges.borrow();
+        json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "bridges": bridges }).to_string()
     }
 
     /// Keeps it in the store until dropped.
@@ -213,9 +226,10 @@ impl Alive {
             }
         };
         // Where it is there already this writes nothing. The lease outlives a key that somebody deletes by hand.
-        let ours = Compare::lease(&self.key, Cmp::Equal, lease);
-        let put = Op::put_with_lease(&self.key, self.value.clone(), lease);
-        self.client.txn(Txn::new().when(ours).or_else(put)).await?;
+        let value = self.value();
+        let ours = [Compare::lease(&self.key, Cmp::Equal, lease), Compare::value(&self.key, Cmp::Equal, value.clone())];
+        let put = Op::put_with_lease(&self.key, value, lease);
+        self.client.txn(Txn::new().when_all(ours).or_else(put)).await?;
         self.lease.set(lease);
         Ok(())
     }

@@ -109,5 +109,11 @@ fn a_sign_of_life_that_somebody_deleted_comes_back() {
     agent.settle();
     wait_for("the sign of life", || store.get("status/hv1/alive"));
     store.delete("status/hv1/alive");
-    wait_for("it to come back", || store.get("status/hv1/alive"));
+    let back = wait_for("it to come back", || store.get("status/hv1/alive"));
+    // It says which bridges patch ports may lead to.
+    assert_eq!(back["bridges"], json!([]));
+    host.vsctl(&["add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=dummy"]);
+    wait_for("the bridge to be told", || {
+        store.get("status/hv1/alive").filter(|alive| alive["bridges"] == json!(["br-ex"]))
+    });
 }

@@ -8,15 +8,15 @@ const READY: &str = "tuplenet_switch_settled";
 
 fn meter(host: &Host) -> String {
     let dump = host.ofctl(&["dump-meters"]);
-    dump.split_once("meter=")
-        .map(|(_, meter)| meter.split_whitespace().collect::<Vec<_>>().join(" "))
-        .unwrap_or_default()
+    let ours = dump.split("meter=").find(|meter| meter.split_whitespace().next() == Some("1"));
+    ours.map(|meter| meter.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
 }
 
 /// Packets that the meter has dropped.
 fn dropped(host: &Host) -> u64 {
     let stats = host.ofctl(&["meter-stats"]);
-    let bands = stats.split("bands:").nth(1).and_then(|bands| bands.split("packet_count:").nth(1));
+    let ours = stats.split("meter:").find(|meter| meter.split_whitespace().next() == Some("1")).unwrap_or_default();
+    let bands = ours.split("bands:").nth(1).and_then(|bands| bands.split("packet_count:").nth(1));
     bands.and_then(|count| count.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 

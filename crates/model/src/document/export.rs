@@ -1,6 +1,6 @@
 //! From a network to a document that holds all of it.
 
-use super::{Document, Link, PlainPort, Port, Route, Router, Short, Switch};
+use super::{Document, Link, Nat, PlainPort, Port, Route, Router, Short, Switch};
 use crate::{
     entity::{RouterPort, RouterPortRef, SwitchPort, SwitchPortRef},
     key::Key,
@@ -69,6 +69,18 @@ impl Document {
                 };
                 router.routes.insert(name.clone(), route);
             }
+            (Key::Lnat(lr, name), Object::Lnat(rule)) => {
+                let Some(Some(router)) = self.routers.get_mut(lr) else { return };
+                let rule = Nat {
+                    kind: rule.kind,
+                    prefix: rule.prefix,
+                    xlate_ip: rule.xlate_ip,
+                    distributed: rule.distributed,
+                    description: rule.meta.description.clone(),
+                    labels: rule.meta.labels.clone(),
+                };
+                router.nat.insert(name.clone(), rule);
+            }
             _ => {}
         }
     }
@@ -85,7 +97,7 @@ fn plain_link(network: &Network, lrp: &RouterPortRef, lsp: &SwitchPortRef) -> Op
     let plain = names == (lrp.clone(), lsp.clone())
         && router_port.peer.as_ref() == Some(lsp)
         && switch_port.peer.as_ref() == Some(lrp)
-        && router_port.mac == switch_port.mac
+        && Some(router_port.mac) == switch_port.mac
         && router_port.meta == switch_port.meta
         && switch_port.ips.iter().copied().eq(router_port.nets.iter().map(|net| net.addr()))
         && exist(&lrp.lr, true)
@@ -103,9 +115,10 @@ fn plain_link(network: &Network, lrp: &RouterPortRef, lsp: &SwitchPortRef) -> Op
 fn switch_port(port: &SwitchPort) -> Port {
     Port {
         port_id: Some(port.port_id),
-        mac: Some(port.mac),
+        mac: port.mac,
         ips: port.ips.clone(),
         peer: port.peer.clone(),
+        patch: port.patch.clone(),
         description: port.meta.description.clone(),
         labels: port.meta.labels.clone(),
     }

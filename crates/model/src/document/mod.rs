@@ -9,12 +9,15 @@
 //!         ips: [10.20.1.3]
 //!         mac: 02:00:00:00:00:03
 //!         labels: {team: red}
+//!       uplink: {patch: {chassis: hv1, bridge: br-ex, vlan: 100}}
 //! routers:
 //!   LR-central:
 //!     links:                                # makes the ports LR-central_to_LS-A and LS-A_to_LR-central
 //!       LS-A: 10.20.1.1/24, fd00:20:1::1/64
 //!     routes:
 //!       default: {prefix: 0.0.0.0/0, next_hop: 10.20.1.2}
+//!     nat:
+//!       vm2: {type: floating, prefix: 10.20.1.3/32, xlate_ip: 203.0.113.7, distributed: true}
 //! ```
 //! Ids, port ids and MACs may be left out: an object that exists keeps its own, a new one gets a free or derived one. A route's `outport` may be
 //! left out if one port of the router has the next hop in a network. [`Document::of`] writes all of them, so that an export holds everything.
@@ -23,7 +26,7 @@ mod export;
 mod resolve;
 
 use crate::{
-    entity::{RouterPortRef, SwitchPortRef},
+    entity::{NatKind, Patch, RouterPortRef, SwitchPortRef},
     id::{DatapathId, PortId},
     mac::Mac,
     name::Name,
@@ -78,11 +81,15 @@ pub struct Port {
     /// Kept or derived if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// At least one.
+    /// At least one, unless it is a patch port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<IpAddr>,
     /// The other end, for a link that `links` cannot say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<RouterPortRef>,
+    /// What it joins the switch to: a patch port, which has neither `mac` nor `ips`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -116,6 +123,9 @@ pub struct Router {
     /// By name: static routes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub routes: BTreeMap<Name, Route>,
+    /// By name: NAT rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nat: BTreeMap<Name, Nat>,
 }
 
 /// The link of a router to a switch: two ports of equal addresses.
@@ -175,6 +185,28 @@ pub struct Route {
     /// Found by the next hop if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outport: Option<Name>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A NAT rule; see [`crate::entity::NatRule`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nat {
+    /// What it does.
+    #[serde(rename = "type")]
+    pub kind: NatKind,
+    /// What is translated.
+    pub prefix: IpNet,
+    /// What to.
+    pub xlate_ip: IpAddr,
+    /// See [`crate::entity::NatRule::distributed`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distributed: bool,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

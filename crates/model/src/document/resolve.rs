@@ -1,8 +1,10 @@
 //! From a document to the network that it describes: what it leaves out is kept from what exists, allocated or derived.
 
-use super::{Document, Link, PlainPort, Port, Route, Router, Switch};
+use super::{Document, Link, Nat, PlainPort, Port, Route, Router, Switch};
 use crate::{
-    entity::{LogicalRouter, LogicalSwitch, Meta, RouterPort, RouterPortRef, StaticRoute, SwitchPort, SwitchPortRef},
+    entity::{
+        LogicalRouter, LogicalSwitch, Meta, NatRule, RouterPort, RouterPortRef, StaticRoute, SwitchPort, SwitchPortRef,
+    },
     id::{DatapathId, PortId},
     key::Key,
     mac::Mac,
@@ -28,6 +30,9 @@ impl Document {
         for (name, router) in &self.routers {
             for (route, of) in router.iter().flat_map(|router| &router.routes) {
                 work.route(name, route, of);
+            }
+            for (rule, of) in router.iter().flat_map(|router| &router.nat) {
+                work.nat(name, rule, of);
             }
         }
         let Resolution { network, mut faults, .. } = work;
@@ -145,7 +150,7 @@ impl Resolution<'_> {
     /// As asked; else the present one, unless it was derived from addresses that change; else derived.
     fn mac(&mut self, key: &Key, asked: Option<Mac>, ips: &[IpAddr]) -> Option<Mac> {
         let own = match self.present.get(key) {
-            Some(Object::Lsp(port)) => Some((port.mac, port.ips.clone())),
+            Some(Object::Lsp(port)) => port.mac.map(|mac| (mac, port.ips.clone())),
             Some(Object::Lrp(port)) => Some((port.mac, port.nets.iter().map(|net| net.addr()).collect())),
             _ => None,
         };
@@ -170,11 +175,16 @@ impl Resolution<'_> {
 
     fn switch_port(&mut self, at: SwitchPortRef, of: &Port) {
         let key = Key::Lsp(at.ls, at.lsp);
-        let (Some(port_id), Some(mac)) = (self.port_id(&key, of.port_id), self.mac(&key, of.mac, &of.ips)) else {
-            return;
+        let Some(port_id) = self.port_id(&key, of.port_id) else { return };
+        let mac = match of.patch {
+            Some(_) => of.mac, // none, or one that is refused
+            None => match self.mac(&key, of.mac, &of.ips) {
+                None => return,
+                mac => mac,
+            },
         };
         let (ips, peer, meta) = (of.ips.clone(), of.peer.clone(), meta(&of.description, &of.labels));
-        self.put(key, Object::Lsp(SwitchPort { port_id, mac, ips, peer, meta }));
+        self.put(key, Object::Lsp(SwitchPort { port_id, mac, ips, peer, patch: of.patch.clone(), meta }));
     }
 
     fn router(&mut self, name: &Name, of: &Router) {
@@ -221,6 +231,7 @@ impl Resolution<'_> {
             mac,
             ips,
             peer: Some(lrp.clone()),
+            patch: None,
             description: of.description.clone(),
             labels: of.labels.clone(),
         };
@@ -252,6 +263,17 @@ impl Resolution<'_> {
         let meta = meta(&of.description, &of.labels);
         let route = StaticRoute { prefix: of.prefix, next_hop: of.next_hop, outport, meta };
         self.put(key, Object::Lsr(route));
+    }
+
+    fn nat(&mut self, lr: &Name, name: &Name, of: &Nat) {
+        let rule = NatRule {
+            kind: of.kind,
+            prefix: of.prefix,
+            xlate_ip: of.xlate_ip,
+            distributed: of.distributed,
+            meta: meta(&of.description, &of.labels),
+        };
+        self.put(Key::Lnat(lr.clone(), name.clone()), Object::Lnat(rule));
     }
 }
 

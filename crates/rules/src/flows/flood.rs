@@ -7,9 +7,11 @@ use crate::{
     cookie::{Cookie, Rule},
     fact::Ls,
     flow::{BucketRow, FlowRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    patch::Patches,
     port::{LocalPort, RemotePort},
     register, stage,
 };
+use std::net::IpAddr;
 use tuplenet_datalog::Relation;
 use tuplenet_model::id::DatapathId;
 use tuplenet_openflow::{Action, Match, field};
@@ -31,29 +33,51 @@ pub fn flows(ls_present: &Relation<Ls>) -> (Relation<u32>, Relation<FlowRow>) {
 }
 
 /// ```text
-/// bucket(LS, Port)     <- local(LS, Port), LS floods.
-/// bucket(LS, Endpoint) <- remote(LS, Port, Endpoint), LS floods, Port is no end of a link: a router takes no broadcast.
+/// bucket(LS, Port)            <- local(LS, Port, _), LS floods.
+/// bucket(LS, Port)            <- patch_here(LS, Port, _), LS floods.
+/// copy(LS, Ip)                <- remote(LS, Port, Ip), LS floods, Port is no end of a link: a router takes no broadcast.
+/// designated(LS, Ip)          <- copy(LS, Ip), designated_here(LS), not patched_at(LS, Ip).
+/// designated(LS, Ip)          <- way(LS, _, Ip), LS floods, not mine(LS, _).
+/// bucket(LS, Ip, DESIGNATED)  <- designated(LS, Ip).
+/// bucket(LS, Ip)              <- copy(LS, Ip), not designated(LS, Ip).
 /// ```
-pub fn buckets(local: &Relation<LocalPort>, remote: &Relation<RemotePort>) -> Relation<BucketRow> {
-    let here = local.filter(|l| l.port.flood).map(|l| BucketRow {
-        group: group_id(l.port.ls),
+pub fn buckets(
+    local: &Relation<LocalPort>,
+    remote: &Relation<RemotePort>,
+    patches: &Patches,
+    ls_present: &Relation<Ls>,
+) -> Relation<BucketRow> {
+    let outside = patches.here.map(|here| here.port.clone());
+    let here = local.map(|local| local.port.clone()).concat(&outside).filter(|port| port.flood).map(|port| BucketRow {
+        group: group_id(port.ls),
         actions: vec![
-            set(register::DST_PORT, u32::from(l.port.lsp.value.port.get())),
+            set(register::DST_PORT, u32::from(port.lsp.value.port.get())),
             resubmit(stage::LSP_TRACE_EGRESS_IN),
         ],
     });
-    let there = remote
+    let copy = remote
         .flat_map(|r| (r.port.flood && r.port.lsp.value.peer.is_none()).then_some((r.port.ls, r.endpoint)))
-        .distinct()
-        .map(|(ls, endpoint)| BucketRow {
-            group: group_id(*ls),
-            actions: vec![
-                set_remote(*endpoint),
-                set_flags(register::FLOOD_COPY),
-                resubmit(stage::LSP_TRACE_INGRESS_OUT),
-            ],
-        });
-    here.concat(&there)
+        .distinct();
+    let for_them = copy
+        .index(|(ls, _)| *ls)
+        .semijoin(&patches.designated_here.index(|ls| *ls))
+        .index(|copy| *copy)
+        .antijoin(&patches.patched_at.index(|place| *place));
+    let for_us = patches
+        .way
+        .map(|way| (way.ls, way.endpoint))
+        .index(|(ls, _)| *ls)
+        .antijoin(&patches.mine.index(|port| port.ls))
+        .index(|(ls, _)| *ls)
+        .semijoin(&ls_present.flat_map(|ls| ls.value.flood.then_some(ls.value.id)).index(|ls| *ls));
+    let designated = for_them.concat(&for_us);
+    let others = copy.index(|copy| *copy).antijoin(&designated.index(|copy| *copy));
+    let bucket = |(ls, endpoint): &(DatapathId, IpAddr), flags: u32| BucketRow {
+        group: group_id(*ls),
+        actions: vec![set_remote(*endpoint), set_flags(flags), resubmit(stage::LSP_TRACE_INGRESS_OUT)],
+    };
+    here.concat(&others.map(move |copy| bucket(copy, register::FLOOD_COPY)))
+        .concat(&designated.map(move |copy| bucket(copy, register::FLOOD_COPY | register::DESIGNATED)))
 }
 
 fn multicast(ls: DatapathId) -> FlowRow {

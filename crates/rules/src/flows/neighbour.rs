@@ -15,7 +15,7 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv6Addr};
 use tuplenet_datalog::Relation;
-use tuplenet_model::id::DatapathId;
+use tuplenet_model::id::{DatapathId, PortId};
 use tuplenet_openflow::{Match, field};
 
 /// Neighbour solicitation (RFC 4861 section 4.3).
@@ -51,7 +51,8 @@ pub fn flows(located: &Relation<SwitchPort>, local: &Relation<LocalPort>) -> Rel
     replies.concat(&own)
 }
 
-fn asks_for(ls: DatapathId, ip: IpAddr) -> Match {
+/// Untagged ARP requests and solicitations for an address, in a switch.
+pub fn asks_for(ls: DatapathId, ip: IpAddr) -> Match {
     let untagged = |matching: Match| matching.with_masked(field::VLAN_VID, 0_u16, 0x1000_u16);
     let question = match ip {
         IpAddr::V4(ip) => {
@@ -81,24 +82,24 @@ fn advertisement(matching: Match) -> Match {
 
 fn reply(port: &SwitchPort, ip: IpAddr) -> FlowRow {
     let lsp = &port.lsp.value;
+    answer((port.ls, lsp.port), ip, lsp.mac, lsp.peer.is_some(), priority::OBJECT)
+}
+
+/// In a switch, for a port of it: who has `ip`? That MAC, which is a router's or not.
+pub(super) fn answer(port: (DatapathId, PortId), ip: IpAddr, mac: [u8; 6], router: bool, priority: u16) -> FlowRow {
+    let (ls, port) = port;
     let mut actions = Vec::with_capacity(4);
-    actions.extend([copy(field::ETH_SRC, field::ETH_DST, 48), set(field::ETH_SRC, lsp.mac)]);
+    actions.extend([copy(field::ETH_SRC, field::ETH_DST, 48), set(field::ETH_SRC, mac)]);
     let rule = match ip {
         IpAddr::V4(_) => Rule::Arp,
         IpAddr::V6(_) => {
-            let flags = if lsp.peer.is_some() { FROM_ROUTER } else { FROM_HOST };
+            let flags = if router { FROM_ROUTER } else { FROM_HOST };
             actions.push(set(field::ND_RESERVED, flags));
             Rule::Nd
         }
     };
     actions.push(resubmit(stage::LSP_INGRESS_NEIGHBOUR_REPLY));
-    flow(
-        stage::LSP_INGRESS_ARP_RESPONSE,
-        priority::OBJECT,
-        Cookie::port(rule, port.ls, lsp.port),
-        asks_for(port.ls, ip),
-        actions,
-    )
+    flow(stage::LSP_INGRESS_ARP_RESPONSE, priority, Cookie::port(rule, ls, port), asks_for(ls, ip), actions)
 }
 
 fn own_address(port: &SwitchPort, ip: IpAddr) -> FlowRow {

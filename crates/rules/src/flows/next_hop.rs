@@ -9,15 +9,16 @@ use crate::{
     register, stage,
 };
 use std::net::IpAddr;
-use tuplenet_datalog::Relation;
+use tuplenet_datalog::{Index, Relation};
+use tuplenet_model::id::DatapathId;
 use tuplenet_openflow::{Match, field};
 
 /// ```text
 /// next_hop(LR, RouterPort, Ip, Mac) <- link(LS, _, LR, RouterPort), located(LS, Port), lsp(Port, Ip, Mac),
 ///                                      router_port(RouterPort, Net), Ip in Net.
 /// ```
-pub fn flows(link: &Relation<Link>, located: &Relation<SwitchPort>) -> Relation<FlowRow> {
-    link.index(|link| link.port.ls).join_flat(&located.index(|port| port.ls), |_, link, port| {
+pub fn flows(link: &Relation<Link>, located_in: &Index<DatapathId, SwitchPort>) -> Relation<FlowRow> {
+    link.index(|link| link.port.ls).join_flat(located_in, |_, link, port| {
         let nets = &link.router.lrp.value.nets;
         let ips = port.lsp.value.ips.iter().filter(|ip| nets.iter().any(|net| net.contains(*ip)));
         ips.map(|ip| next_hop(&link.router, port, *ip)).collect::<Vec<_>>()

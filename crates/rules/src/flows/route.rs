@@ -119,7 +119,8 @@ fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, por
         set(field::ETH_SRC, mac),
         resubmit(stage::LRP_INGRESS_ECMP),
     ];
-    let priority = u16::from(net.prefix_len()) * RANKS + rank + 1;
+    // 1 is for what has no route: see `router`.
+    let priority = u16::from(net.prefix_len()) * RANKS + rank + 2;
     flow(stage::LRP_INGRESS_IP_ROUTE, priority, cookie, destination(lr, net), actions)
 }
 

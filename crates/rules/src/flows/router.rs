@@ -5,6 +5,7 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, priority, proto, resubmit, set, within},
+    icmp::{Event, report},
     port::{Link, RouterPort},
     register, stage,
 };
@@ -67,8 +68,8 @@ fn to_itself(port: &RouterPort, ip: IpAddr) -> FlowRow {
         IpAddr::V4(ip) => within(port.lr).with(field::ETH_TYPE, proto::IPV4).with(field::IPV4_DST, ip),
         IpAddr::V6(ip) => within(port.lr).with(field::ETH_TYPE, proto::IPV6).with(field::IPV6_DST, ip),
     };
-    let cookie = Cookie::router_port(Rule::RouterDrop, port.lr, port.lrp.value.number);
-    flow(stage::LRP_INGRESS_DROP_UNEXPECT, priority::OBJECT, cookie, matching, vec![])
+    let cookie = Cookie::router_port(Rule::IcmpError, port.lr, port.lrp.value.number);
+    flow(stage::LRP_INGRESS_DROP_UNEXPECT, priority::OBJECT, cookie, matching, vec![report(Event::Itself)])
 }
 
 /// What no router takes from anybody, nor sends on. No facts.
@@ -76,9 +77,15 @@ fn to_itself(port: &RouterPort, ip: IpAddr) -> FlowRow {
 /// Sources that are nobody's address, before the router answers them: an echo reply to a multicast or loopback address would go where the default
 /// route leads (RFC 1812 section 5.3.7, RFC 4291 sections 2.5.2, 2.5.3, 2.5.6 and 2.7). Destinations: multicast, loopback, "this network" and class E
 /// (RFC 1812 sections 5.2.1.1 and 5.3.7), multicast and link-local (RFC 4291). Frames with a VLAN tag: a link is a port of an untagged network, and a
-/// tag must not travel from one switch into another. And what has no hop left.
+/// tag must not travel from one switch into another.
+///
+/// And what its sender is told of: what has no hop left (RFC 1812 section 5.3.1), no route (5.2.7.1), and a next hop that nobody has. The path MTU is no such
+/// case: packets that are too long for the underlay are not told of.
 pub fn fixed() -> Vec<FlowRow> {
     let cookie = Cookie::of(Rule::RouterDrop);
+    let told = |stage, priority, matching, event| {
+        flow(stage, priority, Cookie::of(Rule::IcmpError), matching, vec![report(event)])
+    };
     let drop = |stage, priority, matching| flow(stage, priority, cookie, matching, vec![]);
     let tagged = Match::new().with_masked(field::VLAN_TCI, 0x1000_u16, 0x1000_u16);
     let (response, unexpect) = (stage::LRP_INGRESS_PKT_RESPONSE, stage::LRP_INGRESS_DROP_UNEXPECT);
@@ -89,11 +96,16 @@ pub fn fixed() -> Vec<FlowRow> {
         flows.push(drop(response, priority::EXCEPTION, ipv4.clone().with_masked(field::IPV4_SRC, net, mask)));
         flows.push(drop(unexpect, priority::GENERAL, ipv4.with_masked(field::IPV4_DST, net, mask)));
     }
-    // Without these `dec_ttl` would end them just as well, but through the switch's slow path, packet by packet. Matching
-    // the TTL costs nothing here: `dec_ttl` makes the switch's cache tell TTLs apart anyway.
+    // Without these `dec_ttl` would end them, and nobody would be told. Matching the TTL costs nothing here: `dec_ttl` makes the switch's cache tell TTLs
+    // apart anyway. Below the drops: of a packet to a multicast address nobody is told.
     for (ethertype, ttl) in [(proto::IPV4, 0_u8), (proto::IPV4, 1), (proto::IPV6, 0), (proto::IPV6, 1)] {
         let spent = Match::new().with(field::ETH_TYPE, ethertype).with(field::NW_TTL, ttl);
-        flows.push(drop(unexpect, priority::GENERAL, spent));
+        flows.push(told(unexpect, priority::GENERAL - 1, spent, Event::Spent));
+    }
+    for ethertype in [proto::IPV4, proto::IPV6] {
+        let ip = Match::new().with(field::ETH_TYPE, ethertype);
+        flows.push(told(stage::LRP_INGRESS_IP_ROUTE, priority::MISS + 1, ip.clone(), Event::NoRoute));
+        flows.push(told(stage::LRP_EGRESS_UPDATE_ETH_DST, priority::MISS + 1, ip, Event::NoHost));
     }
     // Protocol 0 stands for "no network header" in Open vSwitch: it would send such a packet on with its TTL as it came, round and
     // round where two routers point at each other. (IPv6 has it only in packets that are cut off in their extension headers.)

@@ -7,12 +7,15 @@ use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, forget_in_port, output, priority, resubmit_table, set_flags, within},
     port::LocalPort,
-    register::{self, ENTERED, FROM_TUNNEL, TRACED},
+    register::{self, ENTERED, FROM_TUNNEL, PENDING, TRACED},
     stage,
     trace::{Event, METER, report},
 };
 use tuplenet_datalog::Relation;
-use tuplenet_openflow::Match;
+use tuplenet_openflow::{Action, Match};
+
+/// What no object has.
+const ABOVE_ALL: u16 = 1_000;
 
 /// ```text
 /// delivered(LS, Port, OfPort) <- local(LS, Port, OfPort).
@@ -35,6 +38,7 @@ fn delivered(local: &LocalPort) -> FlowRow {
 /// ```text
 /// hop(Stage, Next)                  <- stage(Stage, next: Next), Stage is traced.
 /// hop(LSP_TRACE_EGRESS_IN), end()   <- .  (a packet that came by a tunnel)
+/// end(Stage)                        <- Stage comes after conntrack.
 /// ```
 /// The host that sends the packet reports the end by itself: see [`crate::trace::inject`].
 pub fn fixed() -> Vec<FlowRow> {
@@ -53,5 +57,19 @@ pub fn fixed() -> Vec<FlowRow> {
         let actions = vec![hop, set_flags(ENTERED), resubmit_table(next), report(Event::End, METER.id)];
         flows.push(flow(entry, priority::OBJECT, Cookie::stage(Rule::Trace, entry), matching, actions));
     }
+    let tracked = [
+        stage::LRP_INGRESS_UNSNAT_STAGE2,
+        stage::LRP_INGRESS_DNAT_STAGE2,
+        stage::LRP_EGRESS_UNDNAT_STAGE2,
+        stage::LRP_EGRESS_SNAT_STAGE2,
+    ];
+    flows.extend(tracked.map(|stage| {
+        let both = TRACED | PENDING;
+        let matching = Match::new().with_masked(register::FLAGS, both, both);
+        // Into the same stage again, without the flag.
+        let again = [Action::set_field_masked(register::FLAGS, 0_u32, PENDING), resubmit_table(stage.table)];
+        let actions = again.into_iter().chain([report(Event::End, METER.id)]).collect();
+        flow(stage, ABOVE_ALL, Cookie::stage(Rule::Trace, stage), matching, actions)
+    }));
     flows
 }

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_openflow::Flow;
-use tuplenet_rules::{Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, Output, Scope};
+use tuplenet_rules::{
+    Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, LocalPatch, Output, Scope,
+};
 
 pub const ME: &str = "hv1";
 
@@ -74,6 +76,19 @@ pub fn link(lr: &str, ls: &str, net: u8, lrp_id: u16, lsp_id: u16) -> [Change; 2
 
 pub fn unlink(lr: &str, ls: &str) -> [Change; 2] {
     [delete(format!("lr/{lr}/lrp/{lr}_to_{ls}")), delete(format!("ls/{ls}/lsp/{ls}_to_{lr}"))]
+}
+
+/// `vlan` 0: untagged.
+pub fn patch_port(ls: &str, port: u16, chassis: &str, bridge: &str, vlan: u16) -> Change {
+    let vlan = if vlan == 0 { String::new() } else { format!(r#","vlan":{vlan}"#) };
+    let json = format!(r#"{{"port_id":{port},"patch":{{"chassis":"{chassis}","bridge":"{bridge}"{vlan}}}}}"#);
+    object(format!("ls/{ls}/lsp/{ls}-p{port}"), json)
+}
+
+/// The pair of Interfaces for a patch port; `ofport` 0: there is none.
+pub fn pair(ls_id: u32, port: u16, bridge: &str, ofport: u32) -> Change {
+    let patch = (ofport > 0).then(|| LocalPatch { bridge: bridge.into(), ofport });
+    Change::Patch { name: format!("tp-{ls_id:x}-{port:x}"), patch }
 }
 
 pub fn chassis(name: &str, ip: &str) -> Change {
@@ -183,6 +198,8 @@ pub fn subject(change: &Change) -> String {
         Change::Object { path, .. } => path.clone(),
         Change::Interface { id, .. } => format!("interface {id}"),
         Change::Tunnel { kind, .. } => format!("tunnel {kind:?}"),
+        Change::Patch { name, .. } => format!("patch {name}"),
+        Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
     }
 }
 
@@ -210,6 +227,14 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             let prefix = ["0.0.0.0/0", "10.9.0.0/16", "10.9.1.0/24"][usize::from(len)];
             vec![object(format!("lr/{r}/lsr/route{name}"), format!(r#"{{"prefix":"{prefix}","next_hop":"10.{net}.0.1","outport":"{r}_to_{s}"}}"#))]
         }),
+        3 => (ls_name.clone(), 4..7_u16, host.clone(), any::<bool>(), 0..3_u16).prop_map(|(s, p, c, other, vlan)| {
+            vec![patch_port(s, p, c, if other { "br-two" } else { "br-ex" }, vlan)]
+        }),
+        2 => (1..5_u32, 4..7_u16, any::<bool>(), 0..4_u32).prop_map(|(id, p, other, ofport)| {
+            let ofport = if ofport == 0 { 0 } else { 100 + 10 * id + u32::from(p) };
+            vec![pair(id, p, if other { "br-two" } else { "br-ex" }, ofport)]
+        }),
+        1 => (ls_name.clone(), 4..7_u16).prop_map(|(s, p)| vec![delete(format!("ls/{s}/lsp/{s}-p{p}"))]),
         1 => (host.clone(), 1..4_u8).prop_map(|(n, ip)| vec![chassis(n, &format!("192.0.2.{ip}"))]),
         4 => (ls_name.clone(), 1..4_u16, host.clone(), 1..4_u64).prop_map(|(s, p, c, g)| vec![binding(s, &format!("{s}-{p}"), c, g)]),
         3 => (1..4_u32, ls_name.clone(), 1..4_u16, 0..4_u32, proptest::option::of(1..4_u64)).prop_map(|(id, s, p, ofport, mark)| {
@@ -218,6 +243,10 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             vec![marked_interface(id.into(), &format!("{s}-{p}"), ofport, mark.map(|g| (lsp.as_str(), g)))]
         }),
         1 => (1..4_u128).prop_map(|id| vec![Change::Interface { id, interface: None }]),
+        2 => (ls_name.clone(), 1..4_u8, 1..4_u8, proptest::option::of(1..3_u8)).prop_map(|(s, net, ip, mac)| {
+            let mac = mac.map(|mac| tuplenet_model::mac::Mac([2, 0, 0, 0, 0, mac]));
+            vec![Change::Neighbour { ls: name(s), ip: [10, net, 0, ip].into(), mac }]
+        }),
         1 => proptest::option::of(7..9_u32).prop_map(|ofport| vec![Change::Tunnel { kind: EncapKind::Geneve, ofport }]),
         1 => (ls_name.clone(), 1..4_u16).prop_map(|(s, p)| vec![object(format!("ls/{s}/lsp/{s}-{p}"), r#"{"port_id":1,"mac":"nonsense"}"#)]),
         1 => ls_name.clone().prop_map(|s| vec![object(format!("ls/{s}"), "not even JSON")]),

@@ -5,7 +5,9 @@ use crate::switch::{Group, Switch};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_openflow::message::group::{Bucket, GroupKind};
-use tuplenet_rules::{Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, Output, Scope};
+use tuplenet_rules::{
+    Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, LocalPatch, Output, PatchPair, Scope,
+};
 
 /// The tunnel protocols, in the order of their port numbers.
 const KINDS: [EncapKind; 3] = [EncapKind::Geneve, EncapKind::Vxlan, EncapKind::Gre];
@@ -43,7 +45,9 @@ impl Host {
         let mut changes = host.tunnel_changes(tunnels);
         changes.extend(places.map(|(place, mark)| host.interface(place, Some(mark))));
         host.engine.preload(objects.chain(changes));
-        host.engine.open();
+        let pairs = host.engine.open().patches;
+        let changes = host.pairs(pairs);
+        host.engine.apply(changes);
         host.switch = Switch::new(host.engine.flows(), host.engine.groups().map(Group::from));
         host
     }
@@ -95,8 +99,41 @@ impl Host {
                 changes.push(self.interface(place, mark));
             }
         }
-        let output = self.engine.apply(changes);
+        let mut output = self.engine.apply(changes);
+        let changes = self.pairs(std::mem::take(&mut output.patches));
         self.follow(output);
+        if !changes.is_empty() {
+            let output = self.engine.apply(changes);
+            self.follow(output);
+        }
+    }
+
+    /// Makes the pairs of patch Interfaces that are wanted: the physical bridges are all there.
+    fn pairs(&mut self, mut pairs: Vec<(PatchPair, bool)>) -> Vec<Change> {
+        pairs.sort_by_key(|(_, wanted)| *wanted); // what goes, first
+        let mut changes = Vec::new();
+        for (PatchPair { name, bridge, ls, lsp, .. }, wanted) in pairs {
+            let place = (ls, lsp);
+            if !wanted {
+                if let Some(number) = self.ports.remove(&place) {
+                    self.places.remove(&number);
+                }
+                changes.push(Change::Patch { name, patch: None });
+                continue;
+            }
+            let number = self.number(&place);
+            self.places.insert(number, place);
+            changes.push(Change::Patch { name, patch: Some(LocalPatch { bridge, ofport: number }) });
+        }
+        changes
+    }
+
+    /// The number of a port, now or once it is here.
+    fn number(&mut self, place: &Place) -> u32 {
+        *self.ports.entry(place.clone()).or_insert_with(|| {
+            self.next += 1;
+            self.next - 1
+        })
     }
 
     fn tunnel_changes(&mut self, now: BTreeSet<EncapKind>) -> Vec<Change> {
@@ -110,10 +147,7 @@ impl Host {
 
     /// An interface comes, settled with the binding as it is, or goes.
     fn interface(&mut self, place: Place, mark: Option<ClaimMark>) -> Change {
-        let number = *self.ports.entry(place.clone()).or_insert_with(|| {
-            self.next += 1;
-            self.next - 1
-        });
+        let number = self.number(&place);
         let interface = mark.map(|mark| LocalInterface {
             name: format!("port{number}"),
             iface_id: format!("{}/{}", place.0, place.1),

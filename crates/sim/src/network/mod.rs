@@ -151,9 +151,10 @@ impl Network {
         self.names.chassis_at(ip).cloned()
     }
 
-    /// The chassis that a port is on.
+    /// The chassis that a port is on: of a patch port the one that it names, of any other that of its binding.
     pub fn chassis_of(&self, ls: &Name, lsp: &Name) -> Option<Name> {
-        self.names.binding(ls, lsp).map(|binding| binding.chassis.clone())
+        let patch = self.names.switch_port(ls, lsp).and_then(|port| port.patch.as_ref());
+        patch.map(|patch| patch.chassis.clone()).or_else(|| Some(self.names.binding(ls, lsp)?.chassis.clone()))
     }
 
     /// The path of a packet that a port sends: every hop of every copy, and what became of each. A host's hops come in its order; those of another host

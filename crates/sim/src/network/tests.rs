@@ -34,12 +34,12 @@ fn a_router_and_a_switch_answer() {
 fn what_does_not_arrive_has_its_reason() {
     let mut network = Network::new(objects("geneve"));
     let cases = [
-        ("10.9.9.9", "LRP_INGRESS_IP_ROUTE on hv1: no route to 10.9.9.9"),
-        ("fd09::9", "LRP_INGRESS_IP_ROUTE on hv1: no route to fd09::9"),
-        ("10.2.0.9", "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.9 is nobody's address on LS-B"),
+        ("10.9.9.9", "LRP_INGRESS_IP_ROUTE on hv1: no route to 10.9.9.9; LR tells the sender"),
+        ("fd09::9", "LRP_INGRESS_IP_ROUTE on hv1: no route to fd09::9; LR tells the sender"),
+        ("10.2.0.9", "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.9 is nobody's address on LS-B; LR tells the sender"),
         (
             "10.2.0.3",
-            "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.3: e is not bound to any chassis: no host has an interface with iface-id e",
+            "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.3: e is not bound to any chassis: no host has an interface with iface-id e; LR tells the sender",
         ),
         ("224.0.0.5", "LRP_INGRESS_DROP_UNEXPECT on hv1: 224.0.0.5 is a multicast address, which LR does not route"),
         ("fe80::1", "LRP_INGRESS_DROP_UNEXPECT on hv1: fe80::1 is a link-local address, which LR does not route"),
@@ -54,11 +54,14 @@ fn what_does_not_arrive_has_its_reason() {
     let nobody = "LSP_INGRESS_LOOKUP_DST_PORT on hv1: 10.1.0.9 is nobody's address on LS-A";
     assert_eq!(outcomes(&walk(&mut network, arp)), [nobody]);
     let tcp = probe("10.2.0.254", GATEWAY, What::Tcp(22));
-    let own = "LRP_INGRESS_DROP_UNEXPECT on hv1: 10.2.0.254 is an address of LR itself, which answers nothing but echo requests (ping)";
+    let own = "LRP_INGRESS_DROP_UNEXPECT on hv1: 10.2.0.254 is an address of LR itself, which answers nothing but echo requests (ping); LR tells the sender";
     assert_eq!(outcomes(&walk(&mut network, tcp)), [own]);
     let mut spent = probe("10.2.0.2", GATEWAY, What::Icmp);
     spent.set(tuplenet_openflow::field::NW_TTL, 1_u8);
-    assert_eq!(outcomes(&walk(&mut network, spent)), ["LRP_INGRESS_DROP_UNEXPECT on hv1: its TTL is spent"]);
+    assert_eq!(
+        outcomes(&walk(&mut network, spent)),
+        ["LRP_INGRESS_DROP_UNEXPECT on hv1: its TTL is spent; LR tells the sender"]
+    );
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn a_change_is_followed_by_hosts_that_are_there_already() {
     network.place(&name("LS-B"), &name("e"), &name("imagined"));
     assert_eq!(ping(&mut network, "10.2.0.3", GATEWAY), ["e on imagined"]);
     network.apply([("ls/LS-B/lsp/d".to_owned(), None, 0)]);
-    let gone = "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.2 is nobody's address on LS-B";
+    let gone = "LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.2 is nobody's address on LS-B; LR tells the sender";
     assert_eq!(ping(&mut network, "10.2.0.2", GATEWAY), [gone]);
 }
 

@@ -16,7 +16,7 @@ use tuplenet_model::{entity::EncapKind, key::Key, name::Name};
 use tuplenet_openflow::field;
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    register, stage,
+    outside, register, stage,
     trace::{Event, inject},
     userdata::Userdata,
 };
@@ -357,8 +357,11 @@ fn events(run: &Run) -> Vec<(Option<usize>, Fate)> {
             Effect::Output { port, packet, .. } => Fate::Left { port: *port, packet: packet.clone() },
             Effect::Refused { port, .. } => Fate::Ended(Ended::Refused { step: effect.step(), port: *port }),
             Effect::Controller { userdata, reason, .. } => match Userdata::decode(userdata) {
-                Some(Userdata::Trace(_)) => continue,
-                None => Fate::Ended(Ended::Controller { step: effect.step(), reason: *reason }),
+                // Copies: the packet goes on.
+                Some(Userdata::Trace(_) | Userdata::Neighbour(outside::Event::Learn)) => continue,
+                Some(Userdata::Neighbour(outside::Event::Ask) | Userdata::IcmpError(_)) | None => {
+                    Fate::Ended(Ended::Controller { step: effect.step(), reason: *reason })
+                }
             },
         };
         told.extend(effect.step());

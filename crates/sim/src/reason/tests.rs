@@ -80,7 +80,10 @@ fn what_a_router_does_not_take() {
     assert_eq!(told(&mut network, Packet::parse(&frame).unwrap()), [other]);
     let mut spent = probe("fd00:2::2", GATEWAY, What::Icmp);
     spent.set(field::NW_TTL, 0_u8);
-    assert_eq!(told(&mut network, spent), ["LRP_INGRESS_DROP_UNEXPECT on hv1: its hop limit is spent"]);
+    assert_eq!(
+        told(&mut network, spent),
+        ["LRP_INGRESS_DROP_UNEXPECT on hv1: its hop limit is spent; LR tells the sender"]
+    );
 }
 
 #[test]
@@ -114,7 +117,8 @@ fn a_port_that_is_not_there_tells_why() {
     let reason = |network: &mut Network| {
         let told = told(network, to_d());
         assert_eq!(told.len(), 1);
-        told[0].strip_prefix("LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.2").map(str::to_owned).unwrap_or(told[0].clone())
+        let told = told[0].strip_suffix("; LR tells the sender").expect("an error of the router");
+        told.strip_prefix("LRP_EGRESS_UPDATE_ETH_DST on hv1: 10.2.0.2").unwrap_or(told).to_owned()
     };
     let mut cases = [
         (
@@ -154,10 +158,11 @@ fn a_route_that_is_not_in_force_tells_why() {
         ("lr/LR/lrp/up", r#"{"mac":"02:00:00:00:00:77","nets":["10.77.0.2/24"]}"#),
         ("lr/LR/lsr/r9", &route("up", "10.77.0.1")),
     ]);
-    let idle = "LRP_INGRESS_IP_ROUTE on hv1: no route to 10.9.9.9: route r9 is not in force, its port up is linked to no switch here";
+    let idle = "LRP_INGRESS_IP_ROUTE on hv1: no route to 10.9.9.9: route r9 is not in force, its port up is linked to no switch here; LR tells the sender";
     assert_eq!(told(&mut unlinked, to()), [idle]);
     let mut hop = changed(&[("lr/LR/lsr/r9", &route("LR_to_LS-B", "10.2.0.77"))]);
-    let nobody = "LRP_EGRESS_UPDATE_ETH_DST on hv1: the next hop 10.2.0.77 is nobody's address on LS-B";
+    let nobody =
+        "LRP_EGRESS_UPDATE_ETH_DST on hv1: the next hop 10.2.0.77 is nobody's address on LS-B; LR tells the sender";
     assert_eq!(told(&mut hop, to()), [nobody]);
 }
 

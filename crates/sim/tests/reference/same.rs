@@ -135,7 +135,7 @@ fn answer(world: &World, case: &Case, asked: &Sent, got: &tuplenet_sim::Delivery
     match u64::from(*ttl).checked_sub(arrived_ttl)? {
         0 => {}
         1 => {
-            let gate = world.switches.get(&got.ls)?.ports.values().find(|port| port.is.mac == back_to)?;
+            let gate = world.switches.get(&got.ls)?.ports.values().find(|port| port.is.mac == Some(back_to))?;
             let Place::Link { lr, .. } = &gate.place else { return None };
             let (back, hop) = best_route(world.routers.get(lr)?, *src)?;
             let straight = hop == *src && back.link.as_ref().is_some_and(|(ls, _)| **ls == *asked.ls);

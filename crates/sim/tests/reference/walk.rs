@@ -119,7 +119,7 @@ impl World {
             Reply::FromAfar => fate.end(at, ls, Why::FromAfar),
             Reply::NotAsked if is_reserved(frame.dst) => fate.end(at, ls, Why::Reserved),
             Reply::NotAsked if frame.dst.is_multicast() => self.flood(at, ls, from, frame, fate),
-            Reply::NotAsked => match self.switches[ls].ports.iter().find(|(_, port)| port.is.mac == frame.dst) {
+            Reply::NotAsked => match self.switches[ls].ports.iter().find(|(_, port)| port.is.mac == Some(frame.dst)) {
                 None => fate.end(at, ls, Why::NoMac),
                 Some((to, _)) if to == from => fate.end(at, ls, Why::Sender),
                 Some((to, _)) => self.deliver(at, ls, to, frame, fate),
@@ -136,7 +136,7 @@ impl World {
         if own || self.reach(at, port).is_none() {
             return Reply::NotAsked;
         }
-        let mac = port.is.mac;
+        let mac = port.is.mac_or_zero();
         match &frame.body {
             Body::Arp(arp) => {
                 let arp = Arp { op: 2, sha: mac, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
@@ -244,7 +244,8 @@ impl World {
             None => fate.end(at, lr, Why::NoNextHop(hop)),
             Some(next) => {
                 ip.ttl -= 1;
-                let frame = Frame { dst: next.is.mac, src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
+                let frame =
+                    Frame { dst: next.is.mac_or_zero(), src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
                 self.switch(at, ls, lsp, &frame, fate);
             }
         }

@@ -115,7 +115,10 @@ impl Read {
     fn switch_port_stays(&self, ls: &Name, port: &SwitchPort, age: &Age) -> bool {
         self.lsp.iter().filter(|((other_ls, _), ..)| other_ls == ls).all(|(_, other, other_age)| {
             let same = other.port_id == port.port_id
-                || other.mac == port.mac
+                || other.mac.is_some() && other.mac == port.mac
+                || other.patch.is_some()
+                    && other.patch.as_ref().map(|patch| &patch.chassis)
+                        == port.patch.as_ref().map(|patch| &patch.chassis)
                 || other.ips.iter().any(|ip| port.ips.contains(ip));
             !same || other_age >= age
         })
@@ -139,7 +142,7 @@ impl Read {
             ips.sort();
             ips
         };
-        named && a.mac == b.mac && sorted(a.ips.clone()) == sorted(b.nets.iter().map(|net| net.addr()).collect())
+        named && a.mac == Some(b.mac) && sorted(a.ips.clone()) == sorted(b.nets.iter().map(|net| net.addr()).collect())
     }
 }
 

@@ -58,24 +58,34 @@ impl NetworkStore {
                 number.and_then(|n| u16::try_from(n).ok()).and_then(PortId::new)
             }
         };
-        let port = port.ok_or_else(|| {
-            let datapath = of.trim_start_matches("claim/").trim_end_matches('/');
-            NetworkError::Refused(format!("all {} port ids of {datapath} are in use: delete ports", PortId::MAX))
-        })?;
+        let port = port.ok_or_else(|| full(of))?;
         Ok((port, Op::put(&self.at(note), port.to_string())))
     }
 
-    async fn free_number(&self, path: &str, max: u32, attempt: u32) -> Result<Option<u32>, NetworkError> {
-        // Objects of other tools may have numbers that they did not claim; only who lost one to them needs to look.
+    /// The smallest free port id, for what is seldom made and may come again: a link that was taken away and is made again then gives the
+    /// same flows as before. Reads all port ids of the datapath. Only a proposal, as well.
+    pub(super) async fn first_free_port(&self, of: &str, attempt: u32) -> Result<PortId, NetworkError> {
+        let path = claims::ports(of);
+        let mut taken = self.unclaimed_numbers(&path, attempt).await?;
+        let (claimed, _) = self.list(&path).await?;
+        taken.extend(claimed.iter().filter_map(|kv| claims::number(&kv.key)));
+        let spread = random(u64::from(attempt.clamp(1, 16))) as u32;
+        let number = gap(taken.into_iter(), PortId::MAX.into(), spread);
+        number.and_then(|n| u16::try_from(n).ok()).and_then(PortId::new).ok_or_else(|| full(of))
+    }
+
+    /// Objects of other tools may have numbers that they did not claim; only who lost one to them needs to look.
+    async fn unclaimed_numbers(&self, path: &str, attempt: u32) -> Result<BTreeSet<u32>, NetworkError> {
         let unclaimed = match Scope::of(&format!("{path}0")).filter(|_| attempt > 0) {
             Some(scope) => self.unclaimed(&scope).await?,
             None => BTreeMap::new(),
         };
-        let unclaimed: BTreeSet<u32> = unclaimed
-            .keys()
-            .filter(|claim| claim.starts_with(path))
-            .filter_map(|claim| claims::number(claim))
-            .collect();
+        let of_path = unclaimed.keys().filter(|claim| claim.starts_with(path));
+        Ok(of_path.filter_map(|claim| claims::number(claim)).collect())
+    }
+
+    async fn free_number(&self, path: &str, max: u32, attempt: u32) -> Result<Option<u32>, NetworkError> {
+        let unclaimed = self.unclaimed_numbers(path, attempt).await?;
         let last = self.last_path(path).await?.as_deref().and_then(claims::number).unwrap_or(0);
         let last = unclaimed.last().copied().unwrap_or(0).max(last);
         // Who has lost twice looks a little further, so that many who add at once do not all want the same number.
@@ -90,6 +100,11 @@ impl NetworkStore {
         taken.extend(claimed.iter().filter_map(|kv| claims::number(&kv.key)));
         Ok(gap(taken.into_iter(), max, spread))
     }
+}
+
+fn full(of: &str) -> NetworkError {
+    let datapath = of.trim_start_matches("claim/").trim_end_matches('/');
+    NetworkError::Refused(format!("all {} port ids of {datapath} are in use: delete ports", PortId::MAX))
 }
 
 /// The first number from 1 to `max` that is not in an ascending list; `skip` gaps are passed over if there are as many.

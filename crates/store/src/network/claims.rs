@@ -6,8 +6,12 @@
 //! claim/ls/<ls>/port/<port id, 5 digits>         ls/LS-A/lsp/vm1
 //! claim/ls/<ls>/mac/<mac>                        ls/LS-A/lsp/vm1
 //! claim/ls/<ls>/ip/<ip>                          ls/LS-A/lsp/vm1
+//! claim/ls/<ls>/patch/<chassis>                  ls/LS-A/lsp/uplink
 //! claim/lr/<lr>/port/<port id, 5 digits>         lr/LR/lrp/LR_to_LS-A
 //! claim/lr/<lr>/net/<prefix>/<length>             lr/LR/lrp/LR_to_LS-A
+//! claim/lr/<lr>/nat/<ip>                         lr/LR/lnat/web          (of dnat and floating: the external address)
+//! claim/lr/<lr>/snat/<prefix>/<length>            lr/LR/lnat/out          (of snat: the sources)
+//! claim/lr/<lr>/floating/<prefix>/<length>        lr/LR/lnat/web          (of floating: the inner address)
 //! ```
 //!
 //! Beside them stands `last_port_id`, a note for whoever allocates the next (see `allocate`).
@@ -18,6 +22,7 @@
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr};
 use tuplenet_model::{
+    entity::{NatKind, Patch},
     id::{DatapathId, PortId},
     key::Key,
     mac::Mac,
@@ -61,6 +66,10 @@ fn mac(of: &str, mac: Mac) -> String {
     format!("{of}mac/{mac}")
 }
 
+fn patch(of: &str, to: &Patch) -> String {
+    format!("{of}patch/{}", to.chassis)
+}
+
 fn ip(of: &str, ip: IpAddr) -> String {
     format!("{of}ip/{ip}")
 }
@@ -72,7 +81,9 @@ pub fn of(key: &Key, object: &Object) -> Vec<String> {
         (Key::Lr(_), Object::Lr(lr)) => vec![id(lr.id)],
         (Key::Lsp(ls, _), Object::Lsp(p)) => {
             let of = of_switch(ls);
-            let mut claims = vec![port(&of, p.port_id), mac(&of, p.mac)];
+            let mut claims = vec![port(&of, p.port_id)];
+            claims.extend(p.mac.map(|own| mac(&of, own)));
+            claims.extend(p.patch.as_ref().map(|to| patch(&of, to)));
             claims.extend(p.ips.iter().map(|addr| ip(&of, *addr)));
             claims
         }
@@ -83,6 +94,17 @@ pub fn of(key: &Key, object: &Object) -> Vec<String> {
             let nets: BTreeSet<IpNet> = p.nets.iter().map(IpNet::trunc).collect();
             claims.extend(nets.iter().map(|net| format!("{of}net/{net}")));
             claims
+        }
+        (Key::Lnat(lr, _), Object::Lnat(rule)) => {
+            let of = of_router(lr);
+            let external = (rule.kind != NatKind::Snat).then(|| format!("{of}nat/{}", rule.external()));
+            // One of each kind may be for the same address: floating has precedence over snat.
+            let inner = match rule.kind {
+                NatKind::Snat => Some(format!("{of}snat/{}", rule.inner())),
+                NatKind::Floating => Some(format!("{of}floating/{}", rule.inner())),
+                NatKind::Dnat => None,
+            };
+            external.into_iter().chain(inner).collect()
         }
         _ => Vec::new(),
     }
@@ -106,6 +128,10 @@ pub fn words(claim: &str) -> String {
         ["claim", kind, name, "mac", mac] => format!("the MAC {mac} in {}", datapath(kind, name)),
         ["claim", kind, name, "ip", ip] => format!("the address {ip} in {}", datapath(kind, name)),
         ["claim", kind, name, "net", net, length] => format!("the network {net}/{length} in {}", datapath(kind, name)),
+        ["claim", "ls", name, "patch", chassis] => format!("the only patch of switch {name} on {chassis}"),
+        ["claim", "lr", name, "nat", ip] => format!("the external address {ip} of router {name}"),
+        ["claim", "lr", name, "snat", net, length] => format!("the snat of {net}/{length} in router {name}"),
+        ["claim", "lr", name, "floating", ip, _] => format!("the floating address for {ip} in router {name}"),
         _ => claim.to_owned(),
     }
 }

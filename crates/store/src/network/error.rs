@@ -82,6 +82,7 @@ pub fn words(key: &Key) -> String {
         Key::Lr(lr) => format!("router {lr}"),
         Key::Lrp(lr, lrp) => format!("port {lrp} of router {lr}"),
         Key::Lsr(lr, lsr) => format!("route {lsr} of router {lr}"),
+        Key::Lnat(lr, rule) => format!("NAT rule {rule} of router {lr}"),
         Key::Chassis(chassis) => format!("chassis {chassis}"),
         Key::Binding(ls, lsp) => format!("the binding of port {lsp} of switch {ls}"),
     }
@@ -104,6 +105,7 @@ impl NetworkError {
             Key::Lsp(ls, _) => format!("see \"tpctl lsp show {ls}\""),
             Key::Lrp(lr, _) => format!("see \"tpctl lrp show {lr}\""),
             Key::Lsr(lr, _) => format!("see \"tpctl lsr show {lr}\""),
+            Key::Lnat(lr, _) => format!("see \"tpctl lnat show {lr}\""),
             Key::Chassis(_) | Key::Binding(..) => "see \"tpctl ch show\"".to_owned(),
         };
         NetworkError::NotFound { what: words(key), remedy }

@@ -7,9 +7,11 @@
 mod allocate;
 mod apply;
 pub mod claims;
+mod edge;
 mod edit;
 mod error;
 mod io;
+mod outside;
 mod plan;
 mod removal;
 mod routers;
@@ -17,9 +19,11 @@ mod snapshot;
 mod switches;
 mod unclaimed;
 
+pub use edge::EdgePlan;
 pub use edit::Change;
 pub use error::{NetworkError, path_words, words};
 pub use io::{Claim, MAX_OPS, NetworkStore, Stored};
+pub use outside::AddedRule;
 pub use plan::Plan;
 pub use removal::Removal;
 pub use routers::NewLink;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! 0 switches and routers come or change      4 ports come, change, change places
-//! 1 routes go                                5 routes come or change
+//! 1 routes, NAT rules go                     5 routes, NAT rules come or change
 //! 2 ports go                                 6 switches and routers go
 //! 3 switches and routers exchange ids
 //! ```
@@ -167,7 +167,7 @@ fn groups(changes: &[Change]) -> Vec<Vec<usize>> {
 pub(super) fn parent(key: &Key) -> Option<Key> {
     match key {
         Key::Lsp(ls, _) => Some(Key::Ls(ls.clone())),
-        Key::Lrp(lr, _) | Key::Lsr(lr, _) => Some(Key::Lr(lr.clone())),
+        Key::Lrp(lr, _) | Key::Lsr(lr, _) | Key::Lnat(lr, _) => Some(Key::Lr(lr.clone())),
         _ => None,
     }
 }

@@ -167,16 +167,40 @@ impl NetworkStore {
         Ok(Removal { what: words(&key), with: Vec::new(), txns: vec![txn] })
     }
 
+    /// A patch port; refused if the port is something else.
+    pub async fn plan_remove_patch_port(&self, ls: &Name, lsp: &Name) -> Result<Removal, NetworkError> {
+        let key = Key::Lsp(ls.clone(), lsp.clone());
+        if let [Some(Stored { object: Ok(Object::Lsp(port)), .. })] = self.get([&key]).await?
+            && port.patch.is_none()
+        {
+            return Err(NetworkError::Refused(format!(
+                "{} is no patch port: delete it with \"tpctl lsp del {ls} {lsp}\"",
+                words(&key)
+            )));
+        }
+        self.plan_remove_switch_port(ls, lsp).await
+    }
+
     /// A static route.
     pub async fn plan_remove_route(&self, lr: &Name, route: &Name) -> Result<Removal, NetworkError> {
-        let key = Key::Lsr(lr.clone(), route.clone());
+        self.plan_remove_one(Key::Lsr(lr.clone(), route.clone())).await
+    }
+
+    /// A NAT rule.
+    pub async fn plan_remove_nat_rule(&self, lr: &Name, rule: &Name) -> Result<Removal, NetworkError> {
+        self.plan_remove_one(Key::Lnat(lr.clone(), rule.clone())).await
+    }
+
+    /// What nothing refers to.
+    async fn plan_remove_one(&self, key: Key) -> Result<Removal, NetworkError> {
         let [stored] = self.get([&key]).await?;
         let stored = stored.ok_or_else(|| NetworkError::missing(&key))?;
         let txn = self.delete_all(vec![(key.clone(), stored)], Vec::new()).await?;
         Ok(Removal { what: words(&key), with: Vec::new(), txns: vec![txn] })
     }
 
-    /// A chassis, with the bindings of the ports that it hosts and its status. Refused while a router is pinned to it.
+    /// A chassis, with the bindings of the ports that it hosts and its status. Refused while a router is pinned to it
+    /// or a patch port is there.
     /// An agent that runs there registers it again.
     pub async fn plan_remove_chassis(&self, chassis: &Name) -> Result<Removal, NetworkError> {
         let key = Key::Chassis(chassis.clone());
@@ -189,6 +213,16 @@ impl NetworkStore {
         let by: Vec<String> = pinned.map(|(key, _)| words(key)).collect();
         if !by.is_empty() {
             let remedy = "they are pinned to it; pin them elsewhere with \"tpctl lr set\", or delete them".into();
+            return Err(NetworkError::Referred { what: words(&key), by, remedy });
+        }
+        let (ports, _) = self.objects("ls/").await?;
+        let patched = ports.iter().filter(|(_, stored)| match &stored.object {
+            Ok(Object::Lsp(port)) => port.patch.as_ref().is_some_and(|patch| patch.chassis == *chassis),
+            _ => false,
+        });
+        let by: Vec<String> = patched.map(|(key, _)| words(key)).collect();
+        if !by.is_empty() {
+            let remedy = "these patch ports are there; delete them first, with \"tpctl patchport del\"".into();
             return Err(NetworkError::Referred { what: words(&key), by, remedy });
         }
         let (bindings, _) = self.objects("binding/").await?;

@@ -71,8 +71,8 @@ impl NetworkStore {
                     "router {lr} and switch {ls} are linked already: unlink them first, with \"tpctl lr unlink {lr} {ls}\""
                 )));
             }
-            let (of_router, router_note) = self.free_port(&claims::of_router(lr), attempt).await?;
-            let (of_switch, switch_note) = self.free_port(&claims::of_switch(ls), attempt).await?;
+            let of_router = self.first_free_port(&claims::of_router(lr), attempt).await?;
+            let of_switch = self.first_free_port(&claims::of_switch(ls), attempt).await?;
             let router_port = RouterPort {
                 port_id: Some(of_router),
                 mac,
@@ -82,9 +82,10 @@ impl NetworkStore {
             };
             let switch_port = SwitchPort {
                 port_id: of_switch,
-                mac,
+                mac: Some(mac),
                 ips: ips.clone(),
                 peer: Some(lrp.clone()),
+                patch: None,
                 meta: new.meta.clone(),
             };
             let changes = [
@@ -92,7 +93,7 @@ impl NetworkStore {
                 Change::add(lsp_key.clone(), Object::Lsp(switch_port.clone())),
             ];
             let guards = [&router, &switch].map(|key| Compare::exists(&self.at(key)));
-            let outcome = self.commit_with(&changes, guards.into(), vec![router_note, switch_note]).await?;
+            let outcome = self.commit(&changes, guards.into()).await?;
             Ok((outcome == Outcome::Done).then_some((router_port, switch_port)))
         })
         .await

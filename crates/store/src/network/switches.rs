@@ -54,7 +54,14 @@ impl NetworkStore {
                 return Err(NetworkError::Exists(words(&key)));
             }
             let (port_id, note) = self.free_port(&claims::of_switch(ls), attempt).await?;
-            let port = SwitchPort { port_id, mac, ips: new.ips.clone(), peer: None, meta: new.meta.clone() };
+            let port = SwitchPort {
+                port_id,
+                mac: Some(mac),
+                ips: new.ips.clone(),
+                peer: None,
+                patch: None,
+                meta: new.meta.clone(),
+            };
             let add = Change::add(key.clone(), Object::Lsp(port.clone()));
             let outcome = self.commit_with(&[add], vec![Compare::exists(&self.at(&switch))], vec![note]).await?;
             Ok((outcome == Outcome::Done).then_some(port))

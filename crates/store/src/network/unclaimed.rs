@@ -20,6 +20,8 @@ pub(super) enum Scope {
     Datapaths,
     /// What ports have: where these are, and where they claim their port ids.
     Ports { objects: String, ids: String },
+    /// What the NAT rules of a router have, which are below this path.
+    Rules { of: String },
 }
 
 impl Scope {
@@ -27,6 +29,9 @@ impl Scope {
     pub(super) fn of(claim: &str) -> Option<Self> {
         match claim.split('/').collect::<Vec<_>>()[..] {
             ["claim", "id", _] => Some(Scope::Datapaths),
+            ["claim", "lr", name, "nat" | "snat" | "floating", ..] => {
+                Some(Scope::Rules { of: format!("lr/{name}/lnat/") })
+            }
             ["claim", kind @ ("ls" | "lr"), name, _, ..] => Some(Scope::Ports {
                 objects: format!("{kind}/{name}/{}/", if kind == "ls" { "lsp" } else { "lrp" }),
                 ids: claims::ports(&format!("claim/{kind}/{name}/")),
@@ -41,11 +46,12 @@ impl NetworkStore {
     pub(super) async fn unclaimed(&self, scope: &Scope) -> Result<BTreeMap<String, Claim>, StoreError> {
         match scope {
             Scope::Datapaths => self.unclaimed_datapaths().await,
+            Scope::Rules { of } => self.unclaimed_below(of).await,
             Scope::Ports { objects, ids } => {
                 if self.count([objects, ids]).await?.is_sorted() {
                     return Ok(BTreeMap::new());
                 }
-                self.unclaimed_ports(objects).await
+                self.unclaimed_below(objects).await
             }
         }
     }
@@ -54,7 +60,9 @@ impl NetworkStore {
     pub(super) async fn unclaimed_anywhere(&self, claim: &str) -> Result<Option<Claim>, StoreError> {
         let mut all = match Scope::of(claim) {
             Some(Scope::Datapaths) => self.unclaimed_datapaths().await?,
-            Some(Scope::Ports { objects, .. }) => self.unclaimed_ports(&objects).await?,
+            Some(Scope::Ports { objects: below, .. } | Scope::Rules { of: below }) => {
+                self.unclaimed_below(&below).await?
+            }
             None => BTreeMap::new(),
         };
         Ok(all.remove(claim))
@@ -83,8 +91,8 @@ impl NetworkStore {
         Ok(should_have(objects))
     }
 
-    /// All that the ports of a datapath have; those that claimed it have it twice, which does no harm.
-    async fn unclaimed_ports(&self, objects: &str) -> Result<BTreeMap<String, Claim>, StoreError> {
+    /// All that the parts of a datapath have; those that claimed it have it twice, which does no harm.
+    async fn unclaimed_below(&self, objects: &str) -> Result<BTreeMap<String, Claim>, StoreError> {
         Ok(should_have(self.objects(objects).await?.0.into_iter()))
     }
 

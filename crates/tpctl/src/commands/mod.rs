@@ -3,8 +3,10 @@
 mod chassis;
 mod doctor;
 mod document;
+pub mod edge;
 pub mod explain;
 pub mod graph;
+mod nat;
 mod router;
 mod status;
 mod switch;
@@ -60,6 +62,9 @@ pub async fn run(global: Global, command: Command) -> Result<ExitCode> {
         Command::Lr(command) => router::lr(&context, command).await,
         Command::Lrp(command) => router::lrp(&context, command).await,
         Command::Lsr(command) => router::lsr(&context, command).await,
+        Command::Lnat(command) => nat::lnat(&context, command).await,
+        Command::Patchport(command) => switch::patchport(&context, command).await,
+        Command::Edge(command) => edge::edge(&context, command).await,
         Command::Ch(command) => chassis::ch(&context, command).await,
         Command::Apply(from) => document::apply(&context, &from.file).await,
         Command::Export => document::export(&context).await,
@@ -178,7 +183,7 @@ fn named(key: &Key, value: Value) -> Value {
     match key {
         Key::Ls(name) | Key::Lr(name) | Key::Chassis(name) => drop(put("name", name)),
         Key::Lsp(ls, name) => drop((put("ls", ls), put("name", name))),
-        Key::Lrp(lr, name) | Key::Lsr(lr, name) => drop((put("lr", lr), put("name", name))),
+        Key::Lrp(lr, name) | Key::Lsr(lr, name) | Key::Lnat(lr, name) => drop((put("lr", lr), put("name", name))),
         Key::Binding(ls, lsp) => drop((put("ls", ls), put("lsp", lsp))),
     }
     if let Value::Object(fields) = value {

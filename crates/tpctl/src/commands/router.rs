@@ -60,7 +60,7 @@ pub async fn lr(context: &Context, command: Lr) -> Result<()> {
 }
 
 /// A router may be pinned to a host that is yet to come; who mistyped its name should know.
-async fn note_unknown_chassis(context: &Context, chassis: Option<&Name>) -> Result<()> {
+pub async fn note_unknown_chassis(context: &Context, chassis: Option<&Name>) -> Result<()> {
     let Some(chassis) = chassis else { return Ok(()) };
     if let [None] = context.store.get([&Key::Chassis(chassis.clone())]).await? {
         eprintln!("tpctl: note: chassis {chassis} has not registered yet: see \"tpctl ch show\"");
@@ -74,10 +74,12 @@ struct Below {
     switches: Vec<Name>,
     ports: usize,
     routes: usize,
+    nat: usize,
 }
 
 async fn show_routers(context: &Context, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 8] = ["ROUTER", "ID", "CHASSIS", "PORTS", "ROUTES", "SWITCHES", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 9] =
+        ["ROUTER", "ID", "CHASSIS", "PORTS", "ROUTES", "NAT", "SWITCHES", "LABELS", "DESCRIPTION"];
     let mut routers: Vec<(Name, LogicalRouter, Value)> = Vec::new();
     let path = match only {
         Some(lr) => {
@@ -100,24 +102,27 @@ async fn show_routers(context: &Context, only: Option<&Name>) -> Result<()> {
                 below.switches.extend(port.peer.map(|peer| peer.ls));
             }
             (Key::Lsr(lr, _), _) => below.entry(lr).or_default().routes += 1,
+            (Key::Lnat(lr, _), _) => below.entry(lr).or_default().nat += 1,
             _ => {}
         }
     }
     let rows = routers.into_iter().map(|(lr, router, value)| {
-        let Below { switches, ports, routes } = below.remove(&lr).unwrap_or_default();
+        let Below { switches, ports, routes, nat } = below.remove(&lr).unwrap_or_default();
         let cells = vec![
             lr.to_string(),
             router.id.to_string(),
             router.chassis.as_ref().map(Name::to_string).unwrap_or_default(),
             ports.to_string(),
             routes.to_string(),
+            if nat > 0 { nat.to_string() } else { String::new() },
             commas(&switches),
             labels(&router.meta),
             description(&router.meta),
         ];
         let switches: Vec<&str> = switches.iter().map(Name::as_str).collect();
         let data = with(named(&Key::Lr(lr), value), "ports", ports);
-        (cells, with(with(data, "routes", routes), "switches", json!(switches)))
+        let data = with(with(data, "routes", routes), "nat", nat);
+        (cells, with(data, "switches", json!(switches)))
     });
     View::of(&COLUMNS, only.is_some(), rows.collect()).print(context.format)
 }
@@ -168,13 +173,13 @@ pub async fn lsr(context: &Context, command: Lsr) -> Result<()> {
     }
 }
 
-fn finish(mut cells: Vec<String>, last: String, meta: &Meta, data: Value) -> (Vec<String>, Value) {
+pub fn finish(mut cells: Vec<String>, last: String, meta: &Meta, data: Value) -> (Vec<String>, Value) {
     cells.extend([last, labels(meta), description(meta)]);
     (cells, data)
 }
 
 /// One part of a router, or all of a kind.
-async fn show_parts(
+pub async fn show_parts(
     context: &Context,
     lr: &Name,
     kind: &str,

@@ -24,6 +24,7 @@ pub async fn status(context: &Context) -> Result<()> {
             Key::Lr(_) => "routers",
             Key::Lrp(..) => "router_ports",
             Key::Lsr(..) => "static_routes",
+            Key::Lnat(..) => "nat_rules",
             Key::Chassis(_) => "chassis",
             Key::Binding(..) => "bindings",
         };
@@ -67,7 +68,7 @@ pub async fn status(context: &Context) -> Result<()> {
     let number = |kind| counts.get(kind).copied().unwrap_or(0);
     let count = |kind, one, many| print::count(number(kind), one, many);
     print::out(&format!(
-        "network {}: {} with {} ({} hosted), {} with {} and {}, {} chassis\n",
+        "network {}: {} with {} ({} hosted), {} with {} and {}{}, {} chassis\n",
         context.store.root(),
         count("switches", "switch", "switches"),
         count("switch_ports", "port", "ports"),
@@ -75,6 +76,11 @@ pub async fn status(context: &Context) -> Result<()> {
         count("routers", "router", "routers"),
         count("router_ports", "port", "ports"),
         count("static_routes", "static route", "static routes"),
+        if number("nat_rules") > 0 {
+            format!(", {}", count("nat_rules", "NAT rule", "NAT rules"))
+        } else {
+            String::new()
+        },
         number("chassis"),
     ))?;
     if rejected > 0 {

@@ -1,15 +1,15 @@
 //! `ls` and `lsp`: switches and their ports.
 
-use super::{Context, commas, description, edit_meta, labels, meta, named, raw, with};
+use super::{Context, commas, description, edit_meta, labels, meta, named, raw, router::note_unknown_chassis, with};
 use crate::{
-    cli::{List, Ls, Lsp},
+    cli::{List, Ls, Lsp, Patchport},
     print::View,
 };
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tuplenet_model::{
-    entity::{LogicalSwitch, SwitchPort},
+    entity::{LogicalSwitch, Patch, SwitchPort},
     key::Key,
     mac::Mac,
     name::Name,
@@ -49,10 +49,11 @@ pub async fn ls(context: &Context, command: Ls) -> Result<()> {
 struct Below {
     ports: usize,
     routers: Vec<Name>,
+    patches: Vec<String>,
 }
 
 async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 7] = ["SWITCH", "ID", "PORTS", "ROUTERS", "FLOOD", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 8] = ["SWITCH", "ID", "PORTS", "ROUTERS", "PATCH TO", "FLOOD", "LABELS", "DESCRIPTION"];
     let mut switches: Vec<(Name, LogicalSwitch, Value)> = Vec::new();
     let path = match only {
         Some(ls) => {
@@ -73,18 +74,20 @@ async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
                 let below = below.entry(ls).or_default();
                 below.ports += 1;
                 below.routers.extend(port.peer.map(|peer| peer.lr));
+                below.patches.extend(port.patch.map(|patch| patch.to_string()));
             }
             _ => {}
         }
     }
     let rows = switches.into_iter().map(|(ls, switch, value)| {
-        let Below { ports, routers } = below.remove(&ls).unwrap_or_default();
+        let Below { ports, routers, patches } = below.remove(&ls).unwrap_or_default();
         let flood = if switch.flood { "yes" } else { "" };
         let cells = vec![
             ls.to_string(),
             switch.id.to_string(),
             ports.to_string(),
             commas(&routers),
+            patches.join("; "),
             flood.to_owned(),
             labels(&switch.meta),
             description(&switch.meta),
@@ -101,7 +104,7 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
     match command {
         Lsp::Add { ls, lsp, ips: List(ips), mac, meta: m } => {
             let port = context.store.add_switch_port(&ls, &lsp, &NewPort { ips, mac, meta: meta(m) }).await?;
-            let detail = format!(" with port id {}, MAC {}, {}", port.port_id, port.mac, commas(&port.ips));
+            let detail = format!(" with port id {}, MAC {}, {}", port.port_id, port.mac_or_zero(), commas(&port.ips));
             context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)
         }
         Lsp::Del { ls, lsp } => context.delete(async || context.store.plan_remove_switch_port(&ls, &lsp).await).await,
@@ -110,6 +113,11 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
             let key = Key::Lsp(ls.clone(), lsp.clone());
             let edit = |object: &mut Object| {
                 let Object::Lsp(port) = object else { return Ok(()) };
+                if port.patch.is_some() && (ips.is_some() || mac.is_some()) {
+                    return Err(NetworkError::Refused(format!(
+                        "port {lsp} of switch {ls} is a patch port, which has no addresses: add a port with \"tpctl lsp add\""
+                    )));
+                }
                 if let (Some(peer), true) = (&port.peer, ips.is_some() || mac.is_some()) {
                     return Err(NetworkError::Refused(format!(
                         "port {lsp} of switch {ls} is one end of a link, whose ends have equal addresses: use \"tpctl lr unlink {} {ls}\" \
@@ -127,20 +135,44 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
     }
 }
 
+/// `tpctl patchport ...`
+pub async fn patchport(context: &Context, command: Patchport) -> Result<()> {
+    match command {
+        Patchport::Add { ls, port: lsp, chassis, bridge, vlan, meta: m } => {
+            note_unknown_chassis(context, Some(&chassis)).await?;
+            let patch = Patch { chassis, bridge, vlan };
+            let port = context.store.add_patch_port(&ls, &lsp, &patch, meta(m)).await?;
+            let detail = format!(" with port id {}, a patch to {patch}", port.port_id);
+            context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)
+        }
+        Patchport::Del { ls, port } => {
+            context.delete(async || context.store.plan_remove_patch_port(&ls, &port).await).await
+        }
+    }
+}
+
 /// A MAC that followed from the addresses goes on to follow from them, unless one is given.
 fn readdress(port: &mut SwitchPort, ips: Option<&List<std::net::IpAddr>>, mac: Option<Mac>) {
-    let derived = Some(port.mac) == Mac::derived_from(&port.ips);
+    let derived = port.mac == Mac::derived_from(&port.ips);
     if let Some(List(ips)) = ips {
         port.ips.clone_from(ips);
         if derived {
-            port.mac = Mac::derived_from(ips).unwrap_or(port.mac);
+            port.mac = Mac::derived_from(ips).or(port.mac);
         }
     }
-    port.mac = mac.unwrap_or(port.mac);
+    port.mac = mac.or(port.mac);
+}
+
+/// `br-ex` or `br-ex, VLAN 100`.
+fn bridge(patch: &Patch) -> String {
+    match patch.vlan {
+        Some(vlan) => format!("{}, VLAN {vlan}", patch.bridge),
+        None => patch.bridge.to_string(),
+    }
 }
 
 async fn show_ports(context: &Context, ls: &Name, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 8] = ["PORT", "ID", "MAC", "IPS", "CHASSIS", "LINK TO", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 9] = ["PORT", "ID", "MAC", "IPS", "CHASSIS", "LINK TO", "PATCH TO", "LABELS", "DESCRIPTION"];
     let mut hosts: BTreeMap<Name, Name> = BTreeMap::new();
     let mut ports: Vec<(Name, SwitchPort, Value)> = Vec::new();
     match only {
@@ -172,15 +204,17 @@ async fn show_ports(context: &Context, ls: &Name, only: Option<&Name>) -> Result
         }
     }
     let rows = ports.into_iter().map(|(lsp, port, value)| {
-        let host = hosts.get(&lsp);
+        // A patch port is where it says, and nobody binds it.
+        let host = port.patch.as_ref().map(|patch| &patch.chassis).or_else(|| hosts.get(&lsp));
         let peer = port.peer.as_ref().map(|peer| format!("{}/{}", peer.lr, peer.lrp));
         let cells = vec![
             lsp.to_string(),
             port.port_id.to_string(),
-            port.mac.to_string(),
+            port.mac.map(|mac| mac.to_string()).unwrap_or_default(),
             commas(&port.ips),
             host.map(Name::to_string).unwrap_or_default(),
             peer.unwrap_or_default(),
+            port.patch.as_ref().map(bridge).unwrap_or_default(),
             labels(&port.meta),
             description(&port.meta),
         ];

@@ -1,6 +1,7 @@
 //! The OVSDB side: keeps the bridge and its tunnel ports as they should be, tells the rules which interfaces ask for which switch port, and marks
 //! those interfaces with what they claimed.
 
+mod patch;
 mod plan;
 mod tables;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use std::{
 };
 use tuplenet_model::entity::EncapKind;
 use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
-use tuplenet_rules::{Change, ClaimMark, LocalInterface};
+use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair};
 
 pub use plan::{Plan, Wanted, cleanup, tunnel_name};
 pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
@@ -44,6 +45,12 @@ pub struct Ovs {
     /// What the rules were told.
     told: HashMap<Uuid, LocalInterface>,
     tunnels: BTreeMap<EncapKind, u32>,
+    /// The pairs of patch Interfaces that are wanted, by name; `None` while nobody knows.
+    pairs: Option<BTreeMap<String, PatchPair>>,
+    /// Those that are whole, as the rules were told.
+    patches: BTreeMap<String, LocalPatch>,
+    /// What was last said of each wanted pair.
+    said_of_pairs: BTreeMap<String, String>,
     /// Complaints that were logged, by interface.
     complaints: HashMap<Uuid, String>,
     /// Tunnel ports that were found on other bridges, and said to be.
@@ -78,6 +85,9 @@ impl Ovs {
             up: false,
             told: HashMap::new(),
             tunnels: BTreeMap::new(),
+            pairs: None,
+            patches: BTreeMap::new(),
+            said_of_pairs: BTreeMap::new(),
             complaints: HashMap::new(),
             elsewhere: Vec::new(),
             repairing: false,
@@ -94,6 +104,14 @@ impl Ovs {
     /// Whether the whole state was told once.
     pub fn known(&self) -> bool {
         self.known
+    }
+
+    /// The names of all bridges but ours, in order.
+    pub fn other_bridges(&self) -> Vec<String> {
+        let names = self.tables.bridges().map(|(name, ..)| name).filter(|name| *name != self.wanted.bridge);
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
     }
 
     /// Whether the bridge is there.
@@ -137,8 +155,9 @@ impl Ovs {
         let mut changes = Vec::new();
         let mut tunnels_touched = touched.structure;
         for uuid in &touched.interfaces {
-            tunnels_touched |=
-                self.tables.interface(*uuid).is_none_or(|row| row.string("name").is_some_and(|n| n.starts_with("tn-")));
+            tunnels_touched |= self.tables.interface(*uuid).is_none_or(|row| {
+                row.string("name").is_some_and(|name| name.starts_with("tn-") || patch::concerns(name))
+            });
             self.complain(*uuid, effects);
             let interface = self.local(*uuid);
             let before = self.told.get(uuid);
@@ -155,6 +174,8 @@ impl Ovs {
             self.unchecked = true;
             self.complain_of_tunnels(effects);
             changes.extend(self.tunnel_changes());
+            changes.extend(self.patch_changes());
+            self.say_patches(effects);
         }
         self.act(now, effects);
         changes
@@ -182,6 +203,9 @@ impl Ovs {
     fn complain(&mut self, uuid: Uuid, effects: &mut Vec<Effect>) {
         let complaint = self.tables.member(uuid).and_then(|row| {
             let name = row.string("name").unwrap_or_default();
+            if patch::concerns(name) {
+                return None; // an end waits for the other: what keeps that away is said of the patch port
+            }
             let reason = match (row.string("error"), row.integer("ofport")) {
                 (Some(error), _) if !error.is_empty() => error.to_owned(),
                 (_, Some(-1)) => "Open vSwitch could not open it".to_owned(),
@@ -245,6 +269,54 @@ impl Ovs {
             }
         }
         changes
+    }
+
+    fn patch_changes(&mut self) -> Vec<Change> {
+        let whole = patch::whole(&self.tables, &self.wanted.bridge);
+        let gone = self.patches.keys().filter(|name| !whole.contains_key(*name));
+        let mut changes: Vec<Change> = gone.map(|name| Change::Patch { name: name.clone(), patch: None }).collect();
+        let new = whole.iter().filter(|(name, patch)| self.patches.get(*name) != Some(*patch));
+        changes.extend(new.map(|(name, patch)| Change::Patch { name: name.clone(), patch: Some(patch.clone()) }));
+        self.patches = whole;
+        changes
+    }
+
+    /// Pairs that are wanted from now on, and no more: the first time all of them.
+    pub fn pairs(&mut self, changes: Vec<(PatchPair, bool)>, now: Instant, effects: &mut Vec<Effect>) {
+        let first = self.pairs.is_none();
+        if changes.is_empty() && !first {
+            return;
+        }
+        let pairs = self.pairs.get_or_insert_default();
+        let (come, go): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, wanted)| *wanted);
+        for (pair, _) in go {
+            pairs.remove(&pair.name);
+        }
+        pairs.extend(come.into_iter().map(|(pair, _)| (pair.name.clone(), pair)));
+        self.unchecked = true;
+        self.say_patches(effects);
+        self.act(now, effects);
+    }
+
+    /// Says, once for each change, which patch ports work, and what keeps the others from it.
+    fn say_patches(&mut self, effects: &mut Vec<Effect>) {
+        let Some(pairs) = &self.pairs else { return };
+        self.said_of_pairs.retain(|name, _| pairs.contains_key(name));
+        for (name, pair) in pairs {
+            let works = self.patches.get(name).is_some_and(|patch| patch.bridge == pair.bridge);
+            let (level, text) = if works {
+                let vlan = pair.vlan.map_or_else(|| "untagged".into(), |vlan| format!("VLAN {vlan}"));
+                (Level::Info, format!("patch port {}/{}: joined to {} ({vlan})", pair.ls, pair.lsp, pair.bridge))
+            } else {
+                // A pair that is being made is not worth a word before it is there.
+                let Some(text) = patch::hindrance(&self.tables, &self.wanted, pair) else { continue };
+                (Level::Warn, text)
+            };
+            if self.said_of_pairs.get(name) != Some(&text) {
+                effects.push(Effect::Say(level, text.clone()));
+                self.said_of_pairs.insert(name.clone(), text);
+            }
+        }
     }
 
     /// A mark outlives its interface's `iface-id`, but it must not: an `iface-id` that comes back is a fresh claim.
@@ -328,7 +400,7 @@ impl Ovs {
             return;
         }
         if !self.repairing && self.unchecked {
-            match plan::plan(&self.tables, &self.wanted) {
+            match plan::plan(&self.tables, &self.wanted, self.pairs.as_ref()) {
                 Some(Plan { operations, words }) => {
                     self.repairing = true;
                     if self.words != words {

@@ -1,9 +1,14 @@
 //! The bridge as it should be, and the transaction that makes it so.
 
-use super::tables::{MANAGED, Tables};
+use super::{
+    patch,
+    tables::{MANAGED, Tables},
+};
 use crate::config::DatapathType;
+use std::collections::BTreeMap;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
+use tuplenet_rules::PatchPair;
 
 /// OpenFlow versions of the bridge: 1.5 for us, the others for people with `ovs-ofctl`.
 const PROTOCOLS: [&str; 3] = ["OpenFlow10", "OpenFlow13", "OpenFlow15"];
@@ -66,13 +71,18 @@ pub fn tunnels_elsewhere(tables: &Tables, wanted: &Wanted) -> Vec<(EncapKind, St
     wanted.encaps.iter().filter_map(elsewhere).collect()
 }
 
-/// What is to be done; `None`: all is well.
-pub fn plan(tables: &Tables, wanted: &Wanted) -> Option<Plan> {
+/// What is to be done; `None`: all is well. `patches` are the pairs of patch Interfaces, by name; `None`: nobody knows yet which.
+pub fn plan(tables: &Tables, wanted: &Wanted, patches: Option<&BTreeMap<String, PatchPair>>) -> Option<Plan> {
     let (root, root_row) = tables.root()?;
     let mut plan = Plan { operations: Vec::new(), words: Vec::new() };
     match tables.bridge(&wanted.bridge) {
         None => create(&mut plan, root, root_row, tables, wanted),
-        Some((uuid, row)) => repair(&mut plan, uuid, row, tables, wanted),
+        Some((uuid, row)) => {
+            repair(&mut plan, uuid, row, tables, wanted);
+            if let Some(patches) = patches {
+                patch::repair(&mut plan, tables, wanted, patches);
+            }
+        }
     }
     if plan.operations.is_empty() {
         return None;
@@ -204,7 +214,7 @@ fn port(plan: &mut Plan, name: &str, kind: &str, options: &[(&str, &str)], numbe
     Value::named(&port)
 }
 
-/// The transaction that removes what we made: the bridge if we made it, else our tunnel ports; and our marks on interfaces.
+/// The transaction that removes what we made: the bridge if we made it, else our ports on it; our patch ports on other bridges; and our marks on interfaces.
 pub fn cleanup(tables: &Tables, bridge_name: &str) -> Option<Plan> {
     let (root, _) = tables.root()?;
     let mut plan = Plan { operations: Vec::new(), words: Vec::new() };
@@ -219,6 +229,10 @@ pub fn cleanup(tables: &Tables, bridge_name: &str) -> Option<Plan> {
             Mutator::Delete,
             Value::set([super::CLAIM]),
         ));
+    }
+    for (bridge, port, name, bridge_name) in patch::ends_elsewhere(tables, bridge_name) {
+        plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Delete, port));
+        plan.words.push(format!("removed {name} from {bridge_name}"));
     }
     if let Some((bridge, row)) = tables.bridge(bridge_name) {
         let foreign: Vec<&str> = tables
@@ -245,7 +259,7 @@ pub fn cleanup(tables: &Tables, bridge_name: &str) -> Option<Plan> {
                         Mutator::Delete,
                         uuid,
                     ));
-                    plan.words.push(format!("removed the tunnel port {name}"));
+                    plan.words.push(format!("removed the port {name}"));
                 }
             }
             let why = if foreign.is_empty() {

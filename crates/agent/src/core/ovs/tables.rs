@@ -102,6 +102,14 @@ impl Tables {
     pub fn bridge(&self, name: &str) -> Option<(Uuid, &Row)> {
         self.bridges.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
     }
+    /// All bridges: name, row.
+    pub fn bridges(&self) -> impl Iterator<Item = (&str, Uuid, &Row)> {
+        self.bridges.iter().filter_map(|(uuid, row)| Some((row.string("name")?, *uuid, row)))
+    }
+    /// The port of that name, wherever it is.
+    pub fn port_named(&self, name: &str) -> Option<(Uuid, &Row)> {
+        self.ports.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
+    }
     /// Ports of a bridge.
     pub fn ports<'a>(&'a self, bridge: &Row) -> Vec<(Uuid, &'a Row)> {
         bridge.uuids("ports").into_iter().filter_map(|uuid| Some((uuid, self.ports.get(&uuid)?))).collect()

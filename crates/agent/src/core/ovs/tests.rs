@@ -294,3 +294,137 @@ fn marks_read_as_they_are_written() {
         assert_eq!(parse_mark(bad), None, "{bad}");
     }
 }
+
+fn wanted_pair(bridge: &str) -> PatchPair {
+    let name = |s: &str| s.parse().unwrap();
+    PatchPair {
+        name: "tp-1-7".into(),
+        peer: "tpx-1-7".into(),
+        bridge: bridge.into(),
+        ls: name("LS"),
+        lsp: name("out"),
+        vlan: Some(100),
+    }
+}
+
+fn physical(name: &str, uuid: u128, ports: &[u128], datapath: &str) -> RowUpdate {
+    row("Bridge", uuid, &[("name", text(name)), ("ports", uuids(ports)), ("datapath_type", text(datapath))])
+}
+
+/// An end of a pair, as we make it.
+fn patch_end(port_uuid: u128, name: &str, peer: &str, ofport: i64) -> Vec<RowUpdate> {
+    let ids = || map(&[(MANAGED, "true")]);
+    let interface = port_uuid + 1;
+    let columns = [
+        ("name", text(name)),
+        ("type", text("patch")),
+        ("options", map(&[("peer", peer)])),
+        ("external_ids", ids()),
+        ("ofport", Datum::scalar(Atom::from(ofport))),
+    ];
+    vec![
+        row("Port", port_uuid, &[("name", text(name)), ("interfaces", uuids(&[interface])), ("external_ids", ids())]),
+        row("Interface", interface, &columns),
+    ]
+}
+
+/// Our bridge with the tunnel port and these ports, and `br-ex` with these.
+fn joined(ours: &[u128], theirs: &[u128]) -> Vec<RowUpdate> {
+    let mut rows = vec![
+        root(&[2, 3]),
+        bridge(&[&[20, 30], ours].concat()),
+        port(30, "eth1", 31),
+        interface(31, "eth1", &[], Some(5)),
+        physical("br-ex", 3, theirs, ""),
+    ];
+    rows.extend(tunnel());
+    rows
+}
+
+#[test]
+fn a_patch_port_waits_for_its_bridge_and_both_ends_are_made() {
+    let mut bench = Bench::new();
+    bench.up();
+    bench.update(true, complete(&[]));
+    bench.ovs.pairs(vec![(wanted_pair("br-ex"), true)], bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty(), "there is no bridge yet");
+    bench.ovs.pairs(vec![(wanted_pair("br-ex"), true)], bench.now, &mut bench.effects);
+    bench.update(false, joined(&[], &[]));
+    let sent = bench.transactions();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    for part in ["tp-1-7", "tpx-1-7", "\"peer\",\"tpx-1-7\"", "\"peer\",\"tp-1-7\"", MANAGED, "LS/out"] {
+        assert!(sent[0].1.contains(part), "{part} is not in {}", sent[0].1);
+    }
+    // One end alone is no pair.
+    let mut rows = joined(&[40], &[]);
+    rows.extend(patch_end(40, "tp-1-7", "tpx-1-7", 9));
+    let changes = bench.update(false, rows);
+    assert!(!changes.iter().any(|c| matches!(c, Change::Patch { .. })), "{changes:?}");
+    let mut rows = joined(&[40], &[50]);
+    rows.extend(patch_end(50, "tpx-1-7", "tp-1-7", 2));
+    let changes = bench.update(false, rows);
+    let [Change::Patch { name, patch: Some(patch) }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((name.as_str(), patch.bridge.as_str(), patch.ofport), ("tp-1-7", "br-ex", 9));
+    bench.ovs.done(&Purpose::Repair, Ok(()), bench.now, &mut bench.effects);
+    bench.now += SETTLE;
+    bench.ovs.tick(bench.now, &mut bench.effects);
+    assert!(bench.said().iter().any(|s| s.contains("LS/out: joined to br-ex (VLAN 100)")), "{:?}", bench.said());
+    assert!(bench.transactions().is_empty(), "all is well");
+    // The bridge goes, and with it the other end.
+    let changes = bench.update(
+        false,
+        vec![
+            root(&[2]),
+            RowUpdate { table: "Bridge".into(), uuid: Uuid(3), change: tuplenet_ovsdb::Change::Delete },
+            RowUpdate { table: "Port".into(), uuid: Uuid(50), change: tuplenet_ovsdb::Change::Delete },
+            RowUpdate { table: "Interface".into(), uuid: Uuid(51), change: tuplenet_ovsdb::Change::Delete },
+        ],
+    );
+    assert!(matches!(&changes[..], [Change::Patch { patch: None, .. }]), "{changes:?}");
+    let missed = bench.said().into_iter().filter(|s| s.contains("no bridge br-ex")).count();
+    assert_eq!(missed, 1, "{:?}", bench.said());
+    bench.update(false, joined(&[40], &[]));
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && !sent[0].1.contains("\"name\":\"tp-1-7\""), "the end that is left stays: {sent:?}");
+}
+
+#[test]
+fn pairs_that_nobody_wants_go_once_the_network_is_known() {
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = joined(&[40], &[50]);
+    rows.extend(patch_end(40, "tp-1-7", "tpx-1-7", 9));
+    rows.extend(patch_end(50, "tpx-1-7", "tp-1-7", 2));
+    let changes = bench.update(true, rows);
+    assert!(changes.iter().any(|c| matches!(c, Change::Patch { patch: Some(_), .. })), "{changes:?}");
+    assert!(bench.transactions().is_empty(), "who starts takes nothing away");
+    bench.ovs.pairs(Vec::new(), bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.matches("\"delete\"").count() == 2, "{sent:?}");
+}
+
+#[test]
+fn what_keeps_a_patch_port_from_being_is_said() {
+    let said = |bridge: &str, datapath: &str, foreign: bool| {
+        let mut bench = Bench::new();
+        bench.up();
+        let mut rows = joined(&[], if foreign { &[60] } else { &[] });
+        rows.push(physical("br-ex", 3, if foreign { &[60] } else { &[] }, datapath));
+        if foreign {
+            rows.extend([port(60, "tpx-1-7", 61), interface(61, "tpx-1-7", &[], Some(4))]);
+        }
+        bench.update(true, rows);
+        bench.ovs.pairs(vec![(wanted_pair(bridge), true)], bench.now, &mut bench.effects);
+        let said: Vec<String> = bench.said().into_iter().map(str::to_owned).collect();
+        assert!(bench.transactions().is_empty());
+        said.join("\n")
+    };
+    for (found, expected) in [
+        (said("br-int", "", false), "br-int is the integration bridge itself"),
+        (said("br-ex", "netdev", false), "br-ex is of datapath type netdev and br-int of system"),
+        (said("br-ex", "", true), "an interface tpx-1-7 is on br-ex and not ours"),
+        (said("br-none", "", false), "this host has no bridge br-none"),
+    ] {
+        assert!(found.contains(expected), "{expected} is not in {found}");
+    }
+}

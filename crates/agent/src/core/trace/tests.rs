@@ -5,6 +5,7 @@
 use super::*;
 use std::net::IpAddr;
 use tuplenet_openflow::{Match, field};
+use tuplenet_rules::userdata::Userdata;
 use tuplenet_rules::{register, stage, trace as colour};
 
 const FOUND: Found = Found { lease: 77, created: 5 };
@@ -34,6 +35,7 @@ fn seen(colour: u16, event: colour::Event, table: u8) -> Event {
     packet.resize(300, 0xab);
     let userdata = Userdata::Trace(event).encode().into();
     Event::Seen(
+        event,
         9,
         Box::new(PacketIn2 { packet: packet.into(), table: Some(table), metadata, userdata, ..PacketIn2::default() }),
     )
@@ -143,7 +145,7 @@ fn what_nobody_asked_for_is_dropped_and_not_asked_for_all_the_time() {
     // A packet without a colour is no trace's.
     bench.took();
     bench.event(seen(0, colour::Event::Hop, 10));
-    bench.event(Event::Seen(1, Box::default()));
+    bench.event(Event::Seen(colour::Event::Hop, 1, Box::default()));
     assert_eq!(bench.took(), []);
 }
 
@@ -348,7 +350,7 @@ fn what_cannot_be_sent_is_refused_in_words() {
 #[test]
 fn a_record_tells_what_registers_mean_and_no_more() {
     let of = |event, table, more: fn(Match) -> Match, ethertype: [u8; 2]| {
-        let Event::Seen(at, report) = seen(7, event, table) else { unreachable!("a report") };
+        let Event::Seen(_, at, report) = seen(7, event, table) else { unreachable!("a report") };
         let mut packet = report.packet.to_vec();
         packet[12..14].copy_from_slice(&ethertype);
         let report = PacketIn2 { metadata: more(report.metadata.clone()), packet: packet.into(), ..*report };

@@ -81,8 +81,14 @@ fn network(recipe: &Recipe) -> Network {
         let port_id = PortId::new(u16::from(*host)).unwrap();
         let router_port =
             RouterPort { port_id: Some(port_id), mac, nets: vec![net], peer: Some(lsp.clone()), meta: Meta::default() };
-        let switch_port =
-            SwitchPort { port_id, mac, ips: vec![net.addr()], peer: Some(lrp.clone()), meta: Meta::default() };
+        let switch_port = SwitchPort {
+            port_id,
+            mac: Some(mac),
+            ips: vec![net.addr()],
+            peer: Some(lrp.clone()),
+            patch: None,
+            meta: Meta::default(),
+        };
         add(vec![
             (Key::Lrp(lrp.lr, lrp.lrp), Object::Lrp(router_port)),
             (Key::Lsp(lsp.ls, lsp.lsp), Object::Lsp(switch_port)),
@@ -91,9 +97,10 @@ fn network(recipe: &Recipe) -> Network {
     for (s, p, ip, mac) in &recipe.ports {
         let port = SwitchPort {
             port_id: PortId::new(u16::from(*ip)).unwrap(),
-            mac: Mac([2, 0, 0, 0, 0, *mac]),
+            mac: Some(Mac([2, 0, 0, 0, 0, *mac])),
             ips: vec![format!("10.{s}.0.{ip}").parse().unwrap()],
             peer: None,
+            patch: None,
             meta: Meta::default(),
         };
         add(vec![(Key::Lsp(name(format!("s{s}")), name(format!("p{p}"))), Object::Lsp(port))]);
@@ -176,9 +183,10 @@ fn a_large_network_is_cut_into_full_transactions() {
         let ips = vec![std::net::IpAddr::from([10, 0, hi, lo])];
         let port = SwitchPort {
             port_id: PortId::new(i).unwrap(),
-            mac: Mac::derived_from(&ips).unwrap(),
+            mac: Mac::derived_from(&ips),
             ips,
             peer: None,
+            patch: None,
             meta: Meta::default(),
         };
         to.insert(Key::Lsp(name("A".into()), name(format!("p{i}"))), Object::Lsp(port));

@@ -257,10 +257,10 @@ fn notes(world: &World, pasted: &Pasted, cookie: Cookie, named: &Named) -> Vec<S
 
 /// Whether the flow ends packets, as far as is known.
 pub fn ends(pasted: &Pasted, cookie: Cookie) -> bool {
-    use tuplenet_rules::cookie::Rule::{Drop, Loopback, RouterDrop};
+    use tuplenet_rules::cookie::Rule::{Drop, IcmpError, Loopback, RouterDrop};
     match &pasted.flow {
-        Some(flow) => flow.instructions.is_empty(),
-        None => matches!(cookie.rule, Drop | Loopback | RouterDrop),
+        Some(flow) => flow.instructions.is_empty() || cookie.rule == IcmpError,
+        None => matches!(cookie.rule, Drop | IcmpError | Loopback | RouterDrop),
     }
 }
 

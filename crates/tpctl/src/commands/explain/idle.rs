@@ -29,6 +29,7 @@ pub fn why(world: &World, key: &Key) -> Option<String> {
                 _ => None,
             }
         }
+        (Key::Lnat(lr, _), _) => nat_rule(world, lr),
         (Key::Binding(ls, lsp), _) => {
             let port = Key::Lsp(ls.clone(), lsp.clone());
             match (world.value(&port), world.why_aside(&port)) {
@@ -41,7 +42,19 @@ pub fn why(world: &World, key: &Key) -> Option<String> {
     }
 }
 
+/// A rule applies where its router meets an outside network.
+fn nat_rule(world: &World, lr: &Name) -> Option<String> {
+    let network = &world.network;
+    let mut switches = network.router_ports(lr).filter_map(|(_, port)| Some(&port.peer.as_ref()?.ls));
+    let uplink = switches.any(|ls| network.switch_ports(ls).any(|(_, port)| port.patch.is_some()));
+    (!uplink).then(|| format!("router {lr} has no port on a switch with a patch port, and NAT applies there only"))
+}
+
 fn switch_port(world: &World, ls: &Name, lsp: &Name, port: &SwitchPort) -> Option<String> {
+    if let Some(patch) = &port.patch {
+        let known = world.network.get(&Key::Chassis(patch.chassis.clone())).is_some();
+        return (!known).then(|| format!("chassis {} is not registered: no agent makes the patch", patch.chassis));
+    }
     let Some(peer) = &port.peer else {
         return world
             .host(ls, lsp)

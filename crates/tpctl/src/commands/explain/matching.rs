@@ -1,6 +1,7 @@
 //! A match in words: which packets a flow is for.
 
 use super::world::{World, child};
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tuplenet_model::{key::Key, mac::Mac};
 use tuplenet_openflow::{Field, FieldMatch, Match, Value, field};
@@ -23,6 +24,9 @@ pub fn describe(world: &World, matching: &Match) -> Vec<String> {
         fields.retain(|m| m.field != register::DATAPATH);
     }
     said.extend(kind(&mut fields));
+    if said.iter().any(|kind| kind.starts_with("IPv6")) {
+        said.extend(next_hops(&mut fields).map(|net| format!("whose next hop is in {net}")));
+    }
     let next_hop = wide(&mut fields, [field::REG0, field::REG1, field::REG2, field::REG3]);
     said.extend(next_hop.map(|ip| format!("whose next hop is {ip}{}", owner(world, datapath, ip.into()))));
     said.extend(remote(world, &mut fields));
@@ -51,6 +55,10 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
             Some(ip) => format!("whose next hop is {ip}{}", owner(world, datapath, ip)),
             None => plain(),
         },
+        (f, None) if f == register::NEXT_HOP4 || f == register::NEXT_HOP6 => match prefix(m) {
+            Some(net) => format!("whose next hop is in {net}"),
+            None => plain(),
+        },
         (f, Some(port)) if f == field::IN_PORT => format!("that come in by port {port} of the bridge"),
         (f, Some(1)) if f == field::ARP_OP => "that ask".to_owned(),
         (f, Some(2)) if f == field::ARP_OP => "that answer".to_owned(),
@@ -61,6 +69,16 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (f, Some(129)) if f == field::ICMPV6_TYPE => "that are echo replies".to_owned(),
         (f, Some(135)) if f == field::ICMPV6_TYPE => "that are neighbour solicitations".to_owned(),
         (f, Some(136)) if f == field::ICMPV6_TYPE => "that are neighbour advertisements".to_owned(),
+        (f, Some(3)) if f == field::ICMPV4_TYPE => "that tell of an unreachable destination".to_owned(),
+        (f, Some(4)) if f == field::ICMPV4_TYPE => "that ask to send slower".to_owned(),
+        (f, Some(5)) if f == field::ICMPV4_TYPE => "that redirect".to_owned(),
+        (f, Some(11)) if f == field::ICMPV4_TYPE => "that tell of a TTL that ran out".to_owned(),
+        (f, Some(12)) if f == field::ICMPV4_TYPE => "that tell of a bad header".to_owned(),
+        (f, Some(1)) if f == field::ICMPV6_TYPE => "that tell of an unreachable destination".to_owned(),
+        (f, Some(2)) if f == field::ICMPV6_TYPE => "that tell of a packet too big".to_owned(),
+        (f, Some(3)) if f == field::ICMPV6_TYPE => "that tell of a hop limit that ran out".to_owned(),
+        (f, Some(4)) if f == field::ICMPV6_TYPE => "that tell of a bad header".to_owned(),
+        (f, Some(code)) if f == field::ICMPV4_CODE || f == field::ICMPV6_CODE => format!("with ICMP code {code}"),
         (f, Some(flags)) if f == field::ND_RESERVED => format!("that say of who answers: {}", advertised(flags)),
         (f, _) if f == field::VLAN_VID && number.is_some_and(|tci| tci & 0x1000 != 0) => match exact {
             Some(tci) => format!("with VLAN tag {}", tci & 0xfff),
@@ -76,6 +94,12 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (f, _) if [field::ARP_TPA, field::ND_TARGET].contains(&f) => {
             format!("about the address {}", net(world, datapath, m))
         }
+        (f, _) if f == field::CT_STATE => match (number, m.mask.as_ref().and_then(Value::to_u64)) {
+            (Some(0x40), Some(0x40)) => "whose source conntrack translated".to_owned(),
+            (Some(0x80), Some(0x80 | 0xc0)) => "whose destination conntrack translated".to_owned(),
+            (Some(0x20), Some(0x20)) => "that conntrack has seen".to_owned(),
+            _ => plain(),
+        },
         _ => plain(),
     }
 }
@@ -115,6 +139,26 @@ fn wide(fields: &mut Vec<FieldMatch>, registers: [&'static Field; 4]) -> Option<
     Some(Ipv6Addr::from(bits))
 }
 
+/// Takes out the registers that are the network of an IPv6 next hop, if they are not a whole address.
+fn next_hops(fields: &mut Vec<FieldMatch>) -> Option<IpNet> {
+    let registers = [field::REG0, field::REG1, field::REG2, field::REG3];
+    let (mut bits, mut mask) = (0_u128, 0_u128);
+    for register in registers {
+        let part = fields.iter().find(|m| m.field == register);
+        let value = part.and_then(|m| m.value.to_u64()).unwrap_or(0);
+        let whole = if part.is_some() { u64::from(u32::MAX) } else { 0 };
+        let kept = part.and_then(|m| m.mask.as_ref()).map_or(Some(whole), Value::to_u64)?;
+        bits = bits << 32 | u128::from(value);
+        mask = mask << 32 | u128::from(kept);
+    }
+    let net = IpNet::with_netmask(Ipv6Addr::from(bits).into(), Ipv6Addr::from(mask).into()).ok()?;
+    if net.prefix_len() == 0 || net.prefix_len() == 128 {
+        return None;
+    }
+    fields.retain(|m| !registers.contains(&m.field));
+    Some(net)
+}
+
 /// Takes out the tunnel end point, and names the chassis.
 fn remote(world: &World, fields: &mut Vec<FieldMatch>) -> Option<String> {
     let bits = wide(fields, [field::REG8, field::REG9, field::REG10, field::REG11])?;
@@ -150,7 +194,7 @@ fn flags(m: &FieldMatch) -> Option<String> {
 }
 
 /// What a set flag says of a packet, and a flag that is not set.
-const FLAGS: [(u32, &str, &str); 5] = [
+const FLAGS: [(u32, &str, &str); 9] = [
     (register::LOOPBACK, "that are answers made here", "that are no answers made here"),
     (register::FROM_TUNNEL, "that came by a tunnel", "that did not come by a tunnel"),
     (register::FLOOD_COPY, "that are copies for another host", "that are no copies for another host"),
@@ -160,6 +204,14 @@ const FLAGS: [(u32, &str, &str); 5] = [
         "whose trace ends where they entered this host",
         "whose trace does not end where they entered this host",
     ),
+    (register::FROM_PATCH, "that came by a patch port", "that did not come by a patch port"),
+    (
+        register::DESIGNATED,
+        "that go between a host without a patch port and the designated one",
+        "that do not go between a host without a patch port and the designated one",
+    ),
+    (register::NATTED, "that turned back at an uplink", "that did not turn back at an uplink"),
+    (register::PENDING, "whose trace goes on behind conntrack", "whose trace does not go on behind conntrack"),
 ];
 
 /// What setting flags notes of a packet.
@@ -211,6 +263,12 @@ fn net(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (Some(ip), None) => format!("{ip}{}", owner(world, datapath, ip)),
         _ => text(m).split_once('=').map(|(_, value)| value.to_owned()).unwrap_or_default(),
     }
+}
+
+/// A value under a mask as a network.
+fn prefix(m: &FieldMatch) -> Option<IpNet> {
+    let v4 = m.value.as_bytes().len() == 4;
+    IpNet::with_netmask(address(&m.value, v4)?, address(m.mask.as_ref()?, v4)?).ok()
 }
 
 /// The value as an address.

@@ -48,7 +48,7 @@ const DROP: &str = "\
 Examples:
   tpctl explain drop                                  every way to end, by stage
   tpctl explain drop LRP_INGRESS_IP_ROUTE
-  ovs-ofctl -O OpenFlow15 dump-flows br-int | grep actions=drop | tpctl explain drop -";
+  ovs-ofctl -O OpenFlow15 dump-flows br-int | grep -E 'actions=drop|userdata=03' | tpctl explain drop -";
 
 /// Examples, for the long help of `explain object`.
 const OBJECT: &str = "\

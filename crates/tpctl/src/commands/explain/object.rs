@@ -75,7 +75,7 @@ impl Effect {
         let mut effect = Self { chassis, absent: None, flows: Vec::new(), prevented: Vec::new(), members: Vec::new() };
         let datapath = match key {
             Key::Ls(ls) | Key::Lsp(ls, _) | Key::Binding(ls, _) => Some(Key::Ls(ls.clone())),
-            Key::Lr(lr) | Key::Lrp(lr, _) | Key::Lsr(lr, _) => Some(Key::Lr(lr.clone())),
+            Key::Lr(lr) | Key::Lrp(lr, _) | Key::Lsr(lr, _) | Key::Lnat(lr, _) => Some(Key::Lr(lr.clone())),
             Key::Chassis(_) => None,
         };
         if let Some(datapath) = datapath.filter(|datapath| !host::matters(world, &effect.chassis, datapath)) {

@@ -51,15 +51,19 @@ fn by_kind(kind: &str, names: &[&str]) -> Result<Option<Key>> {
         ("lsp", [ls, lsp]) => Key::Lsp(name(ls)?, name(lsp)?),
         ("lrp", [lr, lrp]) => Key::Lrp(name(lr)?, name(lrp)?),
         ("lsr" | "route", [lr, route]) => Key::Lsr(name(lr)?, name(route)?),
+        ("lnat" | "nat", [lr, rule]) => Key::Lnat(name(lr)?, name(rule)?),
+        ("patchport", [ls, lsp]) => Key::Lsp(name(ls)?, name(lsp)?),
         ("binding", [ls, lsp]) => Key::Binding(name(ls)?, name(lsp)?),
         ("ls" | "switch" | "lr" | "router" | "ch" | "chassis", _) => bail!("write: {kind} NAME"),
         ("lsp", _) => bail!("write: lsp LS LSP"),
         ("lrp", _) => bail!("write: lrp LR LRP"),
         ("lsr" | "route", _) => bail!("write: {kind} LR ROUTE"),
+        ("lnat" | "nat", _) => bail!("write: {kind} LR RULE"),
+        ("patchport", _) => bail!("write: patchport LS PORT"),
         ("binding", _) => bail!("write: binding LS LSP"),
         (_, [_]) => return Ok(None),
         _ => bail!(
-            "\"{kind}\" is no kind of object: write ls, lsp, lr, lrp, lsr, chassis or binding, or a path like ls/LS-A/lsp/vm1"
+            "\"{kind}\" is no kind of object: write ls, lsp, lr, lrp, lsr, lnat, patchport, chassis or binding, or a path like ls/LS-A/lsp/vm1"
         ),
     }))
 }
@@ -70,7 +74,7 @@ fn by_name(world: &World, text: &str) -> Result<Key> {
         (_, Key::Binding(..)) => false,
         (None, Key::Ls(name) | Key::Lr(name) | Key::Chassis(name)) => name.as_str() == text,
         (None, key) => child(key).is_some_and(|name| name.as_str() == text),
-        (Some((parent, name)), Key::Lsp(of, own) | Key::Lrp(of, own) | Key::Lsr(of, own)) => {
+        (Some((parent, name)), Key::Lsp(of, own) | Key::Lrp(of, own) | Key::Lsr(of, own) | Key::Lnat(of, own)) => {
             (of.as_str(), own.as_str()) == (parent, name)
         }
         (Some(_), _) => false,

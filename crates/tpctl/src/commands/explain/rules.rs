@@ -1,6 +1,6 @@
 //! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
 
-use super::subject::Subject::{self, Chassis, Datapath, Nothing, Route, RouterPort, SwitchPort, Table};
+use super::subject::Subject::{self, Chassis, Datapath, NatRule, Nothing, Route, RouterPort, SwitchPort, Table};
 use tuplenet_rules::{
     cookie::Rule,
     stage::{self, Stage},
@@ -134,8 +134,7 @@ pub const ALL: &[Explained] = &[
         rule: Rule::RouterDrop,
         subject: RouterPort,
         stages: &[stage::LRP_INGRESS_PKT_RESPONSE, stage::LRP_INGRESS_DROP_UNEXPECT],
-        why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
-              what no router forwards.",
+        why: "On every host, for what no router forwards.",
         counts: "Packets that ended here.",
     },
     Explained {
@@ -164,7 +163,8 @@ pub const ALL: &[Explained] = &[
         rule: Rule::Trace,
         subject: Table,
         stages: &[],
-        why: "One for each stage that a trace prints, and one for each port that this host has: a coloured packet is reported to the agent. \
+        why: "One for each stage that a trace prints and for each that comes after conntrack, and one for each port that this host has: a coloured \
+              packet is reported to the agent. \
               Other packets do not see these flows.",
         counts: "Reports of traces (tpctl trace). Without traces: none.",
     },
@@ -174,6 +174,165 @@ pub const ALL: &[Explained] = &[
         stages: &[],
         why: "One for each stage that ends what it does not know, so that it is counted.",
         counts: "Packets that ended in this stage.",
+    },
+    Explained {
+        rule: Rule::PatchIn,
+        subject: SwitchPort,
+        stages: &[stage::PHYSICAL_IN],
+        why: "One for each patch port of this host whose bridge is there: frames from the physical network enter the switch, those of the port's \
+              VLAN without their tag. Without a VLAN only untagged frames enter.",
+        counts: "What came from the physical network, for whomever. No packets: look at the network card of the bridge and at the VLANs of the \
+                 physical switch.",
+    },
+    Explained {
+        rule: Rule::PatchOut,
+        subject: SwitchPort,
+        stages: &[stage::LSP_EGRESS_PUSHOUT],
+        why: "One for each patch port of this host whose bridge is there: frames leave into the physical network, with the tag of the port's VLAN.",
+        counts: "What went out into the physical network.",
+    },
+    Explained {
+        rule: Rule::PatchUnknown,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_LOOKUP_DST_PORT, stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each switch with patch ports: a frame to a MAC that no port of the switch has is for somebody outside. It leaves by this host's \
+              patch port or, where this host has none, by that of the designated chassis (the first one by name). And one for each distributed \
+              router: its MAC shows up outside at one place only. On a host without a patch port two for each distributed router: for a next hop outside \
+              the packet goes on to the router's part on the designated chassis.",
+        counts: "What was sent to the outside from here, broadcast and multicast included where the switch does not flood.",
+    },
+    Explained {
+        rule: Rule::PatchOwn,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_PORT_SECURITY],
+        why: "One for each port that can be reached from here, in a switch with a patch port here: a frame from outside with that port's MAC is one of \
+              ours that came back, or somebody who pretends to be the port.",
+        counts: "Frames that came back. Some are normal: each chassis with a patch port hears the broadcasts that the others send out.",
+    },
+    Explained {
+        rule: Rule::PatchElsewhere,
+        subject: SwitchPort,
+        stages: &[
+            stage::LSP_INGRESS_ARP_RESPONSE,
+            stage::LSP_INGRESS_LOOKUP_DST_PORT,
+            stage::LSP_TRACE_INGRESS_OUT,
+            stage::LSP_EGRESS_JUDGE_LOOPBACK,
+        ],
+        why: "For each port of a switch with a patch port here that another chassis speaks for: frames and questions for it come in there as well, so \
+              here they end. And those that end copies which leave or come in elsewhere.",
+        counts: "Frames that another chassis took. They are no loss.",
+    },
+    Explained {
+        rule: Rule::Unsnat,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_UNSNAT_STAGE2,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+        ],
+        why: "Two for each external address of snat rules, one more if it is the router's own: what comes for it from outside is an answer to a \
+              connection that conntrack knows, or nobody's.",
+        counts: "Answers from outside, or (the flow without actions) what came for the address without being one.",
+    },
+    Explained {
+        rule: Rule::Dnat,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE2,
+            stage::LRP_EGRESS_UNDNAT_STAGE2,
+        ],
+        why: "Two for each dnat rule: what comes for its external address goes through conntrack, and a new connection gets the inner address. And some \
+              for each router with rules: what conntrack could not translate ends.",
+        counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::Undnat,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_UNDNAT_STAGE2,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+        ],
+        why: "Two for each inner address of dnat rules: answers get back the external address, from conntrack; what is no answer leaves as it is if \
+              no snat rule covers it. One for each external address: what inner hosts send to it turns back. And some for each router with rules, for what it says itself.",
+        counts: "What the inner address sent outside.",
+    },
+    Explained {
+        rule: Rule::Snat,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE2,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+        ],
+        why: "For each snat rule: what its inner addresses send outside goes through conntrack, and a new connection gets the external address; what \
+              inner hosts send to that address turns back. And some for each router with rules: what conntrack could not translate ends.",
+        counts: "What inner addresses sent outside: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::FloatingIn,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_INGRESS_DROP_UNEXPECT,
+            stage::LRP_INGRESS_UNSNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE1,
+            stage::LRP_INGRESS_DNAT_STAGE2,
+        ],
+        why: "Three for each floating rule: what comes for the external address goes to the inner one, by conntrack, or without it in the middle of \
+              a connection that conntrack does not know.",
+        counts: "What came from outside for the address: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::FloatingOut,
+        subject: NatRule,
+        stages: &[
+            stage::LRP_EGRESS_UNDNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            stage::LRP_EGRESS_SNAT_STAGE2,
+            stage::LRP_EGRESS_UPDATE_ETH_DST,
+            stage::LRP_EGRESS_FORWARD_PACKET,
+        ],
+        why: "Four for each floating rule: what the inner address sends outside leaves by the external one, by conntrack, or without it in the middle \
+              of a connection that conntrack does not know; what inner hosts send to the external address turns back.",
+        counts: "What the inner address sent outside: in the first stage all of it, in the second new connections.",
+    },
+    Explained {
+        rule: Rule::IcmpError,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_IP_ROUTE, stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
+              packets without a hop left, a route, or a next hop. The packet ends, and the agent tells its sender by an ICMP error.",
+        counts: "Packets that ended here. How many senders were told: the agent's metrics tuplenet_icmp_errors_total and _withheld_total.",
+    },
+    Explained {
+        rule: Rule::Neighbour,
+        subject: SwitchPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each neighbour outside that this host learned, and each router of its switch: a routed packet for that next hop gets the \
+              neighbour's MAC. It ends when the neighbour does not answer for 60 s.",
+        counts: "What routers here sent to that neighbour, or by it to others.",
+    },
+    Explained {
+        rule: Rule::NeighbourLearn,
+        subject: SwitchPort,
+        stages: &[stage::LSP_INGRESS_ARP_CONTROLLER],
+        why: "Two for each router in a switch with a patch port here, and two for each neighbour outside that is known: answers to what the agent \
+              asked, and announcements of another MAC for a known address, are copied to it. It believes an announcement after it has asked itself.",
+        counts: "ARP replies and neighbour advertisements from outside.",
+    },
+    Explained {
+        rule: Rule::NeighbourAsk,
+        subject: RouterPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],
+        why: "One for each network of a router's port in a switch with a patch port here: nobody inside has the next hop, so the agent keeps the \
+              packet, asks outside by ARP or neighbour discovery, and sends the packet on when somebody answers.",
+        counts: "First packets to neighbours outside. Many: somebody inside scans that network, or the next hop does not answer.",
     },
 ];
 

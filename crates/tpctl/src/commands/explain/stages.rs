@@ -59,6 +59,14 @@ fn to_address(matching: &Match) -> bool {
     matching.get(field::IPV4_DST).is_some() || matching.get(field::IPV6_DST).is_some()
 }
 
+fn is_error(matching: &Match) -> bool {
+    matching.get(field::ICMPV4_TYPE).is_some() || matching.get(field::ICMPV6_TYPE).is_some()
+}
+
+fn no_error(matching: &Match) -> bool {
+    !is_error(matching)
+}
+
 /// A stage that ends nothing.
 const fn passes(stage: Stage, about: &'static str) -> Explained {
     Explained { stage, about, idle: false, ends: &[] }
@@ -74,6 +82,17 @@ const fn unknown(packets: &'static str, why: &'static str, check: &'static str) 
     End { rule: Rule::Drop, owned: false, which: any, packets, why, check }
 }
 
+/// What a router ends, on every host, and its sender is told of.
+const fn told(packets: &'static str, why: &'static str, check: &'static str) -> End {
+    End { rule: Rule::IcmpError, owned: false, which: any, packets, why, check }
+}
+
+const NO_IP: End = unknown(
+    "what is neither IPv4 nor IPv6",
+    "Routers forward nothing else. ARP does not come here: the switch answers it.",
+    "Which VM sends other protocols to its gateway, and what for?",
+);
+
 /// All of them, in the order of tables.
 pub const ALL: &[Explained] = &[
     Explained {
@@ -88,13 +107,34 @@ pub const ALL: &[Explained] = &[
         )],
     },
     passes(stage::LSP_TRACE_INGRESS_IN, "The packet entered a switch; a trace prints it."),
-    idle(stage::LSP_INGRESS_PORT_SECURITY, "Nothing is decided here yet: port security is to come."),
+    Explained {
+        stage: stage::LSP_INGRESS_PORT_SECURITY,
+        about: "Frames from a physical network that carry the MAC of one of our own ports end here; port security of VMs is to come.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::PatchOwn,
+            owned: true,
+            which: any,
+            packets: "frames from a physical network with the MAC of one of our ports",
+            why: "They are our own, come back from the physical network, or somebody there uses the port's MAC.",
+            check: "A count that grows with the VM's broadcasts is normal. If it grows without them, look for the MAC in the tables of the physical switch.",
+        }],
+    },
     idle(stage::LSP_INGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
     idle(stage::LSP_INGRESS_ARP_CONTROLLER, "Nothing is decided here yet: learning from ARP and ND is to come."),
-    passes(
-        stage::LSP_INGRESS_ARP_RESPONSE,
-        "ARP requests and neighbour solicitations for addresses of known ports get their answer; everything else passes.",
-    ),
+    Explained {
+        stage: stage::LSP_INGRESS_ARP_RESPONSE,
+        about: "ARP requests and neighbour solicitations for addresses of known ports get their answer; everything else passes.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::PatchElsewhere,
+            owned: true,
+            which: any,
+            packets: "questions from a physical network for an address that another host answers there",
+            why: "One host answers for each address, so that its MAC shows up at one port of the physical network only.",
+            check: "Nothing, if the other host answers: \"tpctl lsp show LS\" shows which host has the port, and which hosts have patch ports.",
+        }],
+    },
     Explained {
         stage: stage::LSP_INGRESS_NEIGHBOUR_REPLY,
         about: "A request for a known address becomes the reply to who asked.",
@@ -136,20 +176,38 @@ pub const ALL: &[Explained] = &[
                 why: "No bridge passes these on (IEEE 802.1Q, table 8-1).",
                 check: "Nothing: a VM that is itself a bridge sends them all the time.",
             },
+            End {
+                rule: Rule::PatchElsewhere,
+                owned: true,
+                which: any,
+                packets: "frames from a physical network for a port that another host delivers to",
+                why: "The physical network sent the frame to several hosts, as it does before it knows where a MAC is. One of them takes it in.",
+                check: "Nothing, if the other host delivers. If all the port's frames come here, the physical switch learned its MAC at the wrong port.",
+            },
         ],
     },
     Explained {
         stage: stage::LSP_TRACE_INGRESS_OUT,
         about: "The destination port is known; a trace prints it.",
         idle: false,
-        ends: &[End {
-            rule: Rule::Flood,
-            owned: false,
-            which: any,
-            packets: "copies of broadcasts that came by a tunnel and would go out by one again",
-            why: "The host that sent the broadcast copies it to every other host itself: a second copy would be one too many.",
-            check: "Nothing: that is how flooding ends.",
-        }],
+        ends: &[
+            End {
+                rule: Rule::Flood,
+                owned: false,
+                which: any,
+                packets: "copies of broadcasts that came by a tunnel and would go out by one again",
+                why: "The host that sent the broadcast copies it to every other host itself: a second copy would be one too many.",
+                check: "Nothing: that is how flooding ends.",
+            },
+            End {
+                rule: Rule::PatchElsewhere,
+                owned: false,
+                which: any,
+                packets: "copies of broadcasts from a physical network for hosts that have a patch port of their own",
+                why: "Those hosts hear the broadcast by their own patch ports: a copy by tunnel would be one too many.",
+                check: "Nothing: that is how flooding ends.",
+            },
+        ],
     },
     passes(
         stage::LSP_INGRESS_OUTPUT_DST_PORT,
@@ -164,14 +222,24 @@ pub const ALL: &[Explained] = &[
         stage: stage::LSP_EGRESS_JUDGE_LOOPBACK,
         about: "A packet does not go back out of the port that it came from, unless it is an answer made here.",
         idle: false,
-        ends: &[End {
-            rule: Rule::Loopback,
-            owned: true,
-            which: any,
-            packets: "packets that the port sent to its own MAC, and its own broadcasts on their way back to it",
-            why: "A switch never sends a frame back to where it came from; it could go in circles.",
-            check: "In a switch with flood each broadcast of the port counts once: no fault. Without flood: the VM sends to itself, or bridges.",
-        }],
+        ends: &[
+            End {
+                rule: Rule::Loopback,
+                owned: true,
+                which: any,
+                packets: "packets that the port sent to its own MAC, and its own broadcasts on their way back to it",
+                why: "A switch never sends a frame back to where it came from; it could go in circles.",
+                check: "In a switch with flood each broadcast of the port counts once: no fault. Without flood: the VM sends to itself, or bridges.",
+            },
+            End {
+                rule: Rule::PatchElsewhere,
+                owned: true,
+                which: any,
+                packets: "copies of broadcasts by a tunnel, that would leave by a patch port here",
+                why: "They left by the patch port of the host that sent them: here they would be one too many.",
+                check: "Nothing: that is how flooding ends.",
+            },
+        ],
     },
     passes(
         stage::LSP_EGRESS_FORWARD_PACKET,
@@ -219,11 +287,11 @@ pub const ALL: &[Explained] = &[
         idle: false,
         ends: &[
             End {
-                rule: Rule::RouterDrop,
+                rule: Rule::IcmpError,
                 owned: true,
                 which: to_address,
                 packets: "packets to the router's own address that are no echo requests",
-                why: "A router is no host: nothing listens on it.",
+                why: "A router is no host: nothing listens on it. The sender is told: port unreachable, or protocol unreachable.",
                 check: "Something tries to connect to the gateway's address. If a VM was meant, it has the wrong address.",
             },
             End {
@@ -243,50 +311,130 @@ pub const ALL: &[Explained] = &[
                 check: "No program sends them in earnest: a scanner, or a VM that tries what it can break.",
             },
             End {
-                rule: Rule::RouterDrop,
+                rule: Rule::IcmpError,
                 owned: false,
                 which: spent,
                 packets: "packets whose TTL or hop limit is used up",
-                why: "Each router takes one off. The sender is not told: no \"time exceeded\" is sent.",
+                why: "Each router takes one off. The sender is told: time exceeded.",
                 check: "traceroute sends such packets on purpose. Otherwise two routers send packets to each other: look at their static routes \
                         (\"tpctl lsr show LR\"); \"tpctl trace LSP --to IP --simulate\" shows the circle.",
             },
         ],
     },
-    idle(stage::LRP_INGRESS_UNSNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_UNSNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_DNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_INGRESS_DNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(
+        stage::LRP_INGRESS_UNSNAT_STAGE1,
+        "What comes from outside for an external address of a NAT rule goes through conntrack; everything else passes.",
+    ),
+    passes(
+        stage::LRP_INGRESS_UNSNAT_STAGE2,
+        "What conntrack knew has its inner address and goes on to the routes; what it did not know goes on here.",
+    ),
+    Explained {
+        stage: stage::LRP_INGRESS_DNAT_STAGE1,
+        about: "A new connection from outside gets the inner address of its dnat or floating rule, from conntrack.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::Unsnat,
+            owned: true,
+            which: any,
+            packets: "packets from outside for the external address of a snat rule that belong to no connection",
+            why: "Connections by a snat rule begin inside: nobody is behind its address for others.",
+            check: "Scans from outside: no fault. If answers end here, the edge lost the connection (its switch was restarted), or the questions \
+                    left by another edge.",
+        }],
+    },
+    Explained {
+        stage: stage::LRP_INGRESS_DNAT_STAGE2,
+        about: "What conntrack translated goes on to the routes; a floating address is translated without conntrack where that knows nothing.",
+        idle: false,
+        ends: &[
+            End {
+                rule: Rule::Dnat,
+                owned: true,
+                which: is_error,
+                packets: "ICMP errors about a connection that conntrack does not know",
+                why: "An error quotes a packet of its connection: only conntrack can translate that, and it does not know the connection (here).",
+                check: "Errors to forged or very old packets: no fault. If path MTU discovery hangs: do the connection's two directions go by two edges?",
+            },
+            End {
+                rule: Rule::Dnat,
+                owned: true,
+                which: no_error,
+                packets: "packets that conntrack could not translate",
+                why: "It belongs to no connection and can begin none (the middle of a TCP handshake, a damaged packet), or conntrack has no room. Untranslated, nothing of it goes on.",
+                check: "\"ovs-appctl dpctl/ct-stats-show\" and \"ovs-appctl dpctl/ct-get-maxconns\": is the table full? Many connections to one \
+                        destination by one external address: 64,000 ports are all there are.",
+            },
+        ],
+    },
     Explained {
         stage: stage::LRP_INGRESS_IP_ROUTE,
         about: "The longest prefix that holds the destination tells the next hop and the port; the TTL goes down by one.",
         idle: false,
-        ends: &[unknown(
-            "packets to a destination that the router has no route to; and what is neither IPv4 nor IPv6",
-            "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port is \
-             not linked, and is set aside if its next hop is no neighbour.",
-            "\"tpctl lrp show LR\" and \"tpctl lsr show LR\" for the routes; \"tpctl doctor\" for routes that are set aside; \"tpctl lsr add LR \
-             NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
-        )],
+        ends: &[
+            told(
+                "packets to a destination that the router has no route to",
+                "No network of the router's linked ports and no static route in force holds the destination. A route is out of force while its port \
+                 is not linked, and is set aside if its next hop is no neighbour. The sender is told: network unreachable.",
+                "\"tpctl lrp show LR\" and \"tpctl lsr show LR\" for the routes; \"tpctl doctor\" for routes that are set aside; \"tpctl lsr add \
+                 LR NAME PREFIX NEXT_HOP OUTPORT\" adds one.",
+            ),
+            NO_IP,
+        ],
     },
     idle(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
     passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
     passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
-    idle(stage::LRP_EGRESS_UNDNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_UNDNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_SNAT_STAGE1, "Nothing is decided here yet: NAT is to come."),
-    idle(stage::LRP_EGRESS_SNAT_STAGE2, "Nothing is decided here yet: NAT is to come."),
+    passes(
+        stage::LRP_EGRESS_UNDNAT_STAGE1,
+        "What goes outside from an inner address of a NAT rule goes through conntrack; everything else passes.",
+    ),
+    passes(
+        stage::LRP_EGRESS_UNDNAT_STAGE2,
+        "What conntrack knew has its external address and goes on; what it did not know goes on here.",
+    ),
+    passes(
+        stage::LRP_EGRESS_SNAT_STAGE1,
+        "A new connection to the outside gets the external address of its snat or floating rule, from conntrack.",
+    ),
+    Explained {
+        stage: stage::LRP_EGRESS_SNAT_STAGE2,
+        about: "What conntrack translated leaves; a floating address is translated without conntrack where that knows nothing.",
+        idle: false,
+        ends: &[
+            End {
+                rule: Rule::Snat,
+                owned: true,
+                which: is_error,
+                packets: "ICMP errors about a connection that conntrack does not know",
+                why: "An error quotes a packet of its connection: only conntrack can translate that, and it does not know the connection (here).",
+                check: "Errors to forged or very old packets: no fault. If path MTU discovery hangs: do the connection's two directions go by two edges?",
+            },
+            End {
+                rule: Rule::Snat,
+                owned: true,
+                which: no_error,
+                packets: "packets that conntrack could not translate",
+                why: "It belongs to no connection and can begin none (an answer to what came in elsewhere, a damaged packet), or conntrack has no room or no port left. Untranslated, nothing of it goes on.",
+                check: "\"ovs-appctl dpctl/ct-stats-show\" and \"ovs-appctl dpctl/ct-get-maxconns\": is the table full? Many connections to one \
+                        destination by one external address: 64,000 ports are all there are.",
+            },
+        ],
+    },
     Explained {
         stage: stage::LRP_EGRESS_UPDATE_ETH_DST,
         about: "The next hop's MAC becomes the packet's destination.",
         idle: false,
-        ends: &[unknown(
-            "packets whose next hop is nobody's address",
-            "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
-             has it is bound to no chassis. It is as if ARP went unanswered.",
-            "\"tpctl lsp show LS\" for the ports of that switch, their addresses and chassis; \"tpctl explain reach A B\" says which of \
-             the two it is.",
-        )],
+        ends: &[
+            told(
+                "packets whose next hop is nobody's address",
+                "The destination is in a network of the router (or a route's next hop is), but no port there has that address, or the port that \
+                 has it is bound to no chassis. It is as if ARP went unanswered. The sender is told: host unreachable.",
+                "\"tpctl lsp show LS\" for the ports of that switch, their addresses and chassis; \"tpctl explain reach A B\" says which of \
+                 the two it is.",
+            ),
+            NO_IP,
+        ],
     },
     passes(stage::LRP_EGRESS_FORWARD_PACKET, "The last stage that knows the router."),
     passes(stage::LRP_TRACE_EGRESS_OUT, "The packet leaves a router; a trace prints it."),

@@ -20,6 +20,8 @@ pub enum Subject {
     RouterPort,
     /// A static route of a router.
     Route,
+    /// A NAT rule of a router.
+    NatRule,
     /// A host.
     Chassis,
     /// A stage.
@@ -35,6 +37,7 @@ impl Subject {
             Self::SwitchPort => "switch port",
             Self::RouterPort => "router port",
             Self::Route => "static route",
+            Self::NatRule => "NAT rule",
             Self::Chassis => "chassis",
             Self::Table => "stage",
         }
@@ -73,6 +76,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
         Subject::SwitchPort => of_kind(world.ports(datapath, object), |key| matches!(key, Key::Lsp(..))),
         Subject::RouterPort => of_kind(world.ports(datapath, object), |key| matches!(key, Key::Lrp(..))),
         Subject::Route => world.routes(datapath, object),
+        Subject::NatRule => world.nat_rules(datapath, object),
         Subject::Chassis => world.chassis_named(object),
     };
     if !keys.is_empty() {
@@ -82,7 +86,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
     Named::Gone(match subject {
         Subject::Datapath => format!("a {kind} with id {datapath}"),
         Subject::Chassis => format!("a {kind} whose name has the hash {object:#08x}"),
-        Subject::Route => {
+        Subject::Route | Subject::NatRule => {
             format!("a {kind} of {} whose name has the hash {object:#08x}", world.datapath_words(datapath))
         }
         _ => format!("a {kind} with id {object} in {}", world.datapath_words(datapath)),
@@ -101,6 +105,7 @@ pub fn identity(world: &World, key: &Key) -> Option<(Subject, u32, u32)> {
             (Subject::RouterPort, id(Key::Lr(lr.clone()))?, router_port_number(name, port))
         }
         (Key::Lsr(lr, name), _) => (Subject::Route, id(Key::Lr(lr.clone()))?, name_hash(name)),
+        (Key::Lnat(lr, name), _) => (Subject::NatRule, id(Key::Lr(lr.clone()))?, name_hash(name)),
         (Key::Chassis(name), _) => (Subject::Chassis, 0, name_hash(name)),
         (Key::Binding(ls, lsp), _) => return identity(world, &Key::Lsp(ls.clone(), lsp.clone())),
         _ => return None,
@@ -112,6 +117,8 @@ pub fn kind(cookie: Cookie) -> Option<Subject> {
     match rules::of(cookie.rule)?.subject {
         // A flow of the trace is a stage's, or a port's: then it has a datapath.
         Subject::Table if cookie.datapath != 0 => Some(Subject::SwitchPort),
+        // What all rules of a router share is the router's.
+        Subject::NatRule if cookie.object == 0 => Some(Subject::Datapath),
         subject => Some(subject),
     }
 }

@@ -8,12 +8,12 @@ use super::{
 use std::net::IpAddr;
 use tuplenet_openflow::{
     Action, Field, Flow, Instruction, Value,
-    action::{SetField, Subfield},
+    action::{Ct, Nat, SetField, Subfield, Zone},
     field, port,
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    register, trace,
+    icmp, outside, register, trace,
     userdata::Userdata,
 };
 
@@ -71,10 +71,45 @@ impl Teller<'_> {
                 Some(Userdata::Trace(trace::Event::End)) => {
                     "reports to the agent that this host has done all with the traced packet".to_owned()
                 }
+                Some(Userdata::Neighbour(outside::Event::Ask)) => {
+                    "gives it to the agent, which asks outside who has the next hop, and sends it on then".to_owned()
+                }
+                Some(Userdata::Neighbour(outside::Event::Learn)) => {
+                    "gives a copy to the agent, which learns from it who has an address outside".to_owned()
+                }
+                Some(Userdata::IcmpError(why)) => {
+                    let error = match why {
+                        icmp::Event::Spent => "time exceeded",
+                        icmp::Event::NoRoute => "network unreachable",
+                        icmp::Event::NoHost => "host unreachable",
+                        icmp::Event::Itself => "port or protocol unreachable",
+                    };
+                    format!("ends it at the agent: its sender is told by ICMP ({error})")
+                }
                 None => "reports it to the agent".to_owned(),
             },
+            Action::Ct(ct) => self.tracked(ct, action),
+            Action::PushVlan(_) => "gets a VLAN tag".to_owned(),
+            Action::PopVlan => "loses its VLAN tag".to_owned(),
+            Action::CtClear => "forgets what conntrack said".to_owned(),
             other => format!("{other}"),
         }
+    }
+
+    /// Through conntrack, as NAT does.
+    fn tracked(&mut self, ct: &Ct, action: &Action) -> String {
+        let (Zone::Fixed(zone), Some(table), [Action::Nat(nat)]) = (ct.zone, ct.table, &ct.actions[..]) else {
+            return action.to_string();
+        };
+        let what = match (nat.flags, nat.addr_min) {
+            (0, None) => {
+                "gets the addresses that its connection has on the other side, if conntrack knows it".to_owned()
+            }
+            (Nat::SRC, Some(ip)) => format!("begins a connection whose source becomes {ip}"),
+            (Nat::DST, Some(ip)) => format!("begins a connection whose destination becomes {ip}"),
+            _ => return action.to_string(),
+        };
+        format!("{what} (conntrack zone {zone}); {}", self.goes_on(table))
     }
 
     fn goes_on(&mut self, table: u8) -> String {
@@ -115,6 +150,7 @@ impl Teller<'_> {
             }
             (f, Some(flags)) if f == register::FLAGS => flags_set(flags, mask.as_ref()),
             (f, Some(0)) if f == field::IN_PORT_NXM => "may leave by the port that it came from".to_owned(),
+            (f, Some(tci)) if f == field::VLAN_VID && mask.is_none() => format!("its VLAN becomes {}", tci & 0xfff),
             (f, Some(id)) if f == register::COMMAND => format!("has the colour of the trace with id {id}"),
             (f, Some(ttl)) if f == field::NW_TTL => format!("gets a TTL or hop limit of {ttl}"),
             (f, Some(0)) if f == field::ICMPV4_TYPE => "becomes an echo reply".to_owned(),
@@ -137,6 +173,9 @@ impl Teller<'_> {
     /// A copy of bits, where both ends have a meaning.
     fn moved(&self, src: Subfield, dst: Subfield) -> Option<String> {
         // Nothing is routed there: two addresses change places by way of a register.
+        if src.field() == register::FLAGS && dst.field() == register::FLAGS {
+            return Some("if it is traced, its trace goes on behind conntrack".to_owned());
+        }
         let swaps = self.cookie.is_some_and(|cookie| cookie.rule == Rule::NeighbourReply);
         let part = |bits: Subfield| match bits.field() {
             f if swaps && f == register::NEXT_HOP4 => Some("a spare register"),

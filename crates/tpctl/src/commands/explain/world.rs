@@ -55,7 +55,9 @@ impl Index {
             for (lsp, port) in network.switch_ports(ls) {
                 let key = Key::Lsp(ls.clone(), lsp.clone());
                 index.ports.entry((id, port.port_id.get().into())).or_default().push(key.clone());
-                index.macs.entry((id, port.mac.0)).or_insert_with(|| key.clone());
+                if let Some(mac) = port.mac {
+                    index.macs.entry((id, mac.0)).or_insert_with(|| key.clone());
+                }
                 for ip in &port.ips {
                     index.addresses.entry((id, *ip)).or_insert_with(|| key.clone());
                 }
@@ -166,6 +168,14 @@ impl World {
         found
     }
 
+    /// The NAT rules of a router whose names have a hash.
+    pub fn nat_rules(&self, datapath: u32, hash: u32) -> Vec<Key> {
+        let routers = self.datapaths(datapath);
+        let of = |lr: &Name| routers.iter().any(|key| matches!(key, Key::Lr(name) if name == lr));
+        let fits = |key: &Key| matches!(key, Key::Lnat(lr, name) if of(lr) && name_hash(name) == hash);
+        self.network.iter().map(|(key, _)| key).filter(|key| fits(key)).cloned().collect()
+    }
+
     /// The chassis whose names have this hash.
     pub fn chassis_named(&self, hash: u32) -> Vec<Key> {
         chassis(&self.network)
@@ -247,7 +257,9 @@ impl World {
 /// The last name of a key that has a parent.
 pub fn child(key: &Key) -> Option<&Name> {
     match key {
-        Key::Lsp(_, name) | Key::Lrp(_, name) | Key::Lsr(_, name) | Key::Binding(_, name) => Some(name),
+        Key::Lsp(_, name) | Key::Lrp(_, name) | Key::Lsr(_, name) | Key::Lnat(_, name) | Key::Binding(_, name) => {
+            Some(name)
+        }
         Key::Ls(_) | Key::Lr(_) | Key::Chassis(_) => None,
     }
 }

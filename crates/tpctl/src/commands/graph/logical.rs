@@ -35,7 +35,7 @@ pub fn picture(source: &Source) -> Picture {
     for fault in faults.into_values().flatten() {
         let owner = Key::parse(&fault.key).ok().flatten().and_then(|key| match key {
             Key::Lsp(ls, _) | Key::Binding(ls, _) => Some(Key::Ls(ls)),
-            Key::Lrp(lr, _) | Key::Lsr(lr, _) => Some(Key::Lr(lr)),
+            Key::Lrp(lr, _) | Key::Lsr(lr, _) | Key::Lnat(lr, _) => Some(Key::Lr(lr)),
             _ => None,
         });
         let node = owner.and_then(|key| picture.nodes.get_mut(*place.get(&key.to_string())?));
@@ -81,7 +81,13 @@ fn nodes(source: &Source, faults: &mut BTreeMap<&str, Vec<Fault>>) -> Vec<Node> 
     let (mut ports, mut hosts) = (BTreeMap::<&Name, usize>::new(), BTreeMap::<&Name, BTreeMap<Name, usize>>::new());
     for (key, object) in network.iter() {
         match (key, object) {
-            (Key::Lsp(ls, _), Object::Lsp(port)) if port.peer.is_none() => *ports.entry(ls).or_default() += 1,
+            (Key::Lsp(ls, _), Object::Lsp(port)) if port.peer.is_none() => {
+                *ports.entry(ls).or_default() += 1;
+                // Nobody binds a patch port: it is where it says.
+                if let Some(patch) = &port.patch {
+                    *hosts.entry(ls).or_default().entry(patch.chassis.clone()).or_default() += 1;
+                }
+            }
             (Key::Binding(ls, lsp), Object::Binding(binding)) => {
                 let port = network.switch_port(&SwitchPortRef { ls: ls.clone(), lsp: lsp.clone() });
                 if port.is_some_and(|port| port.peer.is_none()) {

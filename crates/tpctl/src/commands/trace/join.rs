@@ -131,7 +131,8 @@ fn segments(start: &Name, reports: &[Report]) -> BTreeMap<Name, VecDeque<Segment
             of_chassis.iter_mut().for_each(|segment| segment.ended = false);
             open = open.max(1).saturating_add(1);
         }
-        if open == 0 || of_chassis.is_empty() {
+        let more = report.record.event == TraceEvent::End && report.record.flags & register::PENDING != 0;
+        if of_chassis.is_empty() || open == 0 && !more {
             // The host that sends the packet has an end of its own for it.
             let sends = of_chassis.is_empty() && chassis == start;
             open = open.max(u32::from(sends || !is_entry(&report.record)));
@@ -140,8 +141,10 @@ fn segments(start: &Name, reports: &[Report]) -> BTreeMap<Name, VecDeque<Segment
         let Some(segment) = of_chassis.back_mut() else { continue };
         open += u32::from(is_entry(&report.record));
         match report.record.event {
+            // Conntrack has a copy to go on with, whose end may come before this one, or after.
+            TraceEvent::End if report.record.flags & register::PENDING != 0 => {}
             TraceEvent::End => {
-                open -= 1;
+                open = open.saturating_sub(1);
                 segment.ended = open == 0;
             }
             _ => segment.reports.push((report.record.clone(), report.known)),

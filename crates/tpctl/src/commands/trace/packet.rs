@@ -56,7 +56,7 @@ pub fn probe_by(network: &Network, from: &SwitchPortRef, to: IpAddr, way: &Way, 
     let src = source(network, from, to, args)?;
     let eth_src = match args.src_mac {
         Some(mac) => mac,
-        None => port(network, from)?.mac,
+        None => port(network, from)?.mac_or_zero(),
     };
     Ok(Probe { eth_src, eth_dst: way.mac, src, dst: to, ttl: args.ttl.unwrap_or(TTL), what: args.what() })
 }
@@ -104,10 +104,10 @@ pub fn ways(network: &Network, from: &SwitchPortRef, src: IpAddr, to: IpAddr) ->
         return Ok(vec![Way { mac: multicast(to), by: None }]);
     }
     if let Some((_, port)) = network.switch_ports(&from.ls).find(|(_, port)| port.ips.contains(&to)) {
-        return Ok(vec![Way { mac: port.mac, by: None }]);
+        return Ok(vec![Way { mac: port.mac_or_zero(), by: None }]);
     }
     let links: Vec<(&RouterPortRef, Mac)> =
-        network.switch_ports(&from.ls).filter_map(|(_, port)| Some((port.peer.as_ref()?, port.mac))).collect();
+        network.switch_ports(&from.ls).filter_map(|(_, port)| Some((port.peer.as_ref()?, port.mac?))).collect();
     let near = |peer: &RouterPortRef, ip: IpAddr| {
         network.router_port(peer).is_some_and(|port| port.nets.iter().any(|net| net.contains(&ip)))
     };

@@ -190,10 +190,13 @@ impl World {
         aside.into_iter().find_map(|(key, why)| keys.contains(&key).then_some(why))
     }
 
-    /// A port that exists and is no end of a link.
+    /// A port that exists, and is neither an end of a link nor a patch port.
     pub fn guest(&self, at: &SwitchPortRef) -> Result<&SwitchPort> {
         let port = self.network.switch_port(at);
         let port = port.ok_or_else(|| self.missing(&Key::Lsp(at.ls.clone(), at.lsp.clone())))?;
+        if port.patch.is_some() {
+            bail!("port {} of switch {} is a patch port, which no VM sends from: name a port of a VM", at.lsp, at.ls);
+        }
         match &port.peer {
             Some(peer) => bail!(
                 "port {} of switch {} is the end of a link with router {}, which sends nothing by itself: name a port of a VM",

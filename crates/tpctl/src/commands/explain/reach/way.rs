@@ -131,7 +131,7 @@ fn next_hops(world: &World, ls: &Name, src: IpAddr, to: &End, dst: IpAddr) -> Re
         .filter_map(|(_, port)| {
             let peer = port.peer.as_ref()?;
             let far = world.network.router_port(peer)?;
-            Some((peer.lr.clone(), peer.lrp.clone(), port.mac, far.nets.clone()))
+            Some((peer.lr.clone(), peer.lrp.clone(), port.mac?, far.nets.clone()))
         })
         .collect();
     let same_switch = matches!(to, End::Port { ls: other, .. } if other == ls);
@@ -143,7 +143,7 @@ fn next_hops(world: &World, ls: &Name, src: IpAddr, to: &End, dst: IpAddr) -> Re
         .collect();
     let on_link = links.iter().flat_map(|(.., nets)| nets).any(|net| net.contains(&src) && net.contains(&dst));
     if same_switch && (on_link || gateways.is_empty()) {
-        let mac = to.switch_port(world).map(|port| port.mac);
+        let mac = to.switch_port(world).and_then(|port| port.mac);
         return mac
             .map(|mac| vec![Next { ip: dst, mac, router: None }])
             .ok_or_else(|| Missing::new(format!("nobody has {dst}"), ""));
@@ -280,7 +280,7 @@ impl Walker<'_> {
 
     fn walk(&mut self, eth_dst: Mac, dst: IpAddr, ttl: u8, what: What) -> Result<Path, String> {
         let Some(port) = self.world.switch_port(self.ls, self.lsp) else { return Err("the port is gone".to_owned()) };
-        let probe = Probe { eth_src: port.mac, eth_dst, src: self.src, dst, ttl, what };
+        let probe = Probe { eth_src: port.mac_or_zero(), eth_dst, src: self.src, dst, ttl, what };
         let frame = probe.to_bytes().map_err(|error| error.to_string())?;
         let packet = Packet::parse(&frame).map_err(|error| error.to_string())?;
         self.network.walk(self.ls, self.lsp, packet).map_err(|error| error.to_string())
@@ -399,6 +399,9 @@ fn failure(path: &Path) -> Option<String> {
         .iter()
         .find_map(|outcome| match outcome {
             Outcome::Dropped { chassis, datapath, reason, .. } => {
+                // Whom a router tells is no reason.
+                let told = reason.rsplit_once("; ").filter(|(_, told)| told.ends_with(" tells the sender"));
+                let reason = told.map_or(reason.as_str(), |(why, _)| why);
                 let place = datapath.as_ref().map(|name| format!("{name} on ")).unwrap_or_default();
                 Some(format!("{reason} ({place}{chassis})"))
             }

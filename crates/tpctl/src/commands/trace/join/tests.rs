@@ -107,6 +107,31 @@ fn copies_are_told_one_after_another_and_each_has_its_end() {
     assert_eq!(all.passed.len(), 3);
 }
 
+/// A copy that conntrack goes on with has an end of its own, before that of the packet (a datapath in userspace does it at once) or after it.
+#[test]
+fn behind_conntrack_the_path_goes_on() {
+    const PENDING: u32 = register::TRACED | register::PENDING;
+    let pending = |host: Host| host.add(TraceEvent::End, 0, 0, PENDING, 0, 0);
+    let hv2 = || Host::new(2).enters(2, 50).delivers(2, 53).ends();
+    let begin = || Host::new(1).hop(IN, 0, 1).hop(50, 0, 2);
+    let more = |host: Host| host.hop(59, 3, 3).hop(70, 3, 4);
+    let last = |host: Host| host.hop(77, 3, 5).sends(2, 2, 6).ends();
+    let at_once = pending(pending(last(more(begin()))));
+    let later = last(pending(more(pending(begin()))));
+    let mixed = pending(last(more(pending(begin()))));
+    for hv1 in [at_once, later, mixed] {
+        let all = joined([hv1, hv2()]);
+        assert!(all.missing.is_empty() && all.ended.is_empty(), "{:?} {:?}", all.missing, all.ended);
+        let tables: Vec<u8> = places(&all).into_iter().map(|place| place.1).collect();
+        assert_eq!(tables, [IN, 50, 59, 70, 77, OUT, EGRESS, 34]);
+    }
+    // As long as the copy has no end, more may come.
+    let open = joined([more(pending(begin()))]);
+    assert_eq!(open.missing, [Missing::End(hv(1))]);
+    let dropped = joined([pending(begin()).ends()]);
+    assert_eq!((&dropped.missing[..], ends(&dropped)), (&[][..], vec![Some(50)]));
+}
+
 #[test]
 fn what_is_missing_is_named() {
     assert_eq!(joined([]).missing, [Missing::Start(hv(1))]);

@@ -1,0 +1,8 @@
+//! Address translation in the simulator: connections from both sides of a router, packet after packet, against a reference that knows what
+//! translation is and nothing of tables or of conntrack.
+
+mod bed;
+mod by_hand;
+mod packet;
+mod random;
+mod truth;
