@@ -124,7 +124,7 @@ fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
     }
     ensure!(bed.agents[0].metric("neighbour_packets_held_total")? == asked);
     // The router's own address was announced: the switch learned it before anybody asked for it.
-    ensure!(bed.physical.learned(ROUTER)?.as_deref() == Some("x1"));
+    ensure!(bed.physical.learned(ROUTER)? == Some(Physical::port(&bed.hosts[0])));
 
     // One that nobody has: asked for, given up, forgotten.
     ensure!(guest.ping("10.32.7.7", &one)?.received == 0);
@@ -179,7 +179,7 @@ fn each_host_of_a_distributed_router_asks_for_itself() -> Result<()> {
     }
     bed.machine.must_ping(&guest.ipv4()?)?;
     ensure!(bed.agents[1].metric("neighbours")? == 3.0);
-    ensure!(bed.physical.learned(ROUTER)?.as_deref() == Some("x1"));
+    ensure!(bed.physical.learned(ROUTER)? == Some(Physical::port(&bed.hosts[0])));
     Ok(())
 }
 
@@ -267,7 +267,7 @@ fn who_scans_the_outside_harms_nobody() -> Result<()> {
         ensure!(agent.metric("neighbours_asked")? == 0.0 && bed.known()? == 2.0);
         Ok(())
     })?;
-    ensure!(agent.metric("neighbour_packets_dropped_total")? >= held - 2.0);
+    ensure!(agent.metric("neighbour_packets_dropped_total")? >= held - 10.0);
     guest.must_ping(&known)?;
     Ok(())
 }
