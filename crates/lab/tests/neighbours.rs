@@ -78,7 +78,9 @@ impl Bed {
         let ip: Ipv4Addr = ip.parse()?;
         let hop = format!("reg0={:#x},", u32::from(ip));
         let flows = self.hosts[0].flows()?;
-        Ok(flows.into_iter().find(|flow| flow.contains("table=75,") && flow.contains("priority=60") && flow.contains(&hop)))
+        Ok(flows
+            .into_iter()
+            .find(|flow| flow.contains("table=75,") && flow.contains("priority=60") && flow.contains(&hop)))
     }
 
     fn leads_to(&self, ip: &str, mac: &str) -> Result<()> {
@@ -257,7 +259,10 @@ fn who_scans_the_outside_harms_nobody() -> Result<()> {
     ensure!(agent.metric("neighbours_asked")? <= 512.0);
     let held = agent.metric("neighbour_packets_held_total")?;
     let dropped = agent.metric("neighbour_packets_dropped_total")?;
-    println!("{sent} addresses scanned in {took:.1?}: {held} packets held, {dropped} dropped, {} evicted", agent.metric("neighbours_evicted_total")?);
+    println!(
+        "{sent} addresses scanned in {took:.1?}: {held} packets held, {dropped} dropped, {} evicted",
+        agent.metric("neighbours_evicted_total")?
+    );
     bed.lab.wait_until("the questions to be given up", PATIENCE, || {
         ensure!(agent.metric("neighbours_asked")? == 0.0 && bed.known()? == 2.0);
         Ok(())

@@ -36,9 +36,7 @@ impl Userdata {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [TRACE, event] => trace::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Trace),
-            [NEIGHBOUR, event] => {
-                outside::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Neighbour)
-            }
+            [NEIGHBOUR, event] => outside::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Neighbour),
             [ICMP_ERROR, event] => icmp::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::IcmpError),
             _ => None,
         }

@@ -8,8 +8,8 @@
 
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, flow, priority, proto, resubmit, set, these_within},
     fact::NeighbourFact,
+    flow::{FlowRow, flow, priority, proto, resubmit, set, these_within},
     flows::nat::External,
     outside::{Event, Outside, Own, report, substitute},
     patch::Patches,
@@ -65,9 +65,9 @@ pub fn flows(
     neighbour: &Relation<NeighbourFact>,
     external: &Relation<External>,
 ) -> (Relation<FlowRow>, Relation<Outside>, Relation<Own>) {
-    let at_patch = link.index(|link| link.port.ls).join(&patches.mine.index(|port| port.ls), |_, link, patch| {
-        (link.clone(), patch.lsp.value.port)
-    });
+    let at_patch = link
+        .index(|link| link.port.ls)
+        .join(&patches.mine.index(|port| port.ls), |_, link, patch| (link.clone(), patch.lsp.value.port));
     let designated = patches.designated_here.index(|ls| *ls);
     let own = at_patch.filter(|(link, _)| !link.router.distributed);
     let shared = at_patch.filter(|(link, _)| link.router.distributed).index(|(link, _)| link.port.ls);
@@ -173,11 +173,7 @@ fn told() -> Vec<tuplenet_openflow::Action> {
 /// An answer to who asks here.
 fn learn(at: &Outside, v6: bool) -> FlowRow {
     let to = Match::new().with(field::ETH_DST, at.asker());
-    let answer = if v6 {
-        advertisement(to)
-    } else {
-        to.with(field::ETH_TYPE, proto::ARP).with(field::ARP_OP, 2_u16)
-    };
+    let answer = if v6 { advertisement(to) } else { to.with(field::ETH_TYPE, proto::ARP).with(field::ARP_OP, 2_u16) };
     flow(
         stage::LSP_INGRESS_ARP_CONTROLLER,
         priority::EXCEPTION,

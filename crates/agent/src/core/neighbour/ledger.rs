@@ -165,7 +165,12 @@ impl Ledger {
 
     /// When [`Ledger::act`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        let next = self.dirty.iter().filter_map(|path| self.rows.get(path)).map(|row| row.retry_at.unwrap_or(self.start)).min()?;
+        let next = self
+            .dirty
+            .iter()
+            .filter_map(|path| self.rows.get(path))
+            .map(|row| row.retry_at.unwrap_or(self.start))
+            .min()?;
         let full = self.spent.filter(|(_, writes)| *writes >= RATE).map(|(begun, _)| begun + Duration::from_secs(1));
         Some(full.map_or(next, |full| full.max(next)))
     }

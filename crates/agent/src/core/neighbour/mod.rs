@@ -319,7 +319,10 @@ impl Neighbours {
                 *each.entry(entry.source).or_default() += entry.held.len();
             }
             let most = each.into_iter().max_by_key(|(_, count)| *count)?.0;
-            holding().filter(|(_, entry)| entry.source == most).min_by_key(|(_, entry)| entry.born).map(|(key, _)| key.clone())
+            holding()
+                .filter(|(_, entry)| entry.source == most)
+                .min_by_key(|(_, entry)| entry.born)
+                .map(|(key, _)| key.clone())
         });
         let Some(entry) = key.and_then(|key| self.entries.get_mut(&key)) else {
             // Counted wrong: begin anew rather than look for ever.

@@ -129,7 +129,9 @@ fn checksum(from: Ipv6Addr, to: Ipv6Addr, icmp: &[u8]) -> u16 {
     let words = |bytes: &[u8]| -> u32 {
         bytes
             .chunks(2)
-            .map(|pair| u32::from(u16::from_be_bytes([pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)])))
+            .map(|pair| {
+                u32::from(u16::from_be_bytes([pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)]))
+            })
             .sum()
     };
     let length = u32::try_from(icmp.len()).unwrap_or_default();
@@ -171,7 +173,12 @@ pub fn read(frame: &[u8]) -> Option<Said> {
     };
     // Who speaks for another is no neighbour to rely on. And a group is nobody.
     let honest = mac == from && mac[0] & 1 == 0 && mac != [0; 6];
-    (honest && !ip.is_unspecified() && !ip.is_multicast()).then_some(Said { ip, mac, to, answer: answer && to[0] & 1 == 0 })
+    (honest && !ip.is_unspecified() && !ip.is_multicast()).then_some(Said {
+        ip,
+        mac,
+        to,
+        answer: answer && to[0] & 1 == 0,
+    })
 }
 
 /// RFC 4861 section 7.1.2.
