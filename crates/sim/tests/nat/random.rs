@@ -130,7 +130,8 @@ fn check(case: &Case, tally: &Tally) -> Result<(), String> {
     let inner = ["10.1.0.0/24", "10.2.0.0/24", "fd00:1::/64", "fd00:2::/64"].map(|net| net.parse().expect("a net"));
     let mut truth = Truth::new(rules, own, inner.to_vec());
     // What was sent, and what arrived where.
-    let (mut sent, mut arrived) = (Vec::<(Host, Packet)>::new(), Vec::<(Host, Packet)>::new());
+    let mut sent: Vec<(Host, Packet)> = Vec::new();
+    let mut arrived: Vec<(Host, Packet)> = Vec::new();
     for event in &case.events {
         let pick = |all: &Vec<(Host, Packet)>, n: usize| all.get(n.checked_rem(all.len()).unwrap_or(0)).cloned();
         let (from, packet) = match event {
