@@ -122,7 +122,8 @@ impl Sources {
                         }
                         lost @ Event::Lost(..) => {
                             self.in_a_row = in_a_row + 1;
-                            lost
+                            self.reports.traces.push_back(lost);
+                            continue;
                         }
                         event => event,
                     }
