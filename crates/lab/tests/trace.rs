@@ -69,21 +69,36 @@ fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<(
         (format!("a1 --to 10.4.0.3 {RP_MAC}"), 0, THREE.into(), "delivered to d3 on hv3, 10 hops"),
         (format!("a1 --to fd00:4::3 {RP_MAC}"), 0, THREE.into(), "delivered to d3 on hv3, 10 hops"),
         // Dropped, each for its own reason.
-        (r1("a1 --to 10.8.8.8"), 1, ENTER.into(), "dropped at R1 on hv1: no route to 10.8.8.8"),
-        (r1("a1 --to 2001:db8::1"), 1, ENTER.into(), "dropped at R1 on hv1: no route to 2001:db8::1"),
-        ("a1 --to 10.2.0.1 --ttl 1".into(), 1, ENTER.into(), "dropped at R1 on hv1: its TTL is spent"),
-        ("a1 --to fd00:2::1 --ttl 1".into(), 1, ENTER.into(), "dropped at R1 on hv1: its hop limit is spent"),
+        (r1("a1 --to 10.8.8.8"), 1, ENTER.into(), "dropped at R1 on hv1: no route to 10.8.8.8; R1 tells the sender"),
+        (
+            r1("a1 --to 2001:db8::1"),
+            1,
+            ENTER.into(),
+            "dropped at R1 on hv1: no route to 2001:db8::1; R1 tells the sender",
+        ),
+        (
+            "a1 --to 10.2.0.1 --ttl 1".into(),
+            1,
+            ENTER.into(),
+            "dropped at R1 on hv1: its TTL is spent; R1 tells the sender",
+        ),
+        (
+            "a1 --to fd00:2::1 --ttl 1".into(),
+            1,
+            ENTER.into(),
+            "dropped at R1 on hv1: its hop limit is spent; R1 tells the sender",
+        ),
         (
             "a1 --to 10.2.0.99".into(),
             1,
             no_neighbour.clone(),
-            "dropped at R1 on hv1: 10.2.0.99 is nobody's address on B",
+            "dropped at R1 on hv1: 10.2.0.99 is nobody's address on B; R1 tells the sender",
         ),
         (
             r1("a1 --to 10.7.0.1"),
             1,
             no_neighbour,
-            "dropped at R1 on hv1: the next hop 10.2.0.77 is nobody's address on B",
+            "dropped at R1 on hv1: the next hop 10.2.0.77 is nobody's address on B; R1 tells the sender",
         ),
         (
             "a1 --to 10.1.0.2 --dst-mac 02:00:00:00:00:99".into(),
@@ -129,13 +144,13 @@ fn real_packets_take_the_expected_hops_and_simulated_ones_the_same() -> Result<(
             r1("a1 --to 10.1.0.254 --udp 9"),
             1,
             ENTER.into(),
-            "dropped at R1 on hv1: 10.1.0.254 is an address of R1 itself, which answers nothing but echo requests (ping)",
+            "dropped at R1 on hv1: 10.1.0.254 is an address of R1 itself, which answers nothing but echo requests (ping); R1 tells the sender",
         ),
         (
             r1("a1 --to fd00:2::fe --tcp 22"),
             1,
             ENTER.into(),
-            "dropped at R1 on hv1: fd00:2::fe is an address of R1 itself, which answers nothing but echo requests (ping)",
+            "dropped at R1 on hv1: fd00:2::fe is an address of R1 itself, which answers nothing but echo requests (ping); R1 tells the sender",
         ),
         (
             r1("a1 --to fe80::1"),

@@ -337,9 +337,10 @@ fn ends_elsewhere(stage: Stage, (ls, port): (DatapathId, PortId), frames: Match)
     flow(stage, priority::EXCEPTION, Cookie::port(Rule::PatchElsewhere, ls, port), matching, vec![])
 }
 
-/// A copy for another chassis of what came in by a patch port is for those only that this one is designated for. No facts.
+/// A copy for another chassis of what came in by a patch port here is for those only that this one is designated for. (What came by a tunnel has
+/// no such copies at all: [`super::flood`].) No facts.
 pub fn fixed() -> Vec<FlowRow> {
     let theirs = FROM_PATCH | FLOOD_COPY;
-    let matching = Match::new().with_masked(register::FLAGS, theirs, theirs | DESIGNATED);
+    let matching = Match::new().with_masked(register::FLAGS, theirs, theirs | DESIGNATED | FROM_TUNNEL);
     vec![flow(stage::LSP_TRACE_INGRESS_OUT, priority::EXCEPTION, Cookie::of(Rule::PatchElsewhere), matching, vec![])]
 }
