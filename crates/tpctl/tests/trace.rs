@@ -269,7 +269,8 @@ fn a_change_is_checked_for_all_pairs() {
     let line = format!("trace --all-pairs A B --simulate --with {unlinked}");
     let (out, err) = net.bench.exits(1, &line);
     let lines: Vec<&str> = out.lines().collect();
-    let lost = "- A/a1 -> B/b1 (10.2.0.1 by R): simulated: dropped at R on hv1: no route to 10.2.0.1; R tells the sender";
+    let lost =
+        "- A/a1 -> B/b1 (10.2.0.1 by R): simulated: dropped at R on hv1: no route to 10.2.0.1; R tells the sender";
     assert!(lines.contains(&lost), "{out}");
     let [cut @ .., before, after] = &lines[..] else { panic!("{out}") };
     assert!(cut.iter().all(|line| line.starts_with("- ")), "{out}");
