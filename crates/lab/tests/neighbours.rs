@@ -155,6 +155,7 @@ fn the_first_packet_is_answered_and_a_restart_forgets_nobody() -> Result<()> {
         ensure!(bed.agents[0].metric("neighbour_questions_total")? >= 3.0);
         Ok(())
     })?;
+    // A hundred packets more, after the answers.
     std::thread::sleep(Duration::from_secs(1));
     let report = probe.stop()?;
     ensure!(report.lost.is_empty() && report.duplicates == 0, "{report}");
@@ -208,6 +209,7 @@ fn an_address_moves_with_its_owner_and_nobody_takes_it_away() -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    // Nothing comes of it later, either: longer than the agent waits for an answer before it asks everybody.
     std::thread::sleep(Duration::from_secs(1));
     let report = probe.stop()?;
     ensure!(report.lost.is_empty(), "{report}");
@@ -244,9 +246,12 @@ fn who_scans_the_outside_harms_nobody() -> Result<()> {
     let sent = 64 * 256;
     let (scanned, first) = std::thread::scope(|scope| {
         let scanning = scope.spawn(|| scanner.run(&["bash", "-c", scan]));
-        std::thread::sleep(Duration::from_secs(2));
+        let busy = bed.lab.wait_until("the scan to keep the agent busy", PATIENCE, || {
+            ensure!(bed.agents[0].metric("neighbours_asked")? >= 256.0);
+            Ok(())
+        });
         let spec = PingSpec { count: 3, interval: Duration::from_millis(200), wait: FIRST, ..PingSpec::default() };
-        let first = bed.other.ipv4().and_then(|other| guest.ping(&other, &spec));
+        let first = busy.and_then(|()| bed.other.ipv4()).and_then(|other| guest.ping(&other, &spec));
         (scanning.join(), first)
     });
     scanned.map_err(|_| anyhow::anyhow!("the scan panicked"))??;
