@@ -57,7 +57,7 @@ fn link(changes: &mut Vec<Change>, router: u32, ls: &str, lrp_id: u32, lsp_id: u
 }
 
 fn network(all_reachable: bool) -> Vec<Change> {
-    let mut changes = vec![Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(1) }];
+    let mut changes = vec![Change::Tunnel { kind: EncapKind::Geneve, remote: None, ofport: Some(1) }];
     for c in 0..CHASSIS {
         let ip = format!("172.16.{}.{}", c / 250, c % 250 + 1);
         changes.push(object(format!("chassis/hv-{c}"), format!(r#"{{"encaps":[{{"type":"geneve","ip":"{ip}"}}]}}"#)));

@@ -23,10 +23,12 @@ pub enum Change {
         /// `None`: it is gone, or its `iface-id` is.
         interface: Option<LocalInterface>,
     },
-    /// The flow-based tunnel port for a protocol.
+    /// A tunnel port of ours.
     Tunnel {
         /// The protocol.
         kind: EncapKind,
+        /// `None`: the flow-based port, by which all packets leave. An address: the port that watches that end point ([`crate::Watch`]).
+        remote: Option<IpAddr>,
         /// Its OpenFlow port number; `None`: there is none.
         ofport: Option<u32>,
     },

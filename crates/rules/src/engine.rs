@@ -27,7 +27,7 @@ pub struct Engine {
     outputs: Outputs,
     intake: Intake,
     interfaces: FxHashMap<u128, InterfaceFact>,
-    tunnels: FxHashMap<EncapKind, TunnelFact>,
+    tunnels: FxHashMap<(EncapKind, Option<IpAddr>), TunnelFact>,
     patches: FxHashMap<String, PatchFact>,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     flows: FlowTable,
@@ -157,9 +157,9 @@ impl Engine {
                 let next = interface.map(|i| InterfaceFact { id, interface: Rc::new(i) });
                 replace(&mut self.program, self.inputs.interface, &mut self.interfaces, id, next);
             }
-            Change::Tunnel { kind, ofport } => {
-                let next = ofport.map(|ofport| TunnelFact { kind, ofport });
-                replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, kind, next);
+            Change::Tunnel { kind, remote, ofport } => {
+                let next = ofport.map(|ofport| TunnelFact { kind, remote, ofport });
+                replace(&mut self.program, self.inputs.tunnel, &mut self.tunnels, (kind, remote), next);
             }
             Change::Patch { name, patch } => {
                 let next = patch.map(|patch| PatchFact { name: name.clone(), patch });
@@ -239,6 +239,9 @@ impl Engine {
         }
         for (own, weight) in self.program.drain(self.outputs.own) {
             output.own.push((own, weight > 0));
+        }
+        for (watch, weight) in self.program.drain(self.outputs.watches) {
+            output.watches.push((watch, weight > 0));
         }
         let notices = self.program.drain(self.outputs.notices);
         output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();

@@ -186,10 +186,12 @@ pub struct NeighbourFact {
     pub mac: [u8; 6],
 }
 
-/// Our tunnel port for a protocol.
+/// A tunnel port of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelFact {
     pub kind: EncapKind,
+    /// `None`: the flow-based port, by which all packets leave. An address: the port with BFD to that end point, by which packets of it come in.
+    pub remote: Option<IpAddr>,
     pub ofport: u32,
 }
 

@@ -35,7 +35,8 @@ pub mod register;
 pub mod stage;
 pub mod trace;
 pub mod userdata;
+mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope};
 pub use engine::Engine;
-pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, PatchPair, Reject};
+pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, PatchPair, Reject, Watch};

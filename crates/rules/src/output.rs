@@ -1,8 +1,8 @@
 //! What comes out: changes of the results, for whoever carries them to the switch, the store and people.
 
 use crate::outside::{Outside, Own};
-use std::fmt;
-use tuplenet_model::name::Name;
+use std::{fmt, net::IpAddr};
+use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_openflow::{Action, Flow, Match};
 
 /// Everything that one transaction changed.
@@ -20,6 +20,8 @@ pub struct Output {
     pub outside: Vec<(Outside, bool)>,
     /// Addresses of ours that are reached by a patch port here from now on (true), and no more (false).
     pub own: Vec<(Own, bool)>,
+    /// End points that are to be watched by BFD from now on (true), and no more (false).
+    pub watches: Vec<(Watch, bool)>,
     /// Objects set aside (true) and objects mended or gone (false).
     pub rejects: Vec<(Reject, bool)>,
     /// What people should know.
@@ -104,6 +106,17 @@ pub struct PatchPair {
     pub lsp: Name,
     /// Its VLAN, for people: the tag is set and taken by flows.
     pub vlan: Option<u16>,
+}
+
+/// Another chassis' tunnel end point that is to be watched by BFD (RFC 5880), by a tunnel port of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Watch {
+    /// The chassis, for people.
+    pub chassis: Name,
+    /// The protocol.
+    pub kind: EncapKind,
+    /// The end point.
+    pub ip: IpAddr,
 }
 
 /// An object that is set aside, and why.

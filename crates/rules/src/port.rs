@@ -68,6 +68,10 @@ pub struct Ports {
     pub located: Relation<SwitchPort>,
     /// Chassis that have a port which matters here.
     pub endpoint: Relation<Endpoint>,
+    /// All chassis.
+    pub endpoint_any: Relation<Endpoint>,
+    /// Ports that lead to routers pinned to other chassis, which these are.
+    pub pinned: Relation<(SwitchPort, Name)>,
     /// Where switches meet a physical network.
     pub patches: Patches,
     pub rejects: Relation<Reject>,
@@ -241,6 +245,7 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .named("endpoint");
 
     // remote(Port, Ip) <- at(Port, Chassis), endpoint(Chassis, _, Ip).
+    let endpoint_any = endpoint.clone();
     let endpoint_of = endpoint.index(|e| e.chassis.clone());
     let remote = at
         .index(|(_, chassis)| chassis.clone())
@@ -263,5 +268,6 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .concat(&remote.map(|r| r.port.clone()))
         .concat(&link.map(|l| l.port.clone()))
         .named("located");
-    Ports { local, remote, link, router, located, endpoint, patches, rejects: switch_rejects.concat(&router_rejects) }
+    let rejects = switch_rejects.concat(&router_rejects);
+    Ports { local, remote, link, router, located, endpoint, endpoint_any, pinned: pinned_at, patches, rejects }
 }

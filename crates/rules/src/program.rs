@@ -13,10 +13,10 @@ use crate::{
         tunnel,
     },
     nat,
-    output::{PatchPair, Reject},
+    output::{PatchPair, Reject, Watch},
     outside::{Outside, Own},
     patch::PatchFact,
-    port,
+    port, watch,
 };
 use ipnet::IpNet;
 use tuplenet_datalog::{Builder, Input, Output, Program};
@@ -55,6 +55,8 @@ pub struct Outputs {
     pub own: Output<Own>,
     /// Routers' ports that matter here, with their networks.
     pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
+    /// End points that are to be watched.
+    pub watches: Output<Watch>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -83,7 +85,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_chassis, chassis) = b.input::<Chassis>("chassis");
     let (in_binding, binding) = b.input::<Binding>("binding");
     let (in_interface, interface) = b.input::<InterfaceFact>("interface");
-    let (in_tunnel, tunnel) = b.input::<TunnelFact>("tunnel");
+    let (in_tunnel, tunnel_ports) = b.input::<TunnelFact>("tunnel_port");
+    let tunnel = tunnel_ports.filter(|tunnel| tunnel.remote.is_none()).named("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
@@ -129,8 +132,21 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(route::without_router);
+    let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);
+    let watches = watch::watches(&watch::Sources {
+        me: &config.chassis,
+        routes: &lsr_by_lr.semijoin(&routers_near.index(|lr| lr.name.clone())),
+        routers: &routers_near,
+        link: &ports.link,
+        pinned: &ports.pinned,
+        remote_in: &ports.remote.index(|remote| remote.port.ls),
+        patched_at: &ports.patches.patched_at,
+        chassis: &chassis,
+        endpoint: &ports.endpoint_any,
+        tunnel: &tunnel,
+    });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([
-        &tunnel::flows(&tunnel, &ports.endpoint),
+        &tunnel::flows(&tunnel_ports, &tunnel, &ports.endpoint),
         &l2::flows(&ports.local, &ports.remote, &ports.link),
         &neighbour::flows(&ports.located, &ports.local),
         &flood_flows,
@@ -177,6 +193,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         outside: outside.output(),
         own: own.output(),
         router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
+        watches: watches.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

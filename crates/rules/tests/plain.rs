@@ -38,7 +38,7 @@ impl Plain {
         for fact in facts {
             match fact {
                 Change::Interface { id, interface: Some(i) } => all.interface.push((*id, i.clone())),
-                Change::Tunnel { ofport, .. } => all.tunnel = ofport.is_some(),
+                Change::Tunnel { ofport, remote: None, .. } => all.tunnel = ofport.is_some(),
                 Change::Patch { name, patch: Some(patch) } => all.patch.push((name.clone(), patch.clone())),
                 Change::Object { path, value: Some(value), create_revision: made } => {
                     let Ok(Some(key)) = Key::parse(path) else { continue };

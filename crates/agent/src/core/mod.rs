@@ -311,7 +311,7 @@ impl Core {
         let rules = &mut self.rules.0;
         let mut count = facts.len();
         let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, patches, outside, own, rejects, notices } =
+        let Output { flows, groups, claims, patches, outside, own, watches, rejects, notices } =
             if let Some(before) = &mut self.waiting {
                 *before += count;
                 count = *before;
@@ -336,6 +336,7 @@ impl Core {
         }
         self.records.change(claims);
         self.ovs.pairs(patches, now, effects);
+        let _ = watches;
         self.say_rejects(rejects, effects);
         effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
         let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);

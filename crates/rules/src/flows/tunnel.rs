@@ -1,5 +1,8 @@
 //! Tunnels: into the switch that the VNI names, and out to the chassis that has the destination port.
 //!
+//! Packets leave by the flow-based port of their protocol. A port that watches an end point gets what comes from there, as Open vSwitch
+//! prefers it to the flow-based one; it is one flow here.
+//!
 //! Cost of a chassis that comes or changes its address: one flow here, and one per port that it has ([`super::l2`]).
 //! Cost of a tunnel port that gets another number: one flow per chassis.
 
@@ -20,12 +23,17 @@ use tuplenet_openflow::{Match, field};
 const VNI: u16 = 24;
 
 /// ```text
-/// tunnel_in(OfPort)          <- tunnel(Kind, OfPort).
+/// tunnel_in(OfPort)          <- tunnel_port(Kind, _, OfPort).
 /// tunnel_out(Ip, OfPort)     <- endpoint(Chassis, Kind, Ip), tunnel(Kind, OfPort).
+/// tunnel(Kind, OfPort)       <- tunnel_port(Kind, no end point, OfPort).
 /// ```
-pub fn flows(tunnel: &Relation<TunnelFact>, endpoint: &Relation<Endpoint>) -> Relation<FlowRow> {
+pub fn flows(
+    ports: &Relation<TunnelFact>,
+    tunnel: &Relation<TunnelFact>,
+    endpoint: &Relation<Endpoint>,
+) -> Relation<FlowRow> {
     let out = endpoint.index(|e| e.kind).join(&tunnel.index(|t| t.kind), |_, e, t| tunnel_out(e, t));
-    tunnel.map(tunnel_in).concat(&out)
+    ports.map(tunnel_in).concat(&out)
 }
 
 /// A Geneve packet says which port it is for, and goes on at the egress of its switch. VXLAN and GRE do not: the destination is

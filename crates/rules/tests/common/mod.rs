@@ -110,7 +110,7 @@ pub fn marked_interface(id: u128, iface_id: &str, ofport: u32, claim: Option<(&s
 }
 
 pub fn tunnel(ofport: u32) -> Change {
-    Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(ofport) }
+    Change::Tunnel { kind: EncapKind::Geneve, remote: None, ofport: Some(ofport) }
 }
 
 /// Two switches joined by a router; on each a port here (vif 1, 2) and a port on hv2.
@@ -197,7 +197,7 @@ pub fn subject(change: &Change) -> String {
     match change {
         Change::Object { path, .. } => path.clone(),
         Change::Interface { id, .. } => format!("interface {id}"),
-        Change::Tunnel { kind, .. } => format!("tunnel {kind:?}"),
+        Change::Tunnel { kind, remote, .. } => format!("tunnel {kind:?} {remote:?}"),
         Change::Patch { name, .. } => format!("patch {name}"),
         Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
     }
@@ -247,7 +247,7 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             let mac = mac.map(|mac| tuplenet_model::mac::Mac([2, 0, 0, 0, 0, mac]));
             vec![Change::Neighbour { ls: name(s), ip: [10, net, 0, ip].into(), mac }]
         }),
-        1 => proptest::option::of(7..9_u32).prop_map(|ofport| vec![Change::Tunnel { kind: EncapKind::Geneve, ofport }]),
+        1 => proptest::option::of(7..9_u32).prop_map(|ofport| vec![Change::Tunnel { kind: EncapKind::Geneve, remote: None, ofport }]),
         1 => (ls_name.clone(), 1..4_u16).prop_map(|(s, p)| vec![object(format!("ls/{s}/lsp/{s}-{p}"), r#"{"port_id":1,"mac":"nonsense"}"#)]),
         1 => ls_name.clone().prop_map(|s| vec![object(format!("ls/{s}"), "not even JSON")]),
         3 => (ls_name.clone(), 1..4_u16).prop_map(|(s, p)| vec![delete(format!("ls/{s}/lsp/{s}-{p}"))]),

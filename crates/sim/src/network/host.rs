@@ -139,7 +139,8 @@ impl Host {
     fn tunnel_changes(&mut self, now: BTreeSet<EncapKind>) -> Vec<Change> {
         let changed = self.tunnels.symmetric_difference(&now);
         let changes = changed
-            .map(|kind| Change::Tunnel { kind: *kind, ofport: now.contains(kind).then(|| tunnel_number(*kind)) });
+            .map(|kind| (*kind, now.contains(kind).then(|| tunnel_number(*kind))))
+            .map(|(kind, ofport)| Change::Tunnel { kind, remote: None, ofport });
         let changes = changes.collect();
         self.tunnels = now;
         changes

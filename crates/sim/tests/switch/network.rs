@@ -54,7 +54,7 @@ impl Host {
         let mut changes: Vec<Change> = TUNNELS
             .iter()
             .filter(|(_, kind, _)| has_encap(network, chassis, kind))
-            .map(|(kind, _, ofport)| Change::Tunnel { kind: *kind, ofport: Some(*ofport) })
+            .map(|(kind, _, ofport)| Change::Tunnel { kind: *kind, remote: None, ofport: Some(*ofport) })
             .collect();
         changes.extend(network.objects.iter().map(|object| Change::Object {
             path: object.path.clone(),

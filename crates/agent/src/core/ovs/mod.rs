@@ -265,7 +265,7 @@ impl Ovs {
                 None => self.tunnels.remove(kind),
             };
             if before != ofport {
-                changes.push(Change::Tunnel { kind: *kind, ofport });
+                changes.push(Change::Tunnel { kind: *kind, remote: None, ofport });
             }
         }
         changes

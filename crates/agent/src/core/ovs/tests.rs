@@ -129,7 +129,7 @@ fn a_missing_bridge_is_made_once() {
     bench.ovs.done(&Purpose::Repair, Ok(()), bench.now, &mut bench.effects);
     assert!(bench.transactions().is_empty());
     assert!(
-        changes.iter().any(|c| matches!(c, Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(10) })),
+        changes.iter().any(|c| matches!(c, Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(10), .. })),
         "{changes:?}"
     );
     assert!(

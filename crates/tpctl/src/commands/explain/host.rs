@@ -29,7 +29,7 @@ impl Host {
         };
         let mut facts: Vec<Change> = Vec::new();
         for (kind, name) in tunnels(world, chassis) {
-            facts.push(Change::Tunnel { kind, ofport: Some(number(name.to_owned())) });
+            facts.push(Change::Tunnel { kind, remote: None, ofport: Some(number(name.to_owned())) });
         }
         for (ls, lsp, generation) in bound(world, chassis) {
             let id = interfaces.len() as u128 + 1;

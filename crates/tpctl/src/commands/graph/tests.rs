@@ -60,7 +60,7 @@ fn network() -> impl Strategy<Value = Network> {
 /// The chassis that a chassis has tunnel flows to.
 fn peers(network: &Network, me: &Name) -> BTreeSet<Name> {
     let mut engine = Engine::new(Config { chassis: me.clone(), scope: Scope::Reachable });
-    let mut changes = vec![Change::Tunnel { kind: EncapKind::Geneve, ofport: Some(1) }];
+    let mut changes = vec![Change::Tunnel { kind: EncapKind::Geneve, remote: None, ofport: Some(1) }];
     for (number, (key, object)) in network.iter().enumerate() {
         let value = serde_json::to_vec(&object.to_json()).unwrap();
         changes.push(Change::Object {
