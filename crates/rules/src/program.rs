@@ -114,8 +114,9 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
+    let remote_in = ports.remote.index(|remote| remote.port.ls);
     let inside =
-        patch_flows::Inside { located_in: &located_in, remote: &ports.remote, link: &ports.link, tunnel: &tunnel };
+        patch_flows::Inside { located_in: &located_in, remote_in: &remote_in, link: &ports.link, tunnel: &tunnel };
     let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
     let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
@@ -139,7 +140,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         routers: &routers_near,
         link: &ports.link,
         pinned: &ports.pinned,
-        remote_in: &ports.remote.index(|remote| remote.port.ls),
+        remote_in: &remote_in,
         patched_at: &ports.patches.patched_at,
         chassis: &chassis,
         endpoint: &ports.endpoint_any,

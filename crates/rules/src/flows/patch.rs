@@ -47,7 +47,7 @@ const ROUTER: u16 = 60;
 /// What is here that frames from outside may be for.
 pub struct Inside<'a> {
     pub located_in: &'a Index<DatapathId, SwitchPort>,
-    pub remote: &'a Relation<RemotePort>,
+    pub remote_in: &'a Index<DatapathId, RemotePort>,
     pub link: &'a Relation<Link>,
     pub tunnel: &'a Relation<TunnelFact>,
 }
@@ -89,7 +89,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
 
     let own = inside.located_in.semijoin(&mine_of).map(own);
 
-    let remote = inside.remote.index(|remote| remote.port.ls).semijoin(&mine_of);
+    let remote = inside.remote_in.semijoin(&mine_of);
     let place = |remote: &RemotePort| (remote.port.ls, remote.endpoint);
     let places = remote.map(move |remote| place(remote)).distinct();
     let spoken_for =
