@@ -50,6 +50,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         // Open vSwitch's start script loads the module if there is one.
         kernel_datapath: std::path::Path::new("/sys/module/openvswitch").exists(),
         encaps: settings.encaps.iter().map(|e| e.kind).collect(),
+        exports: settings.exports.clone(),
     };
     let identity = Identity {
         chassis: chassis.clone(),

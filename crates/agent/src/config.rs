@@ -3,6 +3,7 @@
 //! One struct, [`Options`], is read by clap (flags and `TUPLENET_*` variables) and by serde (the file, same names in kebab case), so that the
 //! three cannot drift apart.
 
+use crate::core::ovs::{Export, Protocol};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::{
@@ -66,6 +67,12 @@ pub struct Options {
     /// Seconds between two audits of the switch; 0 for none [default: 60]
     #[arg(long, value_name = "SECONDS", env = "TUPLENET_AUDIT_INTERVAL")]
     pub audit_interval: Option<u64>,
+    /// Export flow records by IPFIX: IP[:PORT] of collectors and settings of Open vSwitch's table IPFIX, with commas between them
+    #[arg(long, value_name = "TARGET[,sampling=N,...]", env = "TUPLENET_IPFIX")]
+    pub ipfix: Option<String>,
+    /// Export samples and counters by sFlow: IP[:PORT] of collectors and settings of Open vSwitch's table sFlow, with commas between them
+    #[arg(long, value_name = "TARGET[,sampling=N,...]", env = "TUPLENET_SFLOW")]
+    pub sflow: Option<String>,
     /// Run the embedded store in this process, over this file
     #[arg(long, value_name = "FILE", env = "TUPLENET_WITH_STORE")]
     pub with_store: Option<PathBuf>,
@@ -184,6 +191,8 @@ pub struct Settings {
     pub metrics: MetricsListen,
     /// Between two audits; `None` for none.
     pub audit_interval: Option<Duration>,
+    /// To whom what passes the bridge is told.
+    pub exports: Vec<Export>,
     /// The embedded store.
     pub embedded: Option<EmbeddedStore>,
     /// TLS with the store.
@@ -233,6 +242,8 @@ impl Options {
             log_format,
             log,
             audit_interval,
+            ipfix,
+            sflow,
             with_store,
             store_listen,
             cacert,
@@ -320,6 +331,11 @@ impl Options {
                 bail!("--audit-interval {seconds}: use up to {MAX_AUDIT_INTERVAL} seconds (a day), or 0 for no audits")
             }
         };
+        // An option that says nothing, as in an environment file, is none.
+        let exports = [(Protocol::Ipfix, self.ipfix), (Protocol::Sflow, self.sflow)];
+        let exports =
+            exports.into_iter().filter_map(|(protocol, text)| Some((protocol, text?))).filter(|(_, t)| !t.is_empty());
+        let exports = exports.map(|(protocol, text)| Export::parse(protocol, &text, ip)).collect::<Result<_>>()?;
         let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -350,6 +366,7 @@ impl Options {
             datapath_type,
             metrics,
             audit_interval,
+            exports,
             embedded,
             tls,
             user,

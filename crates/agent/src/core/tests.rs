@@ -35,6 +35,7 @@ impl Bench {
                 datapath_type: DatapathType::Auto,
                 kernel_datapath: true,
                 encaps: vec![EncapKind::Geneve],
+                exports: Vec::new(),
             },
             audit_interval: None,
             clock: (Instant::now(), 1_000_000),

@@ -7,6 +7,7 @@ mod bridge;
 mod claims;
 mod cleanup;
 mod errors;
+mod export;
 mod faults;
 mod host;
 mod network;

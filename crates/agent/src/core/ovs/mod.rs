@@ -1,6 +1,7 @@
 //! The OVSDB side: keeps the bridge and its tunnel ports as they should be, tells the rules which interfaces ask for which switch port, and marks
 //! those interfaces with what they claimed.
 
+mod export;
 mod patch;
 mod plan;
 mod tables;
@@ -16,6 +17,7 @@ use tuplenet_model::entity::EncapKind;
 use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
 use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair};
 
+pub use export::{Export, Protocol};
 pub use plan::{Plan, Wanted, cleanup, tunnel_name};
 pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
 
@@ -55,6 +57,8 @@ pub struct Ovs {
     complaints: HashMap<Uuid, String>,
     /// Tunnel ports that were found on other bridges, and said to be.
     elsewhere: Vec<(EncapKind, String)>,
+    /// What keeps exports from being made, as it was said.
+    hindered: Vec<String>,
     repairing: bool,
     marking: bool,
     /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
@@ -90,6 +94,7 @@ impl Ovs {
             said_of_pairs: BTreeMap::new(),
             complaints: HashMap::new(),
             elsewhere: Vec::new(),
+            hindered: Vec::new(),
             repairing: false,
             marking: false,
             marks: BTreeMap::new(),
@@ -173,6 +178,7 @@ impl Ovs {
         if tunnels_touched {
             self.unchecked = true;
             self.complain_of_tunnels(effects);
+            self.complain_of_exports(effects);
             changes.extend(self.tunnel_changes());
             changes.extend(self.patch_changes());
             self.say_patches(effects);
@@ -250,6 +256,14 @@ impl Ovs {
             effects.push(Effect::Say(Level::Error, text));
         }
         self.elsewhere = elsewhere;
+    }
+
+    /// Says, once for each change, which export cannot be made.
+    fn complain_of_exports(&mut self, effects: &mut Vec<Effect>) {
+        let hindered = export::hindrances(&self.tables, &self.wanted);
+        let new = hindered.iter().filter(|text| !self.hindered.contains(text));
+        effects.extend(new.map(|text| Effect::Say(Level::Warn, text.clone())));
+        self.hindered = hindered;
     }
 
     fn tunnel_changes(&mut self) -> Vec<Change> {

@@ -1,6 +1,7 @@
 //! The bridge as it should be, and the transaction that makes it so.
 
 use super::{
+    export::{self, Export},
     patch,
     tables::{MANAGED, Tables},
 };
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub kernel_datapath: bool,
     /// One flow-based tunnel port for each.
     pub encaps: Vec<EncapKind>,
+    /// To whom what passes it is told, and how; at most one a protocol.
+    pub exports: Vec<Export>,
 }
 
 /// A transaction, and what it does in words.
@@ -79,6 +82,7 @@ pub fn plan(tables: &Tables, wanted: &Wanted, patches: Option<&BTreeMap<String, 
         None => create(&mut plan, root, root_row, tables, wanted),
         Some((uuid, row)) => {
             repair(&mut plan, uuid, row, tables, wanted);
+            export::repair(&mut plan, uuid, row, tables, wanted);
             if let Some(patches) = patches {
                 patch::repair(&mut plan, tables, wanted, patches);
             }
@@ -251,6 +255,7 @@ pub fn cleanup(tables: &Tables, bridge_name: &str) -> Option<Plan> {
             ));
             plan.words.push(format!("removed the bridge {bridge_name}"));
         } else {
+            export::cleanup(&mut plan, bridge, row, tables);
             for (uuid, port) in tables.ports(row) {
                 let name = port.string("name").unwrap_or_default();
                 if name != bridge_name && Tables::pair(port, "external_ids", MANAGED).is_some() {

@@ -1,5 +1,6 @@
 //! The rows of Open vSwitch's database that matter to us, kept up to date by the monitor, and who is on our bridge.
 
+use super::export::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_ovsdb::{Change, Row, TableMonitor, Update, Uuid};
 
@@ -14,14 +15,43 @@ const ROOT: &str = "Open_vSwitch";
 const BRIDGE: &str = "Bridge";
 const PORT: &str = "Port";
 const INTERFACE: &str = "Interface";
+const IPFIX: &str = "IPFIX";
+const SFLOW: &str = "sFlow";
 
 /// What to monitor. No statistics: those change all the time and mean nothing to us.
 pub fn monitor() -> Vec<TableMonitor> {
     [
         (ROOT, &["bridges", "external_ids", "datapath_types", "ovs_version"][..]),
-        (BRIDGE, &["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", "other_config"]),
+        (
+            BRIDGE,
+            &[
+                "name",
+                "ports",
+                "fail_mode",
+                "protocols",
+                "datapath_type",
+                "external_ids",
+                "other_config",
+                "ipfix",
+                "sflow",
+            ],
+        ),
         (PORT, &["name", "interfaces", "external_ids"]),
         (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error"]),
+        (
+            IPFIX,
+            &[
+                "targets",
+                "sampling",
+                "obs_domain_id",
+                "obs_point_id",
+                "cache_active_timeout",
+                "cache_max_flows",
+                "other_config",
+                "external_ids",
+            ],
+        ),
+        (SFLOW, &["targets", "sampling", "polling", "header", "agent", "external_ids"]),
     ]
     .into_iter()
     .map(|(table, columns)| TableMonitor {
@@ -39,6 +69,8 @@ pub struct Tables {
     bridges: BTreeMap<Uuid, Row>,
     ports: BTreeMap<Uuid, Row>,
     interfaces: BTreeMap<Uuid, Row>,
+    ipfix: BTreeMap<Uuid, Row>,
+    sflow: BTreeMap<Uuid, Row>,
     /// Interfaces on our bridge.
     members: BTreeSet<Uuid>,
 }
@@ -68,6 +100,8 @@ impl Tables {
                 BRIDGE => &mut self.bridges,
                 PORT => &mut self.ports,
                 INTERFACE => &mut self.interfaces,
+                IPFIX => &mut self.ipfix,
+                SFLOW => &mut self.sflow,
                 _ => continue,
             };
             if &*row.table == INTERFACE {
@@ -129,6 +163,13 @@ impl Tables {
     /// The interface of that name, wherever it is. Names are unique in the database.
     pub fn interface_named(&self, name: &str) -> Option<(Uuid, &Row)> {
         self.interfaces.iter().find(|(_, row)| row.string("name") == Some(name)).map(|(uuid, row)| (*uuid, row))
+    }
+    /// A row that a bridge exports by.
+    pub fn export(&self, protocol: Protocol, uuid: Uuid) -> Option<&Row> {
+        match protocol {
+            Protocol::Ipfix => self.ipfix.get(&uuid),
+            Protocol::Sflow => self.sflow.get(&uuid),
+        }
     }
     /// The name of the bridge that an interface is on.
     pub fn bridge_of(&self, interface: Uuid) -> Option<&str> {

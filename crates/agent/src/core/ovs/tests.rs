@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod export;
+
 use super::*;
 use crate::config::DatapathType;
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ impl Bench {
             datapath_type: DatapathType::Auto,
             kernel_datapath: true,
             encaps: vec![EncapKind::Geneve],
+            exports: Vec::new(),
         };
         Self { ovs: Ovs::new(wanted), now: Instant::now(), effects: Vec::new() }
     }
