@@ -108,6 +108,11 @@ impl Host {
         }
     }
 
+    pub(super) fn learn(&mut self, neighbour: Change) {
+        let output = self.engine.apply([neighbour]);
+        self.follow(output);
+    }
+
     /// Makes the pairs of patch Interfaces that are wanted: the physical bridges are all there.
     fn pairs(&mut self, mut pairs: Vec<(PatchPair, bool)>) -> Vec<Change> {
         pairs.sort_by_key(|(_, wanted)| *wanted); // what goes, first

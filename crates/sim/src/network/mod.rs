@@ -18,7 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
-use tuplenet_model::{entity::EncapKind, key::Key, name::Name};
+use tuplenet_model::{entity::EncapKind, key::Key, mac::Mac, name::Name};
 use tuplenet_rules::{Change, ClaimMark};
 
 /// An object as the store keeps it.
@@ -127,6 +127,13 @@ impl Network {
             self.hosts.insert(chassis.clone(), host);
         }
         self.hosts.get_mut(chassis)
+    }
+
+    /// A host's agent learns of a neighbour outside, or forgets it. Nobody else learns in a simulated network: packets for a neighbour that is not known end.
+    pub fn learn(&mut self, chassis: &Name, ls: &Name, ip: IpAddr, mac: Option<Mac>) {
+        if let Some(host) = self.host(chassis) {
+            host.learn(Change::Neighbour { ls: ls.clone(), ip, mac });
+        }
     }
 
     fn pinned(&self, chassis: &Name) -> bool {

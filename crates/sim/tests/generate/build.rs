@@ -30,17 +30,17 @@ fn prefix(kind: u8, net: u8) -> String {
 }
 
 impl Plan {
-    fn net(&self, switch: usize) -> u8 {
+    pub fn net(&self, switch: usize) -> u8 {
         let switch = switch % self.switches.len();
         self.switches[switch].net.unwrap_or(switch as u8)
     }
 
-    fn ls(&self, switch: usize) -> String {
+    pub fn ls(&self, switch: usize) -> String {
         format!("LS-{}", switch % self.switches.len())
     }
 
     /// The links that there are: (number of the link, router, switch, link). A router seldom has two in one switch.
-    fn real_links(&self) -> Vec<(usize, usize, usize, &Link)> {
+    pub fn real_links(&self) -> Vec<(usize, usize, usize, &Link)> {
         let mut links: Vec<(usize, usize, usize, &Link)> = Vec::new();
         for (i, link) in self.links.iter().enumerate() {
             let (router, switch) = link.ends.unwrap_or((i / 2, i.div_ceil(2)));
@@ -85,6 +85,7 @@ impl Plan {
         for (i, route) in self.routes.iter().enumerate() {
             self.build_route(&mut draft, i, route);
         }
+        self.edge.build(self, &mut draft);
         for oddity in &self.oddities {
             oddity.befall(&mut draft);
         }
@@ -115,17 +116,19 @@ impl Plan {
                 ips,
                 gateway: false,
                 chassis,
+                outside: false,
+                vlan: None,
             };
             draft.put_port(port, self.ids.1 + i + 1);
         }
     }
 
-    fn lrp(&self, router: usize, switch: usize, number: usize) -> String {
+    pub fn lrp(&self, router: usize, switch: usize, number: usize) -> String {
         format!("LR-{router}_to_{}.{number}", self.ls(switch))
     }
 
     /// The router's addresses in a switch, with prefix lengths.
-    fn nets(&self, number: usize, switch: usize, link: &Link) -> Vec<(IpAddr, u8)> {
+    pub fn nets(&self, number: usize, switch: usize, link: &Link) -> Vec<(IpAddr, u8)> {
         let (net, host) = (self.net(switch), 254 - number as u8);
         let mut nets = Vec::new();
         nets.extend(link.v4.map(|len| (v4(net, host).into(), len)));
@@ -147,7 +150,16 @@ impl Plan {
         }
         draft.put(format!("lr/LR-{router}/lrp/{lrp}"), object);
         draft.put_port(
-            Port { ls: ls.clone(), lsp: lsp.clone(), mac, ips, gateway: true, chassis: None },
+            Port {
+                ls: ls.clone(),
+                lsp: lsp.clone(),
+                mac,
+                ips,
+                gateway: true,
+                chassis: None,
+                outside: false,
+                vlan: None,
+            },
             self.ids.1 + 100 + number,
         );
         draft.edit(&format!("ls/{ls}/lsp/{lsp}"), |port| {

@@ -53,18 +53,62 @@ pub enum Says {
     Ping(u16),
     /// Its reply.
     Pong(u16),
-    /// A segment to that port.
-    Tcp(u16),
-    /// A datagram to that port.
-    Udp(u16),
+    /// A segment with those flags.
+    Tcp(Ports, u8),
+    Udp(Ports),
+    /// An INIT.
+    Sctp(Ports),
+    /// Destination unreachable (port), about that packet.
+    Error(Box<Ip>),
     /// Neighbour solicitation, perhaps with the option that names the asking MAC.
-    Solicit { target: Ipv6Addr, source: Option<Mac> },
+    Solicit {
+        target: Ipv6Addr,
+        source: Option<Mac>,
+    },
     /// Neighbour advertisement with its flags, perhaps with the option that names the target's MAC.
-    Advertise { target: Ipv6Addr, flags: u32, mac: Option<Mac> },
+    Advertise {
+        target: Ipv6Addr,
+        flags: u32,
+        mac: Option<Mac>,
+    },
     /// A fragment of a packet of that protocol, not the first one: nobody can tell what it says.
     Fragment(u8),
     /// Another protocol, of that number. 0 is no protocol in IPv4, and in IPv6 an extension header, which here is cut off.
     Other(u8),
+}
+
+/// Source and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ports {
+    pub src: u16,
+    pub dst: u16,
+}
+
+/// TCP's flag SYN.
+pub const SYN: u8 = 0x02;
+/// SYN and ACK.
+pub const SYN_ACK: u8 = 0x12;
+
+impl Says {
+    /// The first segment to a port.
+    pub fn tcp(port: u16) -> Says {
+        Says::Tcp(Ports { src: 0xc001, dst: port }, SYN)
+    }
+
+    /// A datagram to a port.
+    pub fn udp(port: u16) -> Says {
+        Says::Udp(Ports { src: 0xc001, dst: port })
+    }
+}
+
+impl Ports {
+    pub fn reverse(self) -> Ports {
+        Ports { src: self.dst, dst: self.src }
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        [self.src.to_be_bytes(), self.dst.to_be_bytes()].concat()
+    }
 }
 
 /// What packets carry.
@@ -106,7 +150,8 @@ impl Arp {
 }
 
 impl Ip {
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The packet without its frame.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let (protocol, mut payload, checksum_at) = self.payload();
         let length = payload.len() as u16;
         let mut pseudo = [octets(self.src), octets(self.dst)].concat();
@@ -114,6 +159,10 @@ impl Ip {
         pseudo.extend(length.to_be_bytes());
         if protocol == 1 {
             pseudo.clear(); // ICMP has no pseudo header
+        }
+        if protocol == 132 && matches!(self.says, Says::Sctp(_)) {
+            let sum = crc32c(&payload);
+            payload[8..12].copy_from_slice(&sum.to_le_bytes());
         }
         if let Some(at) = checksum_at {
             let sum = match (checksum(&[&pseudo, &payload]), protocol) {
@@ -157,20 +206,26 @@ impl Ip {
         match &self.says {
             Says::Ping(id) => echo(if v4 { 8 } else { 128 }, *id),
             Says::Pong(id) => echo(if v4 { 0 } else { 129 }, *id),
-            Says::Tcp(port) => {
-                let mut bytes = vec![0xc0, 0x01];
-                bytes.extend(port.to_be_bytes());
-                bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x10, 0, 0, 0, 0, 0]);
+            Says::Tcp(ports, flags) => {
+                let mut bytes = ports.to_bytes();
+                bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, *flags, 0x10, 0, 0, 0, 0, 0]);
                 bytes.extend(DATA);
                 (6, bytes, Some(16))
             }
-            Says::Udp(port) => {
-                let mut bytes = vec![0xc0, 0x01];
-                bytes.extend(port.to_be_bytes());
+            Says::Udp(ports) => {
+                let mut bytes = ports.to_bytes();
                 bytes.extend((8 + DATA.len() as u16).to_be_bytes());
                 bytes.extend([0, 0]);
                 bytes.extend(DATA);
                 (17, bytes, Some(6))
+            }
+            Says::Sctp(ports) => {
+                let chunk = [1, 0, 0, 20, 0, 0, 0, 5, 0, 0, 16, 0, 0, 1, 0, 1, 0, 0, 0, 1];
+                (132, [&ports.to_bytes()[..], &[0; 8], &chunk].concat(), None)
+            }
+            Says::Error(about) => {
+                let kind = if v4 { [3, 3] } else { [1, 4] };
+                (if v4 { 1 } else { 58 }, [&kind[..], &[0; 6], &about.to_bytes()].concat(), Some(2))
             }
             Says::Solicit { target, source } => {
                 let mut bytes = vec![135, 0, 0, 0, 0, 0, 0, 0];
@@ -207,6 +262,18 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !((once + (once >> 16)) as u16)
 }
 
+/// RFC 9260, appendix A, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} > {}", self.src, self.dst)?;
@@ -220,27 +287,34 @@ impl fmt::Display for Frame {
             }
             Body::Arp(arp) => write!(f, ", {arp:?}"),
             Body::Other(ethertype) => write!(f, ", ethertype {ethertype:#06x}"),
-            Body::Ip(Ip { src, dst, ttl, says }) => {
-                write!(f, ", {src} > {dst}, ttl {ttl}, ")?;
-                match says {
-                    Says::Ping(id) => write!(f, "echo request {id}"),
-                    Says::Pong(id) => write!(f, "echo reply {id}"),
-                    Says::Tcp(port) => write!(f, "TCP to {port}"),
-                    Says::Udp(port) => write!(f, "UDP to {port}"),
-                    Says::Solicit { target, source: Some(mac) } => write!(f, "ND: {mac} asks for {target}"),
-                    Says::Solicit { target, source: None } => write!(f, "ND: asks for {target}, without option"),
-                    Says::Advertise { target, flags, mac } => {
-                        write!(f, "ND: {target} is at ")?;
-                        match mac {
-                            Some(mac) => write!(f, "{mac}")?,
-                            None => write!(f, "(no option)")?,
-                        }
-                        write!(f, ", flags {flags:#x}")
-                    }
-                    Says::Other(protocol) => write!(f, "protocol {protocol}"),
-                    Says::Fragment(protocol) => write!(f, "fragment of protocol {protocol}"),
+            Body::Ip(ip) => write!(f, ", {ip}"),
+        }
+    }
+}
+
+impl fmt::Display for Ip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ip { src, dst, ttl, says } = self;
+        write!(f, "{src} > {dst}, ttl {ttl}, ")?;
+        match says {
+            Says::Ping(id) => write!(f, "echo request {id}"),
+            Says::Pong(id) => write!(f, "echo reply {id}"),
+            Says::Tcp(Ports { src, dst }, flags) => write!(f, "TCP {src} > {dst}, flags {flags:#x}"),
+            Says::Udp(Ports { src, dst }) => write!(f, "UDP {src} > {dst}"),
+            Says::Sctp(Ports { src, dst }) => write!(f, "SCTP {src} > {dst}"),
+            Says::Error(about) => write!(f, "error about [{about}]"),
+            Says::Solicit { target, source: Some(mac) } => write!(f, "ND: {mac} asks for {target}"),
+            Says::Solicit { target, source: None } => write!(f, "ND: asks for {target}, without option"),
+            Says::Advertise { target, flags, mac } => {
+                write!(f, "ND: {target} is at ")?;
+                match mac {
+                    Some(mac) => write!(f, "{mac}")?,
+                    None => write!(f, "(no option)")?,
                 }
+                write!(f, ", flags {flags:#x}")
             }
+            Says::Other(protocol) => write!(f, "protocol {protocol}"),
+            Says::Fragment(protocol) => write!(f, "fragment of protocol {protocol}"),
         }
     }
 }

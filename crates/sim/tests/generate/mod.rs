@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
 mod build;
+mod edge;
 mod frame;
 mod network;
 mod odd;
@@ -14,9 +15,9 @@ mod packet;
 mod plan;
 mod run;
 
-pub use frame::{Arp, Body, DATA, Frame, Ip, Says};
-pub use network::{Network, Object, Port};
-pub use packet::Sent;
+pub use frame::{Arp, Body, DATA, Frame, Ip, Ports, SYN, SYN_ACK, Says};
+pub use network::{Neighbour, Network, Object, Port};
+pub use packet::{Sent, Then};
 pub use run::{some, try_all, try_cases};
 
 use proptest::prelude::*;
@@ -36,6 +37,9 @@ impl fmt::Debug for Case {
         writeln!(f)?;
         for object in &self.network.objects {
             writeln!(f, "  {object}")?;
+        }
+        for neighbour in &self.network.neighbours {
+            writeln!(f, "  {neighbour}")?;
         }
         for packet in &self.packets {
             writeln!(f, "  {packet}")?;
@@ -59,11 +63,23 @@ pub fn odd_cases(packets: usize) -> impl Strategy<Value = Case> {
     case(odd::oddities(1), packets)
 }
 
+/// Networks that meet a physical one, with up to so many NAT rules, and packets of both sides.
+pub fn edge_cases(rules: usize, packets: usize) -> impl Strategy<Value = Case> {
+    let packets = proptest::collection::vec(packet::edge_plan(), 1..=packets);
+    let plan = (plan::plan(Just(Vec::new())), edge::edge(rules)).prop_map(|(mut plan, edge)| {
+        edge.pin(&mut plan);
+        plan::Plan { edge, ..plan }
+    });
+    (plan, packets).prop_map(|(plan, wishes)| built(&plan, &wishes))
+}
+
+fn built(plan: &plan::Plan, wishes: &[packet::Wish]) -> Case {
+    let network = plan.build();
+    let packets = wishes.iter().filter_map(|wish| wish.build(&network)).collect();
+    Case { network, packets }
+}
+
 fn case(oddities: impl Strategy<Value = Vec<odd::Oddity>>, packets: usize) -> impl Strategy<Value = Case> {
     let packets = proptest::collection::vec(packet::plan(), 1..=packets);
-    (plan::plan(oddities), packets).prop_map(|(plan, wishes)| {
-        let network = plan.build();
-        let packets = wishes.iter().filter_map(|wish| wish.build(&network)).collect();
-        Case { network, packets }
-    })
+    (plan::plan(oddities), packets).prop_map(|(plan, wishes)| built(&plan, &wishes))
 }

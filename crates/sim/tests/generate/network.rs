@@ -33,15 +33,37 @@ pub struct Port {
     pub ips: Vec<IpAddr>,
     /// The end of a link.
     pub gateway: bool,
-    /// What its binding says, if it has one.
+    /// What its binding says, if it has one; where the patch port is.
     pub chassis: Option<String>,
+    /// No port, but a station behind the patch port of that name.
+    pub outside: bool,
+    /// The VLAN that its frames have there.
+    pub vlan: Option<u16>,
+}
+
+/// A station that a host has learned of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    pub chassis: String,
+    pub ls: String,
+    pub ip: IpAddr,
+    pub mac: Mac,
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} knows {} on {} as {}", self.chassis, self.ip, self.ls, self.mac)
+    }
 }
 
 /// A network.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Network {
     pub objects: Vec<Object>,
     pub ports: Vec<Port>,
+    pub neighbours: Vec<Neighbour>,
+    /// Addresses that NAT rules give.
+    pub externals: Vec<IpAddr>,
 }
 
 pub fn v4(net: u8, host: u8) -> Ipv4Addr {
@@ -63,6 +85,8 @@ pub struct Draft {
     /// Paths whose value is to be this text.
     pub broken: Vec<(String, &'static str)>,
     pub ports: Vec<Port>,
+    pub neighbours: Vec<Neighbour>,
+    pub externals: Vec<IpAddr>,
 }
 
 impl Draft {
@@ -97,11 +121,13 @@ impl Draft {
     }
 
     pub fn finish(self, ages: &[i64]) -> Network {
-        let objects = self.objects.into_iter().enumerate().map(|(i, (path, value, created))| {
-            let broken = self.broken.iter().find(|(known, _)| *known == path);
+        let objects = self.objects.iter().enumerate().map(|(i, (path, value, created))| {
+            let broken = self.broken.iter().find(|(known, _)| known == path);
             let json = broken.map_or_else(|| value.to_string(), |(_, text)| (*text).to_owned());
-            Object { path, json, created: created.unwrap_or_else(|| ages[i % ages.len()]) }
+            Object { path: path.clone(), json, created: created.unwrap_or_else(|| ages[i % ages.len()]) }
         });
-        Network { objects: objects.collect(), ports: self.ports }
+        let objects = objects.collect();
+        let Draft { ports, neighbours, externals, .. } = self;
+        Network { objects, ports, neighbours, externals }
     }
 }

@@ -187,7 +187,10 @@ impl Oddity {
         let chassis = Some(format!("hv{}", self.other % 2));
         let (mac, ips) = (Mac::derived(v4(net, host)), vec![v4(net, host).into()]);
         let path = format!("ls/{ls}/lsp/{lsp}");
-        draft.put_port(Port { ls: ls.into(), lsp, mac, ips, gateway: false, chassis }, port_id);
+        draft.put_port(
+            Port { ls: ls.into(), lsp, mac, ips, gateway: false, chassis, outside: false, vlan: None },
+            port_id,
+        );
         if let Some((.., age)) = draft.objects.iter_mut().find(|(known, ..)| *known == path) {
             *age = Some(if self.older { 0 } else { 9 });
         }

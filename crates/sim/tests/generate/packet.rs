@@ -1,7 +1,7 @@
 //! Packets of a network's ports: what VMs send, well meant or not.
 
 use super::{
-    frame::{Arp, Body, Frame, Ip, Says},
+    frame::{Arp, Body, Frame, Ip, Ports, SYN_ACK, Says},
     network::{LOOPBACKS, Network, Port, v4, v6},
 };
 use proptest::{option, prelude::*};
@@ -17,11 +17,28 @@ pub struct Sent {
     pub ls: String,
     pub lsp: String,
     pub frame: Frame,
+    pub then: Then,
+}
+
+/// What happens when it has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Then {
+    /// Who got it answers.
+    pub answer: bool,
+    /// Who got it says that it was for nobody.
+    pub error: bool,
+    /// It is sent again.
+    pub again: bool,
 }
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} sends {}", self.ls, self.lsp, self.frame)
+        write!(f, "{}/{} sends {}", self.ls, self.lsp, self.frame)?;
+        let Then { answer, error, again } = self.then;
+        for (_, what) in [(answer, "answered"), (error, "refused"), (again, "again")].iter().filter(|(yes, _)| *yes) {
+            write!(f, ", {what}")?;
+        }
+        Ok(())
     }
 }
 
@@ -38,6 +55,7 @@ pub struct Wish {
     ttl: u8,
     vlan: Option<u16>,
     spoofed_mac: bool,
+    then: Then,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +64,11 @@ enum What {
     Tcp,
     Udp,
     Pong,
+    Sctp,
+    /// The second segment of a connection.
+    TcpAnswer,
+    /// An error about a packet that the other may have sent.
+    Error,
     OtherProtocol(u8),
     Fragment(u8),
     /// ARP request or neighbour solicitation; with or without the option.
@@ -63,6 +86,8 @@ enum Address {
     /// One of the other port's, by its place; that may be a router's.
     Other(usize),
     Gateway,
+    /// One that a NAT rule gives.
+    External,
     /// That of a router port which leads nowhere, if there is one.
     RouterPort,
     Own,
@@ -118,6 +143,33 @@ fn behaved() -> impl Strategy<Value = Wish> {
     // Who has no address yet asks whether another has the one that it wants.
     let source = prop_oneof![14 => Just(Source::Own), 1 => Just(Source::Unspecified)];
     wish(what, (address, Just(Via::Right), source), (ttl, Just(None), Just(false)))
+}
+
+/// Packets where a network meets a physical one: many that cross it, and what becomes of them then.
+pub fn edge_plan() -> impl Strategy<Value = Wish> {
+    let then = (any::<bool>(), proptest::bool::weighted(0.3), proptest::bool::weighted(0.2));
+    let then = then.prop_map(|(answer, error, again)| Then { answer, error, again });
+    (prop_oneof![1 => plan(), 3 => crossing()], then).prop_map(|(wish, then)| Wish { then, ..wish })
+}
+
+/// Between inside and outside.
+fn crossing() -> impl Strategy<Value = Wish> {
+    let what = prop_oneof![
+        4 => Just(What::Ping),
+        3 => Just(What::Tcp),
+        3 => Just(What::Udp),
+        2 => Just(What::Sctp),
+        1 => Just(What::Pong),
+        1 => Just(What::TcpAnswer),
+        1 => Just(What::Error),
+        1 => Just(What::OtherProtocol(89)),
+        1 => proptest::sample::select(vec![17, 6, 1, 58]).prop_map(What::Fragment),
+    ];
+    let address = prop_oneof![4 => Just(Address::Vm), 3 => Just(Address::External), 1 => Just(Address::Outside)];
+    let via = prop_oneof![8 => Just(Via::Right), 1 => Just(Via::Gateway)];
+    let source = prop_oneof![12 => Just(Source::Own), 1 => Just(Source::Other), 1 => Just(Source::Gateway), 1 => Just(Source::Nobody)];
+    let ttl = prop_oneof![12 => Just(64_u8), 1 => Just(2), 1 => Just(1), 1 => Just(3)];
+    wish(what, (address, via, source), (ttl, Just(None), Just(false)))
 }
 
 /// What a router must not forward, sent to one; some it may.
@@ -205,6 +257,7 @@ fn wish(
             ttl,
             vlan,
             spoofed_mac,
+            then: Then::default(),
         },
     )
 }
@@ -234,16 +287,18 @@ impl Wish {
         let both = |v6| has(from, v6) && has(to, v6);
         let v6 = if both(self.v6) || !both(!self.v6) { self.v6 } else { !self.v6 };
 
-        let target = self.target(from, to, gateway, v6);
+        let externals: Vec<IpAddr> = network.externals.iter().copied().filter(|ip| ip.is_ipv6() == v6).collect();
+        let external = externals.get(self.to % externals.len().max(1)).copied();
+        let target = self.target(from, to, gateway, external, v6);
         let source = self.source(from, to, gateway, v6);
         let src = if self.spoofed_mac { to.mac } else { from.mac };
         let body = self.body(v6, src, source, target, to);
         let dst = self.destination(from, to, gateway, &body, target);
-        let frame = Frame { dst, src, vlan: self.vlan, body };
-        Some(Sent { ls: from.ls.clone(), lsp: from.lsp.clone(), frame })
+        let frame = Frame { dst, src, vlan: self.vlan.or(from.vlan), body };
+        Some(Sent { ls: from.ls.clone(), lsp: from.lsp.clone(), frame, then: self.then })
     }
 
-    fn target(&self, from: &Port, to: &Port, gateway: Option<&Port>, is_v6: bool) -> IpAddr {
+    fn target(&self, from: &Port, to: &Port, gateway: Option<&Port>, external: Option<IpAddr>, is_v6: bool) -> IpAddr {
         let pick = |four: [u8; 4], six: u128| {
             if is_v6 { IpAddr::V6(Ipv6Addr::from(six)) } else { IpAddr::V4(Ipv4Addr::from(four)) }
         };
@@ -253,6 +308,7 @@ impl Wish {
             Address::Other(which) => address(to, is_v6, which),
             Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Address::Own => address(from, is_v6, 0),
+            Address::External => external,
             Address::Nobody => None,
             Address::RouterPort if is_v6 => Some(v6(LOOPBACKS + self.to as u8 % 3, 250).into()),
             Address::RouterPort => Some(v4(LOOPBACKS + self.to as u8 % 3, 250).into()),
@@ -304,10 +360,16 @@ impl Wish {
             }
             (What::Ask(option), _, IpAddr::V6(target)) => Says::Solicit { target, source: option.then_some(mac) },
             (What::Tell, IpAddr::V6(target), _) => Says::Advertise { target, flags: 0x6000_0000, mac: Some(mac) },
-            (What::Tcp, ..) => Says::Tcp(80),
-            (What::Udp, ..) => Says::Udp(53),
+            (What::Tcp, ..) => Says::tcp(80),
+            (What::Udp, ..) => Says::udp(53),
             (What::Fragment(protocol), ..) => Says::Fragment(protocol),
             (What::Pong, ..) => Says::Pong(7),
+            (What::Sctp, ..) => Says::Sctp(Ports { src: 0xc001, dst: 9 }),
+            (What::TcpAnswer, ..) => Says::Tcp(Ports { src: 80, dst: 0xc001 }, SYN_ACK),
+            (What::Error, ..) => {
+                let said = if self.to % 2 == 0 { Says::udp(53) } else { Says::Ping(7) };
+                Says::Error(Box::new(Ip { src: dst, dst: src, ttl: 3, says: said }))
+            }
             (What::OtherProtocol(protocol), ..) => Says::Other(protocol),
             (What::Ping | What::Ask(_) | What::Tell, ..) => Says::Ping(7),
         };

@@ -1,6 +1,6 @@
 //! What makes a network, as small numbers that count from the simplest choice.
 
-use super::odd::Oddity;
+use super::{edge::Edge, odd::Oddity};
 use proptest::{collection::vec, option, prelude::*};
 
 /// Everything that makes a network, as numbers; indices wrap around.
@@ -14,6 +14,7 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Give every router routes to all switches.
     pub routed: bool,
+    pub edge: Edge,
     pub oddities: Vec<Oddity>,
     /// What is added to the ids of datapaths and of ports.
     pub ids: (usize, usize),
@@ -179,6 +180,7 @@ pub fn plan(oddities: impl Strategy<Value = Vec<Oddity>>) -> impl Strategy<Value
             links,
             routes,
             routed,
+            edge: Edge::default(),
             oddities,
             ids,
             ages,

@@ -52,7 +52,7 @@ fn network(chassis_of_router: &str) -> World {
     objects.extend(vm("B", 3, "10.2.0.3", 2));
     objects.extend(link("A", "10.1.0.254", 8));
     objects.extend(link("B", "10.2.0.254", 9));
-    World::of(&Network { objects, ports: Vec::new() })
+    World::of(&Network { objects, ..Network::default() })
 }
 
 fn ip(text: &str) -> IpAddr {

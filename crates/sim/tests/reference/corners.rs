@@ -1,7 +1,7 @@
 //! Cases that stay: what the comparison found, in its smallest form, and what random networks hardly ever meet.
 
 use crate::{
-    generate::{Arp, Body, Frame, Ip, Network, Object, Says, Sent},
+    generate::{Arp, Body, Frame, Ip, Network, Object, Says, Sent, Then},
     packets::{compare, simulated},
     tables,
     walk::Fate,
@@ -16,13 +16,13 @@ fn network(text: &str) -> Network {
         let (path, json) = line.split_once(' ').expect("a path and an object");
         Object { path: path.into(), json: json.replace('\'', "\""), created: 1 }
     });
-    Network { objects: objects.collect(), ports: Vec::new() }
+    Network { objects: objects.collect(), ..Network::default() }
 }
 
 /// What becomes of it: the same in the simulator and by the reference.
 fn agreed(network: &Network, from: &str, frame: Frame) -> Fate {
     let (ls, lsp) = from.split_once('/').expect("switch/port");
-    let sent = Sent { ls: ls.into(), lsp: lsp.into(), frame };
+    let sent = Sent { ls: ls.into(), lsp: lsp.into(), frame, then: Then::default() };
     let mut simulated = simulated(network);
     let same = compare(&mut simulated, &World::of(network), &sent);
     let fate = same.unwrap_or_else(|why| panic!("{why}")).expect("the port is in use");

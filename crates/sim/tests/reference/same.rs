@@ -8,7 +8,7 @@
 //!   they have routes both ways.
 
 use crate::{
-    generate::{self, Body, Case, Frame, Ip, Says, Sent},
+    generate::{self, Body, Case, Frame, Ip, Says, Sent, Then},
     packets::{Got, name, object, simulate, simulated},
     walk::best_route,
     world::{Place, World},
@@ -147,7 +147,7 @@ fn answer(world: &World, case: &Case, asked: &Sent, got: &tuplenet_sim::Delivery
     }
     let body = Body::Ip(Ip { src: *dst, dst: *src, ttl: 64, says: Says::Pong(*id) });
     let frame = Frame { dst: back_to, src: to.mac, vlan: None, body };
-    Some(Sent { ls: to.ls.clone(), lsp: to.lsp.clone(), frame })
+    Some(Sent { ls: to.ls.clone(), lsp: to.lsp.clone(), frame, then: Then::default() })
 }
 
 #[test]

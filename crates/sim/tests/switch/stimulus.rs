@@ -140,9 +140,9 @@ pub fn samples() -> Vec<(String, Vec<u8>)> {
         frame(Body::Ip(Ip { src, dst, ttl: 64, says }))
     };
     let arp = Arp { op: 1, sha: MACS[1], spa: v4(1), tha: MACS[2], tpa: v4(2) };
-    let mut plain = vec![frame(Body::Arp(arp)), other.clone(), Frame { vlan: Some(5), ..ip(false, Says::Udp(53)) }];
+    let mut plain = vec![frame(Body::Arp(arp)), other.clone(), Frame { vlan: Some(5), ..ip(false, Says::udp(53)) }];
     for family in [false, true] {
-        plain.extend([Says::Udp(53), Says::Tcp(80), Says::Ping(7), Says::Other(89)].map(|says| ip(family, says)));
+        plain.extend([Says::udp(53), Says::tcp(80), Says::Ping(7), Says::Other(89)].map(|says| ip(family, says)));
     }
     plain.push(ip(true, Says::Solicit { target: v6(2), source: Some(MACS[1]) }));
     plain.push(ip(true, Says::Advertise { target: v6(2), flags: 0x6000_0000, mac: Some(MACS[1]) }));
@@ -226,8 +226,8 @@ fn frame(apart: bool) -> impl Strategy<Value = Frame> {
             let (a, b) = if is_v6 { (from6, to6) } else { (from4, to4) };
             let ip = |src, dst, says| Body::Ip(Ip { src, dst, ttl: [64, 1, 2, 255, 0, 3][ttl], says });
             let body = match what {
-                0 => ip(a, b, Says::Udp(53 + which as u16)),
-                1 => ip(a, b, Says::Tcp(80 + which as u16)),
+                0 => ip(a, b, Says::udp(53 + which as u16)),
+                1 => ip(a, b, Says::tcp(80 + which as u16)),
                 2 => ip(a, b, Says::Ping(7)),
                 3 => ip(a, b, Says::Pong(7)),
                 4 => Body::Arp(Arp { op: which as u16, sha: src, spa: v4(from), tha: MACS[to % 3], tpa: v4(to) }),
