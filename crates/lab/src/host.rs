@@ -141,6 +141,17 @@ impl Host {
         })
     }
 
+    /// Cuts the cable to the underlay, as when the power fails, or joins it again and waits until it passes packets.
+    ///
+    /// # Errors
+    /// It is a dummy host, which has none.
+    pub fn underlay_carrier(&self, up: bool) -> Result<()> {
+        self.netns()?;
+        let state = if up { "up" } else { "down" };
+        self.inner.lab.underlay.ip(&format!("link set u{} {state}\n", self.inner.number))?;
+        if up { self.wait_underlay() } else { Ok(()) }
+    }
+
     /// Gives `br-phy` its address, and makes this host and all others know each other's MAC.
     ///
     /// A tunnel's first packet to a host whose MAC OVS does not know is lost; tests that count losses want none of that.

@@ -84,6 +84,25 @@ impl Physical {
         Ok(machine)
     }
 
+    /// Gives a machine another network card, `device`, in a VLAN or untagged, as a router has.
+    ///
+    /// # Errors
+    /// It has a card of that name; OVS refuses the port.
+    pub fn card(&self, machine: &Vm, device: &str, vlan: Option<u16>) -> Result<()> {
+        let name = format!("{}-{device}", machine.name());
+        let port = self.switch.devices([&name].into_iter()).pop().context("no name for a port")?;
+        let guest = machine.netns().name();
+        self.switch
+            .netns()?
+            .ip(&format!("link add {port} type veth peer name {device} netns {guest}\nlink set {port} up\n"))?;
+        machine.netns().sysctl(&format!("net/ipv6/conf/{device}/accept_dad"), "0")?;
+        machine.netns().ip(&format!("link set {device} up\n"))?;
+        // As for a guest's `eth0`: nobody would finish the checksums.
+        machine.run(&["ethtool", "-K", device, "tx", "off"])?;
+        let membership = vlan.map_or_else(|| "trunks=0".to_owned(), |vlan| format!("tag={vlan}"));
+        self.switch.vsctl(&["add-port", "br-int", &port, &membership]).map(drop)
+    }
+
     /// The port of the switch at which it learned a MAC, or `None`.
     ///
     /// # Errors

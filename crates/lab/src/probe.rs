@@ -29,8 +29,10 @@ const MAX_REQUESTS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Probe {
     stop: Arc<AtomicBool>,
+    begin: Instant,
+    interval: Duration,
     sender: Option<JoinHandle<Vec<Duration>>>,
-    receiver: Option<JoinHandle<BTreeMap<u64, u64>>>,
+    receivers: Vec<JoinHandle<BTreeMap<u64, u64>>>,
     echo: Option<JoinHandle<()>>,
 }
 
@@ -54,6 +56,8 @@ pub struct ProbeReport {
     pub duplicates: u64,
     /// How long it ran.
     pub duration: Duration,
+    /// By how much a request left late, at most: a machine with too much to do.
+    pub late: Duration,
 }
 
 impl fmt::Display for ProbeReport {
@@ -99,7 +103,7 @@ impl Vm {
         };
         let socket =
             self.netns().inside(open).with_context(|| format!("cannot probe {address} from {}", self.name()))?;
-        start(socket, kind, interval, None)
+        start(vec![socket], kind, interval, None)
     }
 
     /// Sends a UDP packet to the guest `to` at `address` every `interval` until stopped, and has them sent back.
@@ -107,36 +111,46 @@ impl Vm {
     /// # Errors
     /// `to` does not have this address, or this guest has no route to it.
     pub fn probe_udp(&self, to: &Vm, address: &str, interval: Duration) -> Result<Probe> {
+        self.probe_flows(to, address, interval, 1)
+    }
+
+    /// The same from so many ports in turn, where the way depends on the port (ECMP): request n leaves by port n modulo `flows`.
+    ///
+    /// # Errors
+    /// As for [`Vm::probe_udp`].
+    pub fn probe_flows(&self, to: &Vm, address: &str, interval: Duration, flows: usize) -> Result<Probe> {
         let ip: IpAddr = address.parse().with_context(|| format!("`{address}` is no address"))?;
         let server = to.netns().inside(|| Ok(UdpSocket::bind(SocketAddr::new(ip, 0))?));
         let server = server.with_context(|| format!("{} cannot listen at {address}", to.name()))?;
         let target = server.local_addr()?;
         let any: IpAddr = if ip.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        let client = self.netns().inside(|| {
-            let client = UdpSocket::bind(SocketAddr::new(any, 0))?;
-            client.connect(target)?;
-            Ok(client)
+        let clients = self.netns().inside(|| {
+            let client = || {
+                let client = UdpSocket::bind(SocketAddr::new(any, 0))?;
+                client.connect(target)?;
+                Ok(client)
+            };
+            (0..flows).map(|_| client()).collect::<Result<Vec<_>>>()
         });
-        start(
-            client.with_context(|| format!("cannot probe {target} from {}", self.name()))?,
-            Kind::Udp,
-            interval,
-            Some(server),
-        )
+        let clients = clients.with_context(|| format!("cannot probe {target} from {}", self.name()))?;
+        start(clients, Kind::Udp, interval, Some(server))
     }
 }
 
-fn start(socket: UdpSocket, kind: Kind, interval: Duration, server: Option<UdpSocket>) -> Result<Probe> {
+fn start(sockets: Vec<UdpSocket>, kind: Kind, interval: Duration, server: Option<UdpSocket>) -> Result<Probe> {
     let stop = Arc::new(AtomicBool::new(false));
     let finished = Arc::new(AtomicBool::new(false));
-    socket.set_read_timeout(Some(POLL))?;
-    let output = socket.try_clone()?;
+    let mut outputs = Vec::new();
+    for socket in &sockets {
+        socket.set_read_timeout(Some(POLL))?;
+        outputs.push(socket.try_clone()?);
+    }
+    let begin = Instant::now();
     let sender = {
         let (stop, finished) = (stop.clone(), finished.clone());
         std::thread::spawn(move || {
-            let begin = Instant::now();
             let mut sent = Vec::new();
-            for number in 0..MAX_REQUESTS {
+            for (number, output) in (0..MAX_REQUESTS).zip(outputs.iter().cycle()) {
                 let due = begin + interval * u32::try_from(number).unwrap_or(u32::MAX);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if stop.load(Ordering::SeqCst) {
@@ -152,7 +166,7 @@ fn start(socket: UdpSocket, kind: Kind, interval: Duration, server: Option<UdpSo
             sent
         })
     };
-    let receiver = {
+    let receiver = |socket: UdpSocket| {
         let finished = finished.clone();
         std::thread::spawn(move || {
             let mut answers = BTreeMap::new();
@@ -166,6 +180,7 @@ fn start(socket: UdpSocket, kind: Kind, interval: Duration, server: Option<UdpSo
             answers
         })
     };
+    let receivers = sockets.into_iter().map(receiver).collect();
     let echo = server.map(|server| {
         let _ = server.set_read_timeout(Some(POLL));
         std::thread::spawn(move || {
@@ -177,20 +192,29 @@ fn start(socket: UdpSocket, kind: Kind, interval: Duration, server: Option<UdpSo
             }
         })
     });
-    Ok(Probe { stop, sender: Some(sender), receiver: Some(receiver), echo })
+    Ok(Probe { stop, begin, interval, sender: Some(sender), receivers, echo })
 }
 
 impl Probe {
+    /// How long it runs: the clock of [`Lost::at`].
+    pub fn elapsed(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
     /// Stops sending, waits a second for late answers, and reports.
     ///
     /// # Errors
     /// A thread of the probe panicked.
     pub fn stop(mut self) -> Result<ProbeReport> {
         self.stop.store(true, Ordering::SeqCst);
-        let (sender, receiver) = (self.sender.take(), self.receiver.take());
         let panicked = || anyhow!("a thread of the probe panicked");
-        let sent = sender.and_then(|thread| thread.join().ok()).ok_or_else(panicked)?;
-        let answers = receiver.and_then(|thread| thread.join().ok()).ok_or_else(panicked)?;
+        let sent = self.sender.take().and_then(|thread| thread.join().ok()).ok_or_else(panicked)?;
+        let mut answers = BTreeMap::new();
+        for receiver in self.receivers.drain(..) {
+            for (number, count) in receiver.join().map_err(|_| panicked())? {
+                *answers.entry(number).or_insert(0) += count;
+            }
+        }
         if let Some(echo) = self.echo.take() {
             echo.join().map_err(|_| panicked())?;
         }
@@ -198,7 +222,8 @@ impl Probe {
         Ok(ProbeReport {
             sent: sent.len() as u64,
             lost: numbered.filter(|request| !answers.contains_key(&request.number)).collect(),
-            duplicates: answers.values().map(|count| count - 1).sum(),
+            duplicates: answers.values().map(|count: &u64| count - 1).sum(),
+            late: (0..).zip(&sent).map(|(n, at)| at.saturating_sub(self.interval * n)).max().unwrap_or_default(),
             duration: sent.last().copied().unwrap_or_default(),
         })
     }

@@ -72,7 +72,7 @@ impl Vm {
 
 /// The bytes of position `at` (a multiple of [`CHUNK`]) of the stream: different everywhere, so that what is lost,
 /// repeated or out of its place shows.
-fn pattern(at: u64, chunk: &mut [u8]) {
+pub(crate) fn pattern(at: u64, chunk: &mut [u8]) {
     for (index, word) in chunk.chunks_mut(8).enumerate() {
         // splitmix64 of the position.
         let mut x = at.wrapping_add(8 * index as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
