@@ -31,6 +31,9 @@ pub struct LogicalSwitch {
     /// Whether broadcast and multicast reach every port. Otherwise only what we answer ourselves works (ARP, ND).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flood: bool,
+    /// The largest IP packet that routers send into it, in bytes, [`crate::mtu::LEAST`] at least; `None`: what its hosts can carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
     /// For people.
     #[serde(flatten)]
     pub meta: Meta,
@@ -266,6 +269,9 @@ pub struct Chassis {
     /// What it does for others: `gateway` (it has a way to the outside).
     #[serde(default)]
     pub roles: Vec<String>,
+    /// MTU of the device that has its tunnel end points, in bytes; `None` if its agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// For people.
     #[serde(flatten)]
     pub meta: Meta,

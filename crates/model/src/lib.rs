@@ -8,6 +8,7 @@ pub mod entity;
 pub mod id;
 pub mod key;
 pub mod mac;
+pub mod mtu;
 pub mod name;
 pub mod network;
 pub mod object;

@@ -10,6 +10,7 @@ use crate::{
     },
     key::Key,
     mac::Mac,
+    mtu,
 };
 use ipnet::IpNet;
 use serde::{Serialize, de::DeserializeOwned};
@@ -109,7 +110,8 @@ impl Object {
     pub fn validate(&self, key: &Key) -> Result<(), Invalid> {
         let judge = Judge(key);
         match self {
-            Object::Ls(LogicalSwitch { meta, .. }) | Object::Lr(LogicalRouter { meta, .. }) => judge.meta(meta),
+            Object::Ls(switch) => judge.switch(switch),
+            Object::Lr(LogicalRouter { meta, .. }) => judge.meta(meta),
             Object::Lsp(port) => judge.switch_port(port),
             Object::Lrp(port) => judge.router_port(port),
             Object::Lsr(route) => judge.route(route),
@@ -168,13 +170,13 @@ impl Object {
     /// The names of all fields that this version knows in such an object.
     pub fn fields(&self) -> &'static [&'static str] {
         match self {
-            Object::Ls(_) => &["id", "flood", "description", "labels"],
+            Object::Ls(_) => &["id", "flood", "mtu", "description", "labels"],
             Object::Lr(_) => &["id", "chassis", "description", "labels"],
             Object::Lsp(_) => &["port_id", "mac", "ips", "peer", "patch", "description", "labels"],
             Object::Lrp(_) => &["port_id", "mac", "nets", "peer", "description", "labels"],
             Object::Lsr(_) => &["prefix", "next_hop", "outport", "description", "labels"],
             Object::Lnat(_) => &["type", "prefix", "xlate_ip", "distributed", "description", "labels"],
-            Object::Chassis(_) => &["encaps", "roles", "description", "labels"],
+            Object::Chassis(_) => &["encaps", "roles", "mtu", "description", "labels"],
             Object::Binding(_) => &["chassis", "generation"],
         }
     }
@@ -295,6 +297,14 @@ impl Judge<'_> {
             }
         }
         Ok(())
+    }
+
+    fn switch(&self, switch: &LogicalSwitch) -> Result<(), Invalid> {
+        if let Some(mtu) = switch.mtu.filter(|mtu| *mtu < mtu::LEAST) {
+            let remedy = format!("use {} at least, or leave it out for what the hosts can carry", mtu::LEAST);
+            return self.fail("mtu", format!("{mtu} is less than IPv6 needs"), &remedy);
+        }
+        self.meta(&switch.meta)
     }
 
     fn switch_port(&self, port: &SwitchPort) -> Result<(), Invalid> {
@@ -438,6 +448,11 @@ impl Judge<'_> {
                 let problem = format!("{} is no address of a host", encap.ip);
                 return self.fail(format!("encaps[{i}].ip"), problem, "use the host's own address on the underlay");
             }
+        }
+        let range = mtu::LEAST_UNDERLAY..=mtu::MOST_UNDERLAY;
+        if let Some(mtu) = chassis.mtu.filter(|mtu| !range.contains(mtu)) {
+            let remedy = format!("use {} to {}, or leave it out", mtu::LEAST_UNDERLAY, mtu::MOST_UNDERLAY);
+            return self.fail("mtu", format!("{mtu} is no device's MTU"), &remedy);
         }
         self.meta(&chassis.meta)
     }

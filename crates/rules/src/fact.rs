@@ -91,6 +91,8 @@ pub type Lnat = Shared<Stored<Child, LnatFact>>;
 pub struct LsFact {
     pub id: DatapathId,
     pub flood: bool,
+    /// What was set; otherwise it follows from the hosts.
+    pub mtu: Option<u16>,
 }
 
 /// What the rules need of a router.
@@ -158,6 +160,8 @@ pub type Chassis = Shared<ChassisFact>;
 pub struct ChassisFact {
     pub name: Name,
     pub encaps: Box<[Encap]>,
+    /// MTU of its underlay, if it says.
+    pub mtu: Option<u32>,
 }
 
 /// `binding/<ls>/<lsp>`
@@ -216,8 +220,8 @@ impl Fact {
             Shared::new(Stored { name, value, created })
         }
         Some(match (key, object) {
-            (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, .. })) => {
-                Fact::Ls(stored(name, LsFact { id, flood }, created))
+            (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, mtu, .. })) => {
+                Fact::Ls(stored(name, LsFact { id, flood, mtu }, created))
             }
             (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, .. })) => {
                 Fact::Lr(stored(name, LrFact { id, chassis }, created))
@@ -240,8 +244,8 @@ impl Fact {
                 let rule = NatRule { meta: entity::Meta::default(), ..rule };
                 Fact::Lnat(stored((lr, name), LnatFact(rule), created))
             }
-            (Key::Chassis(name), Object::Chassis(entity::Chassis { encaps, .. })) => {
-                Fact::Chassis(Shared::new(ChassisFact { name, encaps: encaps.into() }))
+            (Key::Chassis(name), Object::Chassis(entity::Chassis { encaps, mtu, .. })) => {
+                Fact::Chassis(Shared::new(ChassisFact { name, encaps: encaps.into(), mtu }))
             }
             (Key::Binding(ls, lsp), Object::Binding(binding)) => {
                 let (chassis, generation) = (binding.chassis, binding.generation);

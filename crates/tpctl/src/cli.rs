@@ -192,6 +192,21 @@ pub struct MetaEdit {
     pub unlabel: Vec<String>,
 }
 
+/// What the packets of a switch may be long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mtu(pub Option<u16>);
+
+impl std::str::FromStr for Mtu {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = || text.parse().ok().filter(|bytes| *bytes >= tuplenet_model::mtu::LEAST);
+        match text {
+            "auto" => Ok(Mtu(None)),
+            _ => bytes().map(|bytes| Mtu(Some(bytes))).ok_or_else(|| "use 1280 to 65535, or auto".to_owned()),
+        }
+    }
+}
+
 /// `ls ...`
 #[derive(Subcommand, Debug)]
 pub enum Ls {
@@ -202,6 +217,9 @@ pub enum Ls {
         /// Deliver broadcast and multicast to every port (ARP and ND are answered without)
         #[arg(long)]
         flood: bool,
+        /// The largest IP packet that routers send into it, 1280 to 65535 bytes [default: what its hosts can carry]
+        #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1280..))]
+        mtu: Option<u16>,
         #[command(flatten)]
         meta: Meta,
     },
@@ -225,6 +243,9 @@ pub enum Ls {
         /// Deliver broadcast and multicast to every port, or (--flood=false) not
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
         flood: Option<bool>,
+        /// The largest IP packet that routers send into it, 1280 to 65535 bytes; auto: what its hosts can carry
+        #[arg(long, value_name = "BYTES|auto")]
+        mtu: Option<Mtu>,
         #[command(flatten)]
         meta: MetaEdit,
     },

@@ -18,6 +18,7 @@ impl Document {
             let switch = Switch {
                 id: Some(ls.id),
                 flood: ls.flood,
+                mtu: ls.mtu,
                 description: ls.meta.description.clone(),
                 labels: ls.meta.labels.clone(),
                 ..Switch::default()

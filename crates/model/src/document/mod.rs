@@ -60,6 +60,9 @@ pub struct Switch {
     /// See [`crate::entity::LogicalSwitch::flood`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flood: bool,
+    /// See [`crate::entity::LogicalSwitch::mtu`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -166,7 +166,7 @@ impl Resolution<'_> {
         let key = Key::Ls(name.clone());
         if let Some(id) = self.datapath(&key, of.id) {
             let meta = meta(&of.description, &of.labels);
-            self.put(key, Object::Ls(LogicalSwitch { id, flood: of.flood, meta }));
+            self.put(key, Object::Ls(LogicalSwitch { id, flood: of.flood, mtu: of.mtu, meta }));
         }
         for (lsp, port) in &of.ports {
             self.switch_port(SwitchPortRef { ls: name.clone(), lsp: lsp.clone() }, &port.0);

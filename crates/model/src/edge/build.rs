@@ -378,7 +378,7 @@ impl<'a> Build<'a> {
     }
 
     fn switch(&mut self, ls: &Name) -> Result<(), EdgeError> {
-        let switch = LogicalSwitch { id: self.id()?, flood: false, meta: self.ours() };
+        let switch = LogicalSwitch { id: self.id()?, flood: false, mtu: None, meta: self.ours() };
         self.put(Key::Ls(ls.clone()), Object::Ls(switch))
     }
 

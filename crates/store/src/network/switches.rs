@@ -24,13 +24,19 @@ pub struct NewPort {
 
 impl NetworkStore {
     /// Adds a switch, with an id of its own.
-    pub async fn add_switch(&self, name: &Name, flood: bool, meta: Meta) -> Result<LogicalSwitch, NetworkError> {
+    pub async fn add_switch(
+        &self,
+        name: &Name,
+        flood: bool,
+        mtu: Option<u16>,
+        meta: Meta,
+    ) -> Result<LogicalSwitch, NetworkError> {
         let key = Key::Ls(name.clone());
         self.retry(&words(&key), async |attempt| {
             if let [Some(_)] = self.get([&key]).await? {
                 return Err(NetworkError::Exists(words(&key)));
             }
-            let ls = LogicalSwitch { id: self.free_id(attempt).await?, flood, meta: meta.clone() };
+            let ls = LogicalSwitch { id: self.free_id(attempt).await?, flood, mtu, meta: meta.clone() };
             let add = Change::add(key.clone(), Object::Ls(ls.clone()));
             let outcome = self.commit(&[add], Vec::new()).await?;
             Ok((outcome == Outcome::Done).then_some(ls))

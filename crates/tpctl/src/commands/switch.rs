@@ -20,8 +20,8 @@ use tuplenet_store::network::{NetworkError, NewPort};
 /// `tpctl ls ...`
 pub async fn ls(context: &Context, command: Ls) -> Result<()> {
     match command {
-        Ls::Add { ls, flood, meta: m } => {
-            let switch = context.store.add_switch(&ls, flood, meta(m)).await?;
+        Ls::Add { ls, flood, mtu, meta: m } => {
+            let switch = context.store.add_switch(&ls, flood, mtu, meta(m)).await?;
             let detail = format!(" with id {}", switch.id);
             context.added(&Key::Ls(ls), &Object::Ls(switch), &detail)
         }
@@ -29,11 +29,12 @@ pub async fn ls(context: &Context, command: Ls) -> Result<()> {
             context.delete(async || context.store.plan_remove_switch(&ls, recursive).await).await
         }
         Ls::Show { ls } => show_switches(context, ls.as_ref()).await,
-        Ls::Set { ls, flood, meta } => {
+        Ls::Set { ls, flood, mtu, meta } => {
             let key = Key::Ls(ls);
             let edit = |object: &mut Object| {
                 if let Object::Ls(switch) = object {
                     switch.flood = flood.unwrap_or(switch.flood);
+                    switch.mtu = mtu.map_or(switch.mtu, |mtu| mtu.0);
                     edit_meta(&mut switch.meta, &meta);
                 }
                 Ok(())

@@ -55,7 +55,7 @@ fn network(recipe: &Recipe) -> Network {
     let mut n = Network::default();
     let id = |i: u32| DatapathId::new(1 + (i + recipe.rotation) % 5).unwrap();
     for i in (0..3).filter(|i| recipe.switches & (1 << i) != 0) {
-        let ls = LogicalSwitch { id: id(i), flood: false, meta: Meta::default() };
+        let ls = LogicalSwitch { id: id(i), flood: false, mtu: None, meta: Meta::default() };
         n.insert(Key::Ls(name(format!("s{i}"))), Object::Ls(ls));
     }
     for i in (0..2).filter(|i| recipe.routers & (1 << i) != 0) {
@@ -176,7 +176,7 @@ fn a_large_network_is_cut_into_full_transactions() {
     let mut to = Network::default();
     to.insert(
         Key::Ls(name("A".into())),
-        Object::Ls(LogicalSwitch { id: DatapathId::new(1).unwrap(), flood: false, meta: Meta::default() }),
+        Object::Ls(LogicalSwitch { id: DatapathId::new(1).unwrap(), flood: false, mtu: None, meta: Meta::default() }),
     );
     for i in 1..=1000u16 {
         let [hi, lo] = i.to_be_bytes();

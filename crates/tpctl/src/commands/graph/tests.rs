@@ -45,7 +45,7 @@ fn network() -> impl Strategy<Value = Network> {
         for number in 0..CHASSIS {
             let encaps =
                 vec![Encap { kind: EncapKind::Geneve, ip: format!("192.0.2.{}", number + 1).parse().unwrap() }];
-            let chassis = Chassis { encaps, roles: Vec::new(), meta: Meta::default() };
+            let chassis = Chassis { encaps, roles: Vec::new(), mtu: None, meta: Meta::default() };
             network.insert(Key::Chassis(host(number)), Object::Chassis(chassis));
         }
         for (s, home) in homes.into_iter().enumerate() {

@@ -117,7 +117,7 @@ impl World {
         let number = u32::try_from(self.stored.len()).unwrap_or_default();
         let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 1)).wrapping_add(number % 0x1_ffff)).into();
         let encaps = vec![Encap { kind: EncapKind::Geneve, ip }];
-        let object = Object::Chassis(Chassis { encaps, roles: Vec::new(), meta: Meta::default() });
+        let object = Object::Chassis(Chassis { encaps, roles: Vec::new(), mtu: None, meta: Meta::default() });
         let value = object.to_json();
         self.put(key, object, value, self.revision);
     }
