@@ -37,8 +37,6 @@ pub struct Engine {
     /// Networks of routers' ports, by router and number.
     router_ports: FxHashMap<(DatapathId, u32), Box<[IpNet]>>,
     rejects: BTreeMap<Reject, i64>,
-    /// Rejects that [`Engine::preload`] met.
-    untold: Vec<(Reject, i64)>,
     /// Whether the flows that need no fact were given out.
     started: bool,
 }
@@ -61,7 +59,6 @@ impl Engine {
             local: FxHashMap::default(),
             router_ports: FxHashMap::default(),
             rejects: BTreeMap::new(),
-            untold: Vec::new(),
             started: false,
         }
     }
@@ -74,29 +71,32 @@ impl Engine {
         }
         self.program.step();
         let (flows, groups) = self.collect_switch();
-        Output { flows, groups, ..self.collect_rest(rejects) }
+        let rejects = self.collect_rejects(rejects);
+        Output { flows, groups, rejects, ..self.collect_rest() }
     }
 
     /// Takes a part of the first and full state, which may be large: nothing is told before [`Engine::open`]. In pieces, so that never all
     /// flows are in hand beside the table of them, and as the parts arrive, so that nobody has to keep them.
     pub fn preload(&mut self, changes: impl IntoIterator<Item = Change>) {
         let mut changes = changes.into_iter().peekable();
-        let mut rejects = std::mem::take(&mut self.untold);
         while changes.peek().is_some() {
+            let mut rejects = Vec::new();
             for change in changes.by_ref().take(LOAD_PIECE) {
                 self.take(change, &mut rejects);
             }
             self.program.step();
             self.collect_switch();
+            // Much is set aside for a moment only, until the part comes that it needs: these words must not wait for the end.
+            self.collect_rejects(rejects);
         }
-        self.untold = rejects;
     }
 
     /// The state is complete. Of flows and groups no changes are told: ask [`Engine::flows`] and [`Engine::groups`].
     pub fn open(&mut self) -> Output {
         self.collect_switch();
-        let rejects = std::mem::take(&mut self.untold);
-        self.collect_rest(rejects)
+        self.collect_rejects(Vec::new());
+        let rejects = self.rejected().map(|reject| (reject.clone(), true)).collect();
+        Output { rejects, ..self.collect_rest() }
     }
 
     /// All flows that the switch should have now.
@@ -216,8 +216,8 @@ impl Engine {
         (self.flows.apply(flows), self.groups.apply(groups, self.program.drain(self.outputs.buckets)))
     }
 
-    /// What the steps since the last time changed elsewhere.
-    fn collect_rest(&mut self, mut rejects: Vec<(Reject, i64)>) -> Output {
+    /// What the steps since the last time changed elsewhere, but for what is set aside.
+    fn collect_rest(&mut self) -> Output {
         let mut output = Output::default();
         for (want, weight) in self.program.drain(self.outputs.want) {
             if weight > 0 {
@@ -245,8 +245,13 @@ impl Engine {
         }
         let notices = self.program.drain(self.outputs.notices);
         output.notices = notices.into_iter().filter(|(_, weight)| *weight > 0).map(|(text, _)| text).collect();
+        output
+    }
 
+    /// What appeared (`true`) or was mended by the steps since the last time, with what the intake found.
+    fn collect_rejects(&mut self, mut rejects: Vec<(Reject, i64)>) -> Vec<(Reject, bool)> {
         rejects.extend(self.program.drain(self.outputs.rejects));
+        let mut changes = Vec::new();
         for (reject, weight) in rejects {
             let count = self.rejects.entry(reject.clone()).or_insert(0);
             let before = *count > 0;
@@ -256,10 +261,10 @@ impl Engine {
                 self.rejects.remove(&reject);
             }
             if before != after {
-                output.rejects.push((reject, after));
+                changes.push((reject, after));
             }
         }
-        output
+        changes
     }
 }
 
