@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use edge_bed::*;
 use network::*;
 use std::{path::Path, time::Instant};
-use tuplenet_lab::{PingSpec, Vm, WebServer};
+use tuplenet_lab::{Lab, PingSpec, Vm, VmSpec, WebServer};
 
 const MB: u64 = 1_000_000;
 /// Payloads of UDP from the smallest to beyond what a guest's MTU of 1500 takes in one packet (1472, in IPv6 1452 bytes).
@@ -127,6 +127,55 @@ fn everything_goes_out_and_comes_in() -> Result<()> {
         let (_, web) = inside.iter().find(|(name, _)| *name == case.guest.name()).context("no web server")?;
         case.back_in(&bed.server, web, &directory).with_context(what)?;
         println!("{}: out {out:.1?}, in {:.1?}", what(), begin.elapsed() - out);
+    }
+    Ok(())
+}
+
+/// The edge's only card carries tunnels and the physical network, which is untagged or in a VLAN.
+#[test]
+fn one_card_is_enough() -> Result<()> {
+    let lab = Lab::new("edges-card")?;
+    lab.store()?;
+    let (hosts, _agents) = hosts(&lab, 2)?;
+    // The switch's own card is on the underlay, which so is a part of the physical network.
+    let physical = lab.physical("phys")?;
+    let joint = |bridge: &str, port: &str, peer: &str| {
+        let peer = format!("options:peer={peer}");
+        physical.switch().vsctl(&["add-port", bridge, port, "--", "set", "Interface", port, "type=patch", &peer])
+    };
+    joint("br-int", "to-phy", "to-int")?;
+    joint("br-phy", "to-int", "to-phy")?;
+    apply(
+        &lab,
+        "
+switches:
+  web: {ports: {w1: '10.1.0.1, fd00:1::1'}}
+routers:
+  LR-central: {links: {web: '10.1.0.254/24, fd00:1::fe/64'}}
+",
+    )?;
+    let w1 = hosts[0].vm(&spec("w1", 1, 1))?;
+    for (name, vlan, net4, net6) in
+        [("plain", None, "198.51.100", "2001:db8:51"), ("tagged", Some(40), "198.18.40", "2001:db8:40")]
+    {
+        let machine = VmSpec::new(name).address(&format!("{net4}.209/24")).address(&format!("{net6}::209/64"));
+        let machine = physical.machine(&machine, vlan)?;
+        let (vip, snat) = (format!("{net4}.210/24,{net6}::210/64"), format!("{net4}.210,{net6}::210"));
+        let gateway = format!("{net4}.209,{net6}::209");
+        let tag = vlan.map(|vlan| vlan.to_string());
+        let mut words = vec!["-y", "edge", "init", "--chassis", "hv2", "--bridge", "br-phy", "--vip", &vip];
+        words.extend(["--virt", "10.1.0.0/16,fd00:1::/32", "--ext-gw", &gateway, "--snat", &snat]);
+        if let Some(tag) = &tag {
+            words.extend(["--vlan", tag]);
+        }
+        lab.wait_until("the edge to be made", PATIENCE, || lab.tpctl(&words))?;
+        for address in [format!("{net4}.209"), format!("{net6}::209")] {
+            w1.wait_ping(&address, PATIENCE)?;
+            w1.must_ping(&address)?;
+            w1.sweep_udp(&machine, &address, &address, SIZES)?;
+            w1.send_tcp(&machine, &address, 5 * MB)?;
+        }
+        lab.tpctl(&["-y", "edge", "remove", "--vip", &format!("{net4}.210")])?;
     }
     Ok(())
 }
