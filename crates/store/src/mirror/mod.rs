@@ -4,9 +4,10 @@
 //! order of revisions per key; what a lost connection, a fail-over or a compaction made it miss comes as the difference of a fresh listing; a
 //! deletion is only ever reported because the store said so. A watch that lost an event (released versions of etcd did) is found out by an audit.
 //!
-//! - `state`: the mirror itself, without I/O.
+//! - `state`: the mirror itself, without I/O; `keys`: the table of keys in it.
 //! - `task`: listing, watching, resuming, auditing.
 
+mod keys;
 mod state;
 mod task;
 

@@ -1,16 +1,18 @@
 //! What the mirror knows, without I/O: the revision of each key, and how far each subtree has been followed.
 
-use super::MirrorChange;
+use super::{
+    MirrorChange,
+    keys::{Change, Keys},
+};
 use crate::client::{EventKind, Kv, WatchEvent};
-use std::collections::HashMap;
+use std::cmp::Ordering;
 
 /// One subtree's keys.
 #[derive(Debug, Default)]
 pub(super) struct Subtree {
     /// Below `<prefix>/v1/`, with the `/` at the end.
     pub name: String,
-    /// Path -> revision that changed it last.
-    keys: HashMap<Box<str>, i64>,
+    keys: Keys,
     /// All revisions below this have been seen: a watch goes on from here. 0 before the first listing.
     pub next: i64,
 }
@@ -18,7 +20,7 @@ pub(super) struct Subtree {
 /// A listing in progress: what it has shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Relisting {
-    seen: HashMap<Box<str>, i64>,
+    seen: Keys,
     /// Whether nothing was known when it began: then nothing can turn out to be gone, and what it shows need not be noted.
     first: Option<bool>,
 }
@@ -34,7 +36,7 @@ impl Subtree {
 
     /// The revision that a key was last changed by, as far as is known here.
     pub fn known(&self, path: &str) -> Option<i64> {
-        self.keys.get(path).copied()
+        self.keys.get(path)
     }
 
     /// What an event of the watch changes, if it is news.
@@ -60,20 +62,8 @@ impl Subtree {
     /// What one key as the store has it now changes. A revision lower than the known one counts as well: what is read after all that is known was
     /// told can only be older in a store with another past.
     fn read(&mut self, root: &str, kv: Kv) -> Option<MirrorChange> {
-        let path = kv.key.strip_prefix(root)?;
-        match self.keys.get_mut(path) {
-            Some(known) if *known == kv.mod_revision => return None,
-            Some(known) => *known = kv.mod_revision,
-            None => {
-                self.keys.insert(path.into(), kv.mod_revision);
-            }
-        }
-        Some(MirrorChange {
-            path: path.to_owned(),
-            value: Some(kv.value),
-            create_revision: kv.create_revision,
-            mod_revision: kv.mod_revision,
-        })
+        let known = self.keys.set(kv.key.strip_prefix(root)?, kv.mod_revision);
+        news(root, kv, known)
     }
 
     /// All changes up to and including `revision` have been given to [`Subtree::event`].
@@ -82,43 +72,43 @@ impl Subtree {
     }
 
     /// A page of a new listing: what of it is news.
-    pub fn page(&mut self, listing: &mut Relisting, root: &str, kvs: Vec<Kv>) -> Vec<MirrorChange> {
+    pub fn page(&mut self, listing: &mut Relisting, root: &str, mut kvs: Vec<Kv>) -> Vec<MirrorChange> {
         let first = *listing.first.get_or_insert(self.keys.is_empty());
-        let mut changes = Vec::new();
-        for kv in kvs {
-            if let Some(path) = kv.key.strip_prefix(root) {
-                if !first {
-                    listing.seen.insert(path.into(), kv.mod_revision);
-                }
-                changes.extend(self.read(root, kv));
-            }
+        kvs.retain(|kv| kv.key.starts_with(root));
+        let seen: Vec<Change<'_>> =
+            kvs.iter().filter_map(|kv| Some((kv.key.strip_prefix(root)?, Some(kv.mod_revision)))).collect();
+        if !first {
+            listing.seen.apply(&seen);
         }
-        changes
+        let known = self.keys.apply(&seen);
+        kvs.into_iter().zip(known).filter_map(|(kv, known)| news(root, kv, known)).collect()
     }
 
     /// The listing, taken at `revision`, is complete: what it did not show is gone.
     pub fn listed(&mut self, listing: Relisting, revision: i64) -> Vec<MirrorChange> {
-        let mut changes: Vec<MirrorChange> = Vec::new();
-        let first = listing.first == Some(true);
-        self.keys.retain(|path, &mut known| {
-            let keep = first || listing.seen.contains_key(path) || known > revision;
-            if !keep {
-                changes.push(gone(path, revision));
-            }
-            keep
-        });
-        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut dead = Vec::new();
+        if listing.first != Some(true) {
+            compare(&self.keys, &listing.seen, |path, known, seen| {
+                if seen.is_none() && known.is_some_and(|known| known <= revision) {
+                    dead.push(path());
+                }
+            });
+        }
+        self.keys.apply(&dead.iter().map(|path| (&**path, None)).collect::<Vec<_>>());
         self.followed(revision);
-        changes
+        dead.iter().map(|path| gone(path, revision)).collect()
     }
 
     /// Compares with a listing taken at `revision`, after which nothing was applied: the paths that differ. Each is either wrong, or an event
     /// about it is on its way.
-    pub fn differences(&self, listing: &HashMap<Box<str>, i64>) -> Vec<Box<str>> {
-        let stale =
-            listing.iter().filter(|(path, revision)| self.known(path) != Some(**revision)).map(|(path, _)| path);
-        let dead = self.keys.keys().filter(|path| !listing.contains_key(*path));
-        stale.chain(dead).cloned().collect()
+    pub fn differences(&self, listing: &Keys) -> Vec<Box<str>> {
+        let mut wrong = Vec::new();
+        compare(&self.keys, listing, |path, known, listed| {
+            if known != listed {
+                wrong.push(path());
+            }
+        });
+        wrong
     }
 
     /// Puts one path right from a reading of it at `revision`; `None` if it was right.
@@ -126,7 +116,7 @@ impl Subtree {
         match found {
             Some(kv) => self.read(root, kv),
             None => {
-                let known = *self.keys.get(path)?;
+                let known = self.keys.get(path)?;
                 if known > revision {
                     return None;
                 }
@@ -138,7 +128,7 @@ impl Subtree {
 
     /// Forgets what is known of revisions, so that the next listing counts whatever its revision.
     pub fn distrust(&mut self) {
-        self.keys.values_mut().for_each(|known| *known = 0);
+        self.keys.forget_revisions();
         self.next = 0;
     }
 
@@ -147,6 +137,45 @@ impl Subtree {
     pub fn forget(&mut self, path: &str) {
         self.keys.remove(path);
     }
+}
+
+/// Goes through both in order: each path, with its revision here and there.
+fn compare(here: &Keys, there: &Keys, mut f: impl FnMut(&dyn Fn() -> Box<str>, Option<i64>, Option<i64>)) {
+    let (mut here, mut there) = (here.cursor(), there.cursor());
+    let (mut more_here, mut more_there) = (here.advance(), there.advance());
+    while more_here || more_there {
+        let order = match (more_here, more_there) {
+            (true, true) => here.path().cmp(there.path()),
+            (true, false) => Ordering::Less,
+            _ => Ordering::Greater,
+        };
+        match order {
+            Ordering::Less => f(&|| here.text(), Some(here.revision), None),
+            Ordering::Equal => f(&|| here.text(), Some(here.revision), Some(there.revision)),
+            Ordering::Greater => f(&|| there.text(), None, Some(there.revision)),
+        }
+        if order != Ordering::Greater {
+            more_here = here.advance();
+        }
+        if order != Ordering::Less {
+            more_there = there.advance();
+        }
+    }
+}
+
+/// What the store has under a key, if that is not what was known.
+fn news(root: &str, kv: Kv, known: Option<i64>) -> Option<MirrorChange> {
+    if known == Some(kv.mod_revision) {
+        return None;
+    }
+    let mut path = kv.key;
+    path.drain(..root.len());
+    Some(MirrorChange {
+        path,
+        value: Some(kv.value),
+        create_revision: kv.create_revision,
+        mod_revision: kv.mod_revision,
+    })
 }
 
 fn gone(path: &str, revision: i64) -> MirrorChange {
@@ -170,6 +199,12 @@ mod tests {
             version: 1,
             lease: 0,
         }
+    }
+
+    fn keys(listing: &[(&str, i64)]) -> Keys {
+        let mut keys = Keys::default();
+        keys.apply(&listing.iter().map(|(path, at)| (*path, Some(*at))).collect::<Vec<_>>());
+        keys
     }
 
     fn put(path: &str, revision: i64) -> WatchEvent {
@@ -210,7 +245,7 @@ mod tests {
     fn an_older_revision_counts_when_it_is_read_but_not_when_it_is_repeated() {
         let mut tree = Subtree::new("ls/");
         listed(&mut tree, &[("ls/a", 4), ("ls/b", 6)], 7);
-        let store = [("ls/a", 4), ("ls/b", 5)].map(|(path, at)| (Box::from(path), at)).into();
+        let store = keys(&[("ls/a", 4), ("ls/b", 5)]);
         assert_eq!(tree.differences(&store), [Box::from("ls/b")]);
         assert!(tree.event(ROOT, put("ls/b", 5)).is_none());
         assert_eq!(tree.repair(ROOT, "ls/b", Some(kv("ls/b", 5)), 9).unwrap().mod_revision, 5);
@@ -236,9 +271,8 @@ mod tests {
         let mut tree = Subtree::new("ls/");
         listed(&mut tree, &[("ls/same", 2), ("ls/missing", 3), ("ls/stale", 4), ("ls/dead", 4)], 5);
         tree.forget("ls/missing");
-        let store = [("ls/same", 2), ("ls/missing", 3), ("ls/stale", 6)].map(|(path, at)| (Box::from(path), at)).into();
-        let mut wrong = tree.differences(&store);
-        wrong.sort();
+        let store = keys(&[("ls/missing", 3), ("ls/same", 2), ("ls/stale", 6)]);
+        let wrong = tree.differences(&store);
         assert_eq!(wrong, [Box::from("ls/dead"), Box::from("ls/missing"), Box::from("ls/stale")]);
         assert!(tree.repair(ROOT, "ls/missing", Some(kv("ls/missing", 3)), 9).is_some());
         assert!(tree.repair(ROOT, "ls/stale", Some(kv("ls/stale", 6)), 9).is_some());

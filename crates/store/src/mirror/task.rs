@@ -2,6 +2,7 @@
 
 use super::{
     MirrorChange, MirrorConfig, MirrorEvent,
+    keys::{Change, Keys},
     state::{Relisting, Subtree},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     client::{Pager, WatchItem, WatchSpec, WatchStream},
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher, RandomState},
     time::Duration,
 };
@@ -313,16 +314,14 @@ impl Mirror {
         let mut keys = Vec::new();
         for index in 0..self.trees.len() {
             let mut pager = Pager::new(self.range(self.tree(index)).keys_only());
-            let mut listing = HashMap::with_capacity(self.tree(index).len());
+            let mut listing = Keys::default();
             while let Some(page) = match pager.next(&self.client).await {
                 // The next audit will find a quieter moment.
                 Err(StoreError::Compacted { .. }) => return Ok(()),
                 other => other?,
             } {
-                listing.extend(
-                    page.into_iter()
-                        .filter_map(|kv| Some((Box::from(kv.key.strip_prefix(&self.root)?), kv.mod_revision))),
-                );
+                let page = page.iter().filter_map(|kv| Some((kv.key.strip_prefix(&self.root)?, Some(kv.mod_revision))));
+                listing.apply(&page.collect::<Vec<Change<'_>>>());
             }
             let tree = self.tree(index);
             keys.extend(tree.differences(&listing).into_iter().map(|path| Suspect {
