@@ -1,8 +1,8 @@
 //! The match of a flow.
 //!
 //! A host keeps a hundred thousand flows, and compares what it wants with what the switch reports. So a match is kept
-//! as its encoding, in *one* form for one meaning: comparing two matches is comparing bytes, encoding is copying, and up to 40
-//! bytes (four or five fields) take no allocation.
+//! as its encoding, in *one* form for one meaning: comparing two matches is comparing bytes, encoding is copying, and up to 64
+//! bytes (five fields, one of them an IPv6 address) take no allocation.
 //!
 //! The form: fields in the order of the registry; registers as 32-bit ones (Open vSwitch reports them in pairs,
 //! `OXM_OF_PKT_REG*`); `vlan_tci` as `vlan_vid` and `vlan_pcp`; `nw_tos` as `ip_dscp`; the 16-bit `in_port` as the 32-bit one;
@@ -22,7 +22,7 @@ use crate::wire::{Reader, pad8};
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Match {
     /// TLVs, canonical.
-    oxm: SmallVec<[u8; 40]>,
+    oxm: SmallVec<[u8; 64]>,
 }
 
 /// One field of a match.
@@ -169,7 +169,13 @@ impl Match {
 
     /// The place in the registry of the last field; past all if that is one which the registry does not know.
     fn last(&self) -> Option<u16> {
-        self.tlvs().last().map(|tlv| tlv.field().map_or(u16::MAX, Field::index))
+        // Hops from header to header: this is asked for each field that is added.
+        let (mut rest, mut last): (&[u8], &[u8]) = (&self.oxm, &[]);
+        while let Some(next) = rest.get(3).and_then(|length| rest.get(4 + usize::from(*length)..)) {
+            (last, rest) = (rest, next);
+        }
+        let tlv = OxmRef::read(&mut Reader::new("match", last)).ok()?;
+        Some(tlv.field().map_or(u16::MAX, Field::index))
     }
 
     /// Bytes before the TLVs of `f` and after them.
@@ -198,7 +204,7 @@ impl Match {
             oxm::put(&mut self.oxm, f, value, mask);
             return false;
         }
-        let tail: SmallVec<[u8; 40]> = SmallVec::from_slice(self.oxm.get(end..).unwrap_or_default());
+        let tail: SmallVec<[u8; 64]> = SmallVec::from_slice(self.oxm.get(end..).unwrap_or_default());
         self.oxm.truncate(start);
         oxm::put(&mut self.oxm, f, value, mask);
         self.oxm.extend_from_slice(&tail);

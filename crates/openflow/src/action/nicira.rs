@@ -13,6 +13,9 @@ mod bigger;
 /// Nicira's id among the experimenters.
 pub(super) const VENDOR: u32 = 0x2320;
 
+/// Subtype of a resubmit to a table (`NXAST_RESUBMIT_TABLE`).
+pub(super) const RESUBMIT_TABLE: u8 = 14;
+
 /// Writes what follows type and length: vendor, subtype, body.
 pub(super) fn encode(action: &Action, out: &mut BytesMut, depth: usize) -> Result<(), EncodeError> {
     let start = out.len() - 4;
@@ -103,7 +106,7 @@ fn subtype(action: &Action) -> u16 {
         Action::Note(_) => 8,
         Action::Multipath(_) => 10,
         Action::Bundle(b) => 12 + u16::from(b.dst.is_some()),
-        Action::Resubmit { ct: false, .. } => 14,
+        Action::Resubmit { ct: false, .. } => RESUBMIT_TABLE.into(),
         Action::OutputReg { src, .. } if src.field().nxm_code().header_len() == 8 => 32,
         Action::OutputReg { .. } => 15,
         Action::Learn(l) if l.limit != 0 || l.result_dst.is_some() => 45,
@@ -204,7 +207,7 @@ fn put_header(field: &'static Field, out: &mut BytesMut) {
 }
 
 /// `OFPP_IN_PORT` in 16 bits.
-const IN_PORT: u16 = 0xfff8;
+pub(super) const IN_PORT: u16 = 0xfff8;
 
 fn some_port(port: u16) -> Option<u16> {
     (port != IN_PORT).then_some(port)
