@@ -13,7 +13,7 @@ use crate::port::{InputPort, OutputPort};
 use crate::program::{Node, Program};
 use crate::reach::Reach;
 use crate::reduce::{Count, Reduce};
-use crate::stream::{Filter, FlatMap, Label, Map, Shared, Stream};
+use crate::stream::{Filter, FlatMap, Label, Map, Negate, Shared, Stream};
 use crate::table::{Table, View};
 
 /// All that has been built so far.
@@ -203,6 +203,16 @@ impl<T: Row> Relation<T> {
             same_program(&self.graph, &other.graph);
             other.stream.subscribe(out.clone());
         }
+        relation
+    }
+
+    /// The rows of this less those of the other: weights subtract. Where every row of the other is one of this, this is what is left
+    /// without them, and unlike [`antijoin`](crate::Index::antijoin) it keeps nothing.
+    pub fn minus(&self, other: &Relation<T>) -> Relation<T> {
+        same_program(&self.graph, &other.graph);
+        let (out, relation) = self.derive();
+        self.stream.subscribe(out.clone());
+        other.stream.subscribe(Rc::new(Negate { out }));
         relation
     }
 

@@ -168,3 +168,18 @@ impl<T, U: Clone, I: IntoIterator<Item = U>, F: Fn(&T) -> I> Sink<T> for FlatMap
         }
     }
 }
+
+/// The rows of the second relation of `minus`.
+pub(crate) struct Negate<T> {
+    pub(crate) out: Rc<Stream<T>>,
+}
+
+impl<T: Clone> Sink<T> for Negate<T> {
+    fn push(&self, row: T, weight: i64) {
+        self.out.push(row, weight.wrapping_neg());
+    }
+
+    fn push_ref(&self, row: &T, weight: i64) {
+        self.out.push_ref(row, weight.wrapping_neg());
+    }
+}
