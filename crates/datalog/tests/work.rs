@@ -326,3 +326,35 @@ proptest! {
         }
     }
 }
+
+/// A part that is taken out of a relation: the rest is what an antijoin gives, and nothing is kept for it.
+#[test]
+fn the_difference_of_a_relation_and_a_part_of_it_is_kept_nowhere() {
+    let builder = Builder::new();
+    let (input, facts) = builder.input::<(u32, u32)>("in");
+    let (lost_in, lost) = builder.input::<u32>("lost");
+    let by_key = facts.index(|row| row.0);
+    let part = by_key.semijoin(&lost.index(|key| *key));
+    let rest = facts.minus(&part).output();
+    let expected = by_key.antijoin(&lost.index(|key| *key)).output();
+    let mut program = builder.build();
+    for id in 0..1_000 {
+        program.insert(input, (id % 100, id));
+    }
+    program.insert(lost_in, 7);
+    program.step();
+    let sorted = |mut rows: Vec<((u32, u32), i64)>| {
+        rows.sort_unstable();
+        rows
+    };
+    let left = sorted(program.drain(rest));
+    assert_eq!(left.len(), 990);
+    assert_eq!(left, sorted(program.drain(expected)));
+    program.insert(lost_in, 8);
+    program.remove(lost_in, 7);
+    program.remove(input, (7, 107));
+    program.step();
+    assert_eq!(sorted(program.drain(rest)), sorted(program.drain(expected)));
+    let kept: usize = program.statistics().iter().map(|store| store.rows).sum();
+    assert_eq!(kept, 999 + 1, "the facts and the one key that is lost");
+}

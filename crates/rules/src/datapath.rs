@@ -7,7 +7,7 @@ use crate::{
     output::Reject,
 };
 use std::net::IpAddr;
-use tuplenet_datalog::{Relation, reach};
+use tuplenet_datalog::{Index, Relation, reach};
 use tuplenet_model::{id::DatapathId, key::Key, name::Name};
 
 /// A datapath by name.
@@ -45,9 +45,11 @@ impl LinkEnd {
 /// What this module derives.
 pub struct Datapaths {
     /// Valid switches.
-    pub ls: Relation<Ls>,
+    pub ls_of: Index<Name, Ls>,
     /// Valid routers.
     pub lr: Relation<Lr>,
+    /// The same, by name.
+    pub lr_of: Index<Name, Lr>,
     /// Links whose two ends name each other and have the same addresses.
     pub link: Relation<LinkName>,
     /// Valid switches that matter here.
@@ -68,15 +70,18 @@ struct IdClaim {
     key: Key,
 }
 
-/// Derives all of it. `hosted_ls` are the switches of the local ports.
-pub fn derive(
-    config: &Config,
-    ls: &Relation<Ls>,
-    lr: &Relation<Lr>,
-    lsp: &Relation<Lsp>,
-    lrp: &Relation<Lrp>,
-    hosted_ls: &Relation<Name>,
-) -> Datapaths {
+/// Valid datapaths, whether they matter here or not.
+pub struct Valid {
+    ls: Relation<Ls>,
+    lr: Relation<Lr>,
+    ls_of: Index<Name, Ls>,
+    lr_of: Index<Name, Lr>,
+    rejects: Relation<Reject>,
+}
+
+/// Derives these. Before anything is derived of ports: operators run in the order in which they are built, and a port whose switch comes in the
+/// same transaction then finds it there, instead of being an orphan for a moment, which says so in words.
+pub fn valid(ls: &Relation<Ls>, lr: &Relation<Lr>) -> Valid {
     // ls_ok(LS) <- ls(LS, Id), not lost(LS, _).      One id for one datapath; the same for routers.
     let ls_claims = ls.map(|ls| IdClaim { id: ls.value.id, created: ls.created, key: Key::Ls(ls.name.clone()) });
     let lr_claims = lr.map(|lr| IdClaim { id: lr.value.id, created: lr.created, key: Key::Lr(lr.name.clone()) });
@@ -88,7 +93,19 @@ pub fn derive(
         key: loser.key.to_string(),
         reason: format!("id: {} is the id of {} already: give it another id, or delete one", loser.id, winner.key),
     });
+    let (ls_of, lr_of) = (ls_ok.index(|ls| ls.name.clone()), lr_ok.index(|lr| lr.name.clone()));
+    Valid { ls: ls_ok, lr: lr_ok, ls_of, lr_of, rejects: duplicate }
+}
 
+/// Derives all of it. `hosted_ls` are the switches of the local ports.
+pub fn derive(
+    config: &Config,
+    valid: Valid,
+    lsp: &Relation<Lsp>,
+    lrp: &Relation<Lrp>,
+    hosted_ls: &Relation<Name>,
+) -> Datapaths {
+    let Valid { ls: ls_ok, lr: lr_ok, ls_of, lr_of, rejects: duplicate } = valid;
     // link(LSP, LRP) <- lsp(LSP, peer: LRP, Mac, Ips), lrp(LRP, peer: LSP, Mac, Ips).
     let from_lsp = lsp.flat_map(|lsp| {
         let peer = lsp.value.peer.as_deref()?.clone();
@@ -159,5 +176,5 @@ pub fn derive(
         .distinct();
 
     let rejects = duplicate.concat(&lone_lsp).concat(&lone_lrp).concat(&unequal);
-    Datapaths { ls: ls_ok, lr: lr_ok, link, ls_present, lr_present, lr_beyond, rejects }
+    Datapaths { ls_of, lr_of, lr: lr_ok, link, ls_present, lr_present, lr_beyond, rejects }
 }

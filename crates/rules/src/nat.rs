@@ -42,15 +42,15 @@ struct Exposed {
 /// Cost: the rules of the router that changed, and those that share an external address with what changed.
 pub fn derive(lnat: &Relation<Lnat>, lrp: &Relation<Lrp>, datapaths: &Datapaths) -> Nat {
     let by_lr = lnat.index(|rule| rule.name.0.clone());
-    let lr_ok = datapaths.lr.index(|lr| lr.name.clone());
-    let orphan = by_lr.antijoin(&lr_ok).map(|rule| Reject {
+    let lr_ok = &datapaths.lr_of;
+    let orphan = by_lr.antijoin(lr_ok).map(|rule| Reject {
         key: key(rule),
         reason: format!(
             "the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this rule",
             rule.name.0
         ),
     });
-    let known = by_lr.semijoin(&lr_ok);
+    let known = by_lr.semijoin(lr_ok);
 
     // Rules can contradict each other only where they have something in common: their external address, or what is inside.
     let parts = known.flat_map(|rule| {

@@ -64,7 +64,9 @@ pub struct Patches {
     pub designated_here: Relation<DatapathId>,
     /// Where the designated chassis of a switch is another one.
     pub way: Relation<Way>,
-    /// Tunnel end points of other chassis with a patch port of a switch.
+    /// Other chassis with a patch port of a switch.
+    pub patched_by: Relation<(DatapathId, Name)>,
+    /// Their tunnel end points.
     pub patched_at: Relation<(DatapathId, IpAddr)>,
     /// Other chassis that this one sends to because they are designated.
     pub used: Relation<Name>,
@@ -138,14 +140,14 @@ pub fn derive(
         endpoint: endpoint.ip,
     });
     let us = me.clone();
-    let patched_at = all
-        .flat_map(move |port| {
-            let chassis = patch(port)?.chassis.clone();
-            (chassis != us).then_some((port.ls, chassis))
-        })
+    let patched_by = all.flat_map(move |port| {
+        let chassis = patch(port)?.chassis.clone();
+        (chassis != us).then_some((port.ls, chassis))
+    });
+    let patched_at = patched_by
         .index(|(_, chassis)| chassis.clone())
         .join(endpoint_of, |_, (ls, _), endpoint| (*ls, endpoint.ip))
         .distinct();
     let used = elsewhere.map(|patch| patch.chassis.clone()).distinct();
-    Patches { here, mine, pairs, designated_here, way, patched_at, used }
+    Patches { here, mine, pairs, designated_here, way, patched_by, patched_at, used }
 }

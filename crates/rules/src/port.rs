@@ -62,14 +62,16 @@ pub struct Endpoint {
 pub struct Ports {
     pub local: Relation<LocalPort>,
     pub remote: Relation<RemotePort>,
+    /// The same by switch and with the chassis: for what concerns few switches and would otherwise keep a row for each port of all: see [`Ports::remote_in`].
+    pub at_in: Index<DatapathId, (SwitchPort, Name)>,
     pub link: Relation<Link>,
     pub router: Relation<RouterPort>,
     /// Ports that can be reached from here, wherever they are: the ones that ARP and routing know.
     pub located: Relation<SwitchPort>,
     /// Chassis that have a port which matters here.
     pub endpoint: Relation<Endpoint>,
-    /// All chassis.
-    pub endpoint_any: Relation<Endpoint>,
+    /// How to reach any chassis.
+    pub endpoint_of: Index<Name, Endpoint>,
     /// Ports that lead to routers pinned to other chassis, which these are.
     pub pinned: Relation<(SwitchPort, Name)>,
     /// Where switches meet a physical network.
@@ -134,25 +136,24 @@ fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<Switc
             None => Claim::Mac(value.mac),
         };
         let claims: Vec<_> = [Claim::Port(value.port.get().into()), own].into_iter().chain(ips).collect();
-        let (ls, lsp) = (port.ls, port.lsp.clone());
-        claims.into_iter().map(move |claim| (ls, claim, lsp.clone()))
+        let port = port.clone();
+        claims.into_iter().map(move |claim| (claim, port.clone()))
     });
-    let lost = contest(&claims, |(ls, claim, _)| (*ls, claim.clone()), |(_, _, lsp)| (lsp.created, lsp.name.clone()));
-    let ok = here
-        .index(|port| port.lsp.name.clone())
-        .antijoin(&lost.index(|((_, _, loser), _)| loser.name.clone()))
-        .named("switch_port");
+    let age = |port: &SwitchPort| (port.lsp.created, port.lsp.name.clone());
+    let lost = contest(&claims, |(claim, port)| (port.ls, claim.clone()), move |(_, port)| age(port));
+    // One port may have lost several claims.
+    let ok = here.minus(&lost.map(|((_, loser), _)| loser.clone()).distinct()).named("switch_port");
 
-    let orphan = by_ls.antijoin(&datapaths.ls.index(|ls| ls.name.clone())).map(|lsp| Reject {
+    let orphan = by_ls.antijoin(&datapaths.ls_of).map(|lsp| Reject {
         key: Key::Lsp(lsp.name.0.clone(), lsp.name.1.clone()).to_string(),
         reason: format!(
             "the switch ls/{0} does not exist or is set aside itself: mend or add it, or delete this port",
             lsp.name.0
         ),
     });
-    let duplicate = lost.map(|((_, claim, loser), (_, _, winner))| Reject {
-        key: Key::Lsp(loser.name.0.clone(), loser.name.1.clone()).to_string(),
-        reason: claim.lost(&winner.name, "port"),
+    let duplicate = lost.map(|((claim, loser), (_, winner))| Reject {
+        key: Key::Lsp(loser.lsp.name.0.clone(), loser.lsp.name.1.clone()).to_string(),
+        reason: claim.lost(&winner.lsp.name, "port"),
     });
     (ok, orphan.concat(&duplicate))
 }
@@ -181,13 +182,28 @@ fn router_ports(by_lr: &Index<Name, Lrp>, routers: &Relation<Lr>) -> (Relation<R
     (ok, duplicate)
 }
 
+fn with_endpoint(at: &Relation<(SwitchPort, Name)>, endpoint_of: &Index<Name, Endpoint>) -> Relation<RemotePort> {
+    at.index(|(_, chassis)| chassis.clone())
+        .join(endpoint_of, |_, (port, _), endpoint| RemotePort { port: port.clone(), endpoint: endpoint.ip })
+}
+
+impl Ports {
+    /// The remote ports of some switches. Costs a row for each of these, and none for all the others.
+    pub fn remote_in<T: Clone + Eq + std::hash::Hash + std::fmt::Debug + 'static>(
+        &self,
+        switches: &Index<DatapathId, T>,
+    ) -> Relation<RemotePort> {
+        with_endpoint(&self.at_in.semijoin(switches), &self.endpoint_of)
+    }
+}
+
 /// Derives all of it.
 pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
     let (switch_port, switch_rejects) = switch_ports(sources, datapaths);
     let by_lr = sources.lrp.index(|lrp| lrp.name.0.clone());
     let (router, duplicate) = router_ports(&by_lr, &datapaths.lr_present);
     let router = router.named("router_port");
-    let orphan = by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(|lrp| Reject {
+    let orphan = by_lr.antijoin(&datapaths.lr_of).map(|lrp| Reject {
         key: Key::Lrp(lrp.name.0.clone(), lrp.name.1.clone()).to_string(),
         reason: format!(
             "the router lr/{0} does not exist or is set aside itself: mend or add it, or delete this port",
@@ -206,15 +222,16 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .named("local");
 
     // at(Port, Chassis) <- port(Port), binding(Port, Chassis), Chassis != us, not hosted(Port).
-    let me = sources.me.clone();
-    let bound = by_name
-        .join_flat(sources.binding_of, move |_, port, binding| {
+    let bound = |ports: &Index<Child, SwitchPort>| {
+        let me = sources.me.clone();
+        ports.join_flat(sources.binding_of, move |_, port, binding| {
             let value = &port.lsp.value;
             let elsewhere = value.peer.is_none() && value.patch.is_none() && binding.chassis != me;
             elsewhere.then(|| (port.clone(), binding.chassis.clone()))
         })
-        .index(|(port, _)| port.lsp.name.clone())
-        .antijoin(&hosted);
+    };
+    // Few ports are hosted here, and all others may be bound elsewhere: of these two sets the small one is kept.
+    let bound = bound(&by_name).minus(&bound(&by_name.semijoin(&hosted).index(|port| port.lsp.name.clone())));
     // linked(LRP, Port) <- link(LSP, LRP), port(LSP).
     let linked = datapaths
         .link
@@ -245,12 +262,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .named("endpoint");
 
     // remote(Port, Ip) <- at(Port, Chassis), endpoint(Chassis, _, Ip).
-    let endpoint_any = endpoint.clone();
     let endpoint_of = endpoint.index(|e| e.chassis.clone());
-    let remote = at
-        .index(|(_, chassis)| chassis.clone())
-        .join(&endpoint_of, |_, (port, _), endpoint| RemotePort { port: port.clone(), endpoint: endpoint.ip })
-        .named("remote");
+    let remote = with_endpoint(&at, &endpoint_of).named("remote");
     let patches = patch::derive(sources.me, &switch_port, sources.chassis, sources.patch, &endpoint_of);
     let used = at.map(|(_, chassis)| chassis.clone()).concat(&patches.used).distinct();
     let endpoint = endpoint_of.semijoin(&used.index(Name::clone));
@@ -268,6 +281,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
         .concat(&remote.map(|r| r.port.clone()))
         .concat(&link.map(|l| l.port.clone()))
         .named("located");
+    let at_in = at.index(|(port, _)| port.ls);
     let rejects = switch_rejects.concat(&router_rejects);
-    Ports { local, remote, link, router, located, endpoint, endpoint_any, pinned: pinned_at, patches, rejects }
+    let pinned = pinned_at;
+    Ports { local, remote, at_in, link, router, located, endpoint, endpoint_of, pinned, patches, rejects }
 }

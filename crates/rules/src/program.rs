@@ -90,6 +90,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
+    let valid = datapath::valid(&ls, &lr);
     let binding_of = binding.index(|b| b.lsp.clone());
     let claims = claim::derive(&config.chassis, &interface, &lsp, &binding, &binding_of);
     // A switch matters where it has a port or meets a physical network.
@@ -97,7 +98,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let patched_ls =
         lsp.flat_map(move |lsp| lsp.value.patch.as_ref().filter(|p| p.chassis == me).map(|_| lsp.name.0.clone()));
     let hosted_ls = claims.hosted.map(|hosted| hosted.lsp.0.clone()).concat(&patched_ls).distinct();
-    let datapaths = datapath::derive(config, &ls, &lr, &lsp, &lrp, &hosted_ls);
+    let datapaths = datapath::derive(config, valid, &lsp, &lrp, &hosted_ls);
     let sources = port::Sources {
         me: &config.chassis,
         lsp: &lsp,
@@ -114,10 +115,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
-    let remote_in = ports.remote.index(|remote| remote.port.ls);
-    let inside =
-        patch_flows::Inside { located_in: &located_in, remote_in: &remote_in, link: &ports.link, tunnel: &tunnel };
-    let (patch_flows, elsewhere) = patch_flows::flows(&ports.patches, &inside);
+    let (patch_flows, elsewhere) = patch_flows::flows(&ports, &located_in, &tunnel);
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
     let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
         me: &config.chassis,
@@ -132,7 +130,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
-    let no_router = lsr_by_lr.antijoin(&datapaths.lr.index(|lr| lr.name.clone())).map(route::without_router);
+    let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
     let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);
     let watches = watch::watches(&watch::Sources {
         me: &config.chassis,
@@ -140,10 +138,10 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         routers: &routers_near,
         link: &ports.link,
         pinned: &ports.pinned,
-        remote_in: &remote_in,
-        patched_at: &ports.patches.patched_at,
+        at_in: &ports.at_in,
+        patched_by: &ports.patches.patched_by,
         chassis: &chassis,
-        endpoint: &ports.endpoint_any,
+        endpoint_of: &ports.endpoint_of,
         tunnel: &tunnel,
     });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([

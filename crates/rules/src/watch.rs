@@ -11,9 +11,8 @@
 use crate::{
     fact::{Chassis, Lr, Lsr, TunnelFact},
     output::Watch,
-    port::{Endpoint, Link, RemotePort, SwitchPort},
+    port::{Endpoint, Link, SwitchPort},
 };
-use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation, reach};
 use tuplenet_model::{
     entity::{Encap, EncapKind},
@@ -31,13 +30,13 @@ pub struct Sources<'a> {
     pub link: &'a Relation<Link>,
     /// Switches' ports that lead to routers pinned to other chassis, which these are.
     pub pinned: &'a Relation<(SwitchPort, Name)>,
-    /// Ports that other chassis have, by switch.
-    pub remote_in: &'a Index<DatapathId, RemotePort>,
-    /// End points of other chassis with a patch port of a switch.
-    pub patched_at: &'a Relation<(DatapathId, IpAddr)>,
+    /// Ports that other chassis have, by switch, and which these are.
+    pub at_in: &'a Index<DatapathId, (SwitchPort, Name)>,
+    /// Other chassis with a patch port of a switch.
+    pub patched_by: &'a Relation<(DatapathId, Name)>,
     pub chassis: &'a Relation<Chassis>,
     /// All chassis' end points as this one would send to them.
-    pub endpoint: &'a Relation<Endpoint>,
+    pub endpoint_of: &'a Index<Name, Endpoint>,
     /// Our flow-based tunnel ports.
     pub tunnel: &'a Relation<TunnelFact>,
 }
@@ -94,7 +93,7 @@ pub fn watches(s: &Sources<'_>) -> Relation<Watch> {
     let watched = placed
         .flat_map(move |(to, _, at)| (*to != us && at.as_ref().is_none_or(|at| *at == us)).then(|| to.clone()))
         .distinct();
-    let there = watched.index(Name::clone).join(&s.endpoint.index(|e| e.chassis.clone()), |_, _, e| Watch {
+    let there = watched.index(Name::clone).join(s.endpoint_of, |_, _, e| Watch {
         chassis: e.chassis.clone(),
         kind: e.kind,
         ip: e.ip,
@@ -110,15 +109,9 @@ pub fn watches(s: &Sources<'_>) -> Relation<Watch> {
         [(ls, lr), (lr, ls)]
     });
     let joined = reach(&targets, &joins).index(|datapath| *datapath);
-    let places = s
-        .remote_in
-        .semijoin(&joined)
-        .map(|remote| (remote.port.ls, remote.endpoint))
-        .concat(&s.patched_at.index(|(ls, _)| *ls).semijoin(&joined))
-        .map(|(_, ip)| *ip)
-        .distinct();
-    let by_host = places.index(|ip| *ip).join(&s.endpoint.index(|e| e.ip), |_, _, endpoint| endpoint.chassis.clone());
-    let watching = by_edge.concat(&by_host).distinct().named("watching");
+    let by_port = s.at_in.semijoin(&joined).map(|(_, chassis)| chassis.clone());
+    let by_patch = s.patched_by.index(|(ls, _)| *ls).semijoin(&joined).map(|(_, chassis)| chassis.clone());
+    let watching = by_edge.concat_all([&by_port, &by_patch]).distinct().named("watching");
 
     there.concat(&back(s, &watching)).distinct().named("watch")
 }

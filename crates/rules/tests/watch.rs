@@ -53,9 +53,7 @@ fn join(lr: &str, ls: &str, net: u8, host: u8, port: u16) -> [Change; 2] {
     [
         object(
             format!("lr/{lr}/lrp/{lr}_to_{ls}"),
-            format!(
-                r#"{{"mac":"{mac}","nets":["{ip}/16"],"peer":{{"ls":"{ls}","lsp":"{ls}_to_{lr}"}}}}"#
-            ),
+            format!(r#"{{"mac":"{mac}","nets":["{ip}/16"],"peer":{{"ls":"{ls}","lsp":"{ls}_to_{lr}"}}}}"#),
         ),
         object(
             format!("ls/{ls}/lsp/{ls}_to_{lr}"),

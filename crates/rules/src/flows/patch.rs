@@ -19,7 +19,7 @@ use crate::{
     },
     flows::neighbour::asks_for,
     patch::{PatchHere, Patches, Way},
-    port::{Link, RemotePort, SwitchPort},
+    port::{Link, Ports, RemotePort, SwitchPort},
     register::{self, DESIGNATED, FLOOD_COPY, FROM_PATCH, FROM_TUNNEL, TRACED},
     stage::{self, Stage},
     trace::{Event, METER, report},
@@ -44,14 +44,6 @@ const RELAY: u16 = 40;
 /// A router's frames to no port that is known: before multicast.
 const ROUTER: u16 = 60;
 
-/// What is here that frames from outside may be for.
-pub struct Inside<'a> {
-    pub located_in: &'a Index<DatapathId, SwitchPort>,
-    pub remote_in: &'a Index<DatapathId, RemotePort>,
-    pub link: &'a Relation<Link>,
-    pub tunnel: &'a Relation<TunnelFact>,
-}
-
 /// ```text
 /// patch_in(OfPort, LS, Port), patch_out(LS, Port, OfPort) <- here(LS, Port, OfPort).
 /// closed(LS, Port)             <- here(LS, Port, _), not designated_here(LS).
@@ -66,8 +58,12 @@ pub struct Inside<'a> {
 /// ```
 ///
 /// Flows, and the ports that another chassis speaks for.
-pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Relation<SwitchPort>) {
-    let Patches { here, mine, designated_here, way, patched_at, .. } = patches;
+pub fn flows(
+    ports: &Ports,
+    located_in: &Index<DatapathId, SwitchPort>,
+    tunnel: &Relation<TunnelFact>,
+) -> (Relation<FlowRow>, Relation<SwitchPort>) {
+    let Patches { here, mine, designated_here, way, patched_at, .. } = &ports.patches;
     let mine_of = mine.index(|port| port.ls);
     let way_of = way.index(|way| way.ls);
     let designated = designated_here.index(|ls| *ls);
@@ -78,7 +74,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
     let beside = mine_of.antijoin(&designated).map(|port| unknown(port, FROM_PATCH | FROM_TUNNEL));
     let afar = way_of.antijoin(&mine_of).map(unknown_afar);
 
-    let distributed = inside.link.filter(|link| link.router.distributed).index(|link| link.port.ls);
+    let distributed = ports.link.filter(|link| link.router.distributed).index(|link| link.port.ls);
     let beside_router = distributed.semijoin(&mine_of).index(|link| link.port.ls);
     let by_router = beside_router.join(&way_of, |_, link, way| by_router(link, way));
 
@@ -87,9 +83,9 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
         .index(|link| link.port.ls)
         .join_flat(&way_of, |_, link, way| [unknown_there(link, way), to_itself_there(link, way)]);
 
-    let own = inside.located_in.semijoin(&mine_of).map(own);
+    let own = located_in.semijoin(&mine_of).map(own);
 
-    let remote = inside.remote_in.semijoin(&mine_of);
+    let remote = ports.remote_in(&mine_of);
     let place = |remote: &RemotePort| (remote.port.ls, remote.endpoint);
     let places = remote.map(move |remote| place(remote)).distinct();
     let spoken_for =
@@ -101,7 +97,7 @@ pub fn flows(patches: &Patches, inside: &Inside<'_>) -> (Relation<FlowRow>, Rela
     let elsewhere = silent.flat_map(elsewhere);
 
     // A tunnel other than Geneve does not say which copies are ours to take out.
-    let blind = inside.tunnel.filter(|tunnel| tunnel.kind != EncapKind::Geneve).map(|_| ()).distinct();
+    let blind = tunnel.filter(|tunnel| tunnel.kind != EncapKind::Geneve).map(|_| ()).distinct();
     let doubled = here
         .index(|here| here.port.ls)
         .semijoin(&designated)

@@ -155,7 +155,7 @@ pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>, Rel
         let port = local.port.clone();
         (0..port.lsp.value.ips.len()).filter_map(move |i| port.lsp.value.ips.get(i).map(|ip| (port.ls, *ip)))
     });
-    let remote = ports.remote.index(|remote| remote.port.ls).semijoin(&switches).flat_map(|remote| {
+    let remote = ports.remote_in(&switches).flat_map(|remote| {
         let (port, endpoint) = (remote.port.clone(), remote.endpoint);
         (0..port.lsp.value.ips.len())
             .filter_map(move |i| port.lsp.value.ips.get(i).map(|ip| ((port.ls, *ip), endpoint)))
