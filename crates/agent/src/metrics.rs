@@ -56,7 +56,7 @@ impl Metrics {
                 s.switch_settled.into()
             }),
         ];
-        let counters: [(&str, &str, Reader); 27] = [
+        let counters: [(&str, &str, Reader); 28] = [
             ("flow_mods", "Flow mods sent to the switch", |s| s.flow_mods),
             ("group_mods", "Group mods sent to the switch", |s| s.group_mods),
             ("bundles", "Bundles sent to the switch", |s| s.bundles),
@@ -81,6 +81,7 @@ impl Metrics {
             }),
             ("neighbour_packets_dropped", "Packets that were dropped instead", |s| s.neighbour_packets_dropped),
             ("icmp_errors", "ICMP errors that routers here sent", |s| s.icmp_errors),
+            ("packets_cut", "Packets that were too long, and that routers here cut", |s| s.packets_cut),
             ("icmp_errors_withheld", "Packets that routers ended and whose senders were not told", |s| {
                 s.icmp_errors_withheld
             }),

@@ -168,7 +168,8 @@ fn networks() -> impl Strategy<Value = Network> {
         || proptest::option::of(prop_oneof!["[ -~]{1,12}", Just("a: b\n- c #".to_owned()), Just("ü\u{7}".to_owned())]);
     let labels = || proptest::collection::btree_map("[a-z:#\\- ]{1,4}", "[ -~]{0,6}", 0..3);
     let meta = move || (text(), labels()).prop_map(|(description, labels)| Meta { description, labels });
-    let switch = (0..NAMES.len(), any::<bool>(), meta());
+    let mtu = proptest::option::of(1280..=u16::MAX);
+    let switch = (0..NAMES.len(), any::<bool>(), mtu, meta());
     let port = (0..6usize, 0..NAMES.len(), 1..200u8, any::<bool>(), any::<bool>(), meta());
     let router = (0..NAMES.len(), any::<bool>(), meta());
     let link = (0..4usize, 0..6usize, any::<bool>(), any::<bool>(), meta(), any::<bool>());
@@ -182,11 +183,11 @@ fn networks() -> impl Strategy<Value = Network> {
         .prop_map(|(switches, ports, routers, links, route_meta)| {
             let mut n = Network::default();
             let (mut ls, mut lr) = (Vec::new(), Vec::new());
-            for (i, (at, flood, meta)) in switches.into_iter().enumerate() {
+            for (i, (at, flood, mtu, meta)) in switches.into_iter().enumerate() {
                 let id = DatapathId::new(1 + 7 * i as u32).unwrap();
                 if !ls.contains(&name(NAMES[at])) {
                     ls.push(name(NAMES[at]));
-                    n.insert(Key::Ls(name(NAMES[at])), Object::Ls(LogicalSwitch { id, flood, meta }));
+                    n.insert(Key::Ls(name(NAMES[at])), Object::Ls(LogicalSwitch { id, flood, mtu, meta }));
                 }
             }
             for (i, (at, pinned, meta)) in routers.into_iter().enumerate() {

@@ -39,6 +39,13 @@ pub enum Change {
         /// `None`: there is no such pair, or it is not whole.
         patch: Option<LocalPatch>,
     },
+    /// A bridge that patch ports may lead to.
+    Bridge {
+        /// Its name.
+        name: String,
+        /// The largest IP packet that gets out of it, in bytes; `None`: that is not known, or there is no such bridge.
+        mtu: Option<u32>,
+    },
     /// Who has an address in the physical network that a switch meets here, as the agent learned it.
     Neighbour {
         /// The switch.

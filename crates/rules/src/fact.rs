@@ -190,6 +190,14 @@ pub struct NeighbourFact {
     pub mac: [u8; 6],
 }
 
+/// A bridge that patch ports may lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BridgeFact {
+    pub name: String,
+    /// The largest IP packet that gets out of it.
+    pub mtu: u32,
+}
+
 /// A tunnel port of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelFact {

@@ -2,6 +2,11 @@
 //!
 //! The rules hand such packets over ([`tuplenet_rules::icmp`]); what becomes of one is [`error`], a function of its bytes. Each sender gets so many errors and
 //! no more, so that one who sends a flood of packets with a spent TTL does not use up what others get; what all may cost is limited in the switch.
+//!
+//! A packet that is too long for where it is to go is the one kind that may go on: an IPv4 packet that may be cut is [`cut`], and its pieces take the way that it
+//! was on.
+
+mod cut;
 
 use super::{Effect, stats::Stats};
 use ipnet::IpNet;
@@ -11,10 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 use tuplenet_model::id::DatapathId;
-use tuplenet_openflow::{Field, message::PacketIn2};
+use tuplenet_openflow::{
+    Field,
+    field::{REG0, REG1, REG2, REG3},
+    message::PacketIn2,
+};
 use tuplenet_rules::{
-    icmp::{Event, send},
-    register::{DATAPATH, SRC_PORT},
+    icmp::{Event, Place, send, send_on},
+    register::{DATAPATH, DST_PORT, FLAGS, MTU, SRC_PORT, TOO_BIG},
 };
 
 /// Errors that one sender may have at once, by one port of a router: traceroute sends 90 probes for a path of 30 routers.
@@ -51,7 +60,15 @@ impl Errors {
         stats: &mut Stats,
     ) {
         let Some((router, number)) = port(packet) else { return };
-        let told = nets(router, number).and_then(|nets| error(event, &packet.packet, nets));
+        let mtu = if event == Event::TooBig { mtu(packet) } else { 0 };
+        let pieces = if event == Event::TooBig { cut::cut(&packet.packet, mtu as usize) } else { None };
+        if let Some((pieces, place)) = pieces.zip(place(packet)) {
+            stats.packets_cut += 1;
+            let actions = send_on(place);
+            let out = |frame: Vec<u8>| Effect::PacketOut { actions: actions.clone(), frame: frame.into() };
+            return effects.extend(pieces.into_iter().map(out));
+        }
+        let told = nets(router, number).and_then(|nets| error(event, mtu, &packet.packet, nets));
         match told {
             Some((to, frame)) if self.may(router, number, to, now) => {
                 stats.icmp_errors += 1;
@@ -98,11 +115,31 @@ impl Errors {
     }
 }
 
+/// What the pipeline keeps of the packet there; what is 0 is left out.
+fn number(packet: &PacketIn2, field: &'static Field) -> u32 {
+    packet.metadata.get(field).and_then(|m| u32::try_from(m.value.to_u64()?).ok()).unwrap_or(0)
+}
+
+/// The parts of the next hop, [`tuplenet_rules::register::NEXT_HOP6`]: registers are 32-bit fields in what a switch tells.
+const NEXT_HOP: [&Field; 4] = [REG0, REG1, REG2, REG3];
+
 /// By which port the packet came into which router.
 fn port(packet: &PacketIn2) -> Option<Port> {
-    let number = |field: &'static Field| packet.metadata.get(field).and_then(|m| m.value.to_u64());
-    let router = DatapathId::new(u32::try_from(number(DATAPATH)?).ok()?)?;
-    Some((router, u32::try_from(number(SRC_PORT)?).ok()?))
+    let router = DatapathId::new(number(packet, DATAPATH))?;
+    Some((router, Some(number(packet, SRC_PORT)).filter(|number| *number != 0)?))
+}
+
+/// How long packets may be where it was to go.
+fn mtu(packet: &PacketIn2) -> u32 {
+    number(packet, MTU) & !TOO_BIG
+}
+
+/// Where it was when it was found too long.
+fn place(packet: &PacketIn2) -> Option<Place> {
+    let (router, from) = port(packet)?;
+    let (to, flags) = (number(packet, DST_PORT), number(packet, FLAGS));
+    let next_hop = NEXT_HOP.into_iter().fold(0, |hop, part| hop << 32 | u128::from(number(packet, part)));
+    Some(Place { router, from, to, next_hop, flags })
 }
 
 const ETHERNET: usize = 14;
@@ -122,21 +159,22 @@ const LONGEST_V6: usize = 1_280;
 const HEAD_V4: usize = 20 + 8;
 const HEAD_V6: usize = 40 + 8;
 
-/// The error about a packet that a port of a router with these addresses took in, and whom it is for. `None`: nobody is to be told.
+/// The error about a packet that a port of a router with these addresses took in, and whom it is for. `None`: nobody is to be told. `mtu` is how long packets may be, of
+/// one that is too long.
 ///
 /// Never about an error, a redirect, a later fragment, what was sent to many, or from no single host (RFC 1122 section 3.2.2, RFC 1812 section
 /// 4.3.2.7, RFC 4443 section 2.4 (e)); nor about what cannot be read.
-pub fn error(event: Event, frame: &[u8], nets: &[IpNet]) -> Option<(IpAddr, Vec<u8>)> {
+pub fn error(event: Event, mtu: u32, frame: &[u8], nets: &[IpNet]) -> Option<(IpAddr, Vec<u8>)> {
     let to_many = frame.first()? & 1 != 0;
     let packet = frame.get(ETHERNET..)?;
     let (to, error, kind) = match take::<2>(frame, 12)? {
         _ if to_many => return None,
         IPV4 => {
-            let (to, error) = error_v4(event, packet, nets)?;
+            let (to, error) = error_v4(event, mtu, packet, nets)?;
             (IpAddr::V4(to), error, IPV4)
         }
         IPV6 => {
-            let (to, error) = error_v6(event, packet, nets)?;
+            let (to, error) = error_v6(event, mtu, packet, nets)?;
             (IpAddr::V6(to), error, IPV6)
         }
         _ => return None,
@@ -149,7 +187,7 @@ pub fn error(event: Event, frame: &[u8], nets: &[IpNet]) -> Option<(IpAddr, Vec<
     Some((to, told))
 }
 
-fn error_v4(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Vec<u8>)> {
+fn error_v4(event: Event, mtu: u32, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Vec<u8>)> {
     let first = *packet.first()?;
     let (header, length) = (usize::from(first & 0xf) * 4, usize::from(u16::from_be_bytes(take(packet, 2)?)));
     let offset = u16::from_be_bytes(take(packet, 6)?) & 0x1fff;
@@ -179,6 +217,7 @@ fn error_v4(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Ve
     }
     let (kind, code) = match event {
         Event::Spent => (11, 0),
+        Event::TooBig => (3, 4),
         Event::NoRoute => (3, 0),
         Event::NoHost => (3, 1),
         Event::Itself if matches!(protocol, TCP | UDP | DCCP | UDP_LITE) => (3, 3),
@@ -187,7 +226,9 @@ fn error_v4(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Ve
     let own = nets().map(|net| (net.contains(&from), net.addr())).max_by_key(|(near, _)| *near).map(|(_, ip)| ip);
     let source = if event == Event::Itself { to } else { own? };
     let quote = packet.get(..LONGEST_V4 - HEAD_V4).unwrap_or(packet);
-    let mut icmp = vec![kind, code, 0, 0, 0, 0, 0, 0];
+    // RFC 1191 section 4: two bytes that are unused, and the MTU; 0 in other errors.
+    let [high, low] = u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes();
+    let mut icmp = vec![kind, code, 0, 0, 0, 0, high, low];
     icmp.extend(quote);
     let sum = checksum(0, &icmp);
     put(&mut icmp, 2, sum);
@@ -202,7 +243,7 @@ fn error_v4(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv4Addr, Ve
     Some((from, error))
 }
 
-fn error_v6(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv6Addr, Vec<u8>)> {
+fn error_v6(event: Event, mtu: u32, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv6Addr, Vec<u8>)> {
     if packet.first()? >> 4 != 6 {
         return None;
     }
@@ -225,6 +266,7 @@ fn error_v6(event: Event, packet: &[u8], nets: &[IpNet]) -> Option<(Ipv6Addr, Ve
     }
     let (kind, code, detail) = match event {
         Event::Spent => (3, 0, 0),
+        Event::TooBig => (2, 0, mtu),
         Event::NoRoute => (1, 0, 0),
         Event::NoHost => (1, 3, 0),
         Event::Itself if matches!(protocol, TCP | UDP | DCCP | UDP_LITE) => (1, 4, 0),

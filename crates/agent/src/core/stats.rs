@@ -93,6 +93,8 @@ pub struct Stats {
     pub neighbour_packets_dropped: u64,
     /// ICMP errors that routers here sent, in total.
     pub icmp_errors: u64,
+    /// Packets that were too long and were cut, in total.
+    pub packets_cut: u64,
     /// Packets that routers ended and whose senders were not told, in total.
     pub icmp_errors_withheld: u64,
     /// Packets of traces that were sent, in total.

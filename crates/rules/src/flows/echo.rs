@@ -4,9 +4,9 @@
 
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, within},
+    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, within},
     port::RouterPort,
-    stage,
+    register, stage,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
@@ -43,7 +43,8 @@ fn echo(port: &RouterPort, ip: IpAddr) -> FlowRow {
         ),
     };
     let mut actions = Vec::from(swap);
-    actions.extend([set(field::NW_TTL, 255_u8), resubmit(stage::LRP_INGRESS_IP_ROUTE)]);
+    let answer = set_flags(register::ANSWER);
+    actions.extend([set(field::NW_TTL, 255_u8), answer, resubmit(stage::LRP_INGRESS_IP_ROUTE)]);
     let cookie = Cookie::router_port(Rule::Echo, port.lr, port.lrp.value.number);
     flow(stage::LRP_INGRESS_PKT_RESPONSE, priority::OBJECT, cookie, matching, actions)
 }

@@ -57,12 +57,12 @@ const ROUTER: u16 = 60;
 /// spoken_for(LS, Ip)           <- remote(LS, _, Ip), designated_here(LS), not patched_at(LS, Ip).
 /// ```
 ///
-/// Flows, and the ports that another chassis speaks for.
+/// Flows, the ports that another chassis speaks for, and the switches with a patch port of ours that have ports on other chassis.
 pub fn flows(
     ports: &Ports,
     located_in: &Index<DatapathId, SwitchPort>,
     tunnel: &Relation<TunnelFact>,
-) -> (Relation<FlowRow>, Relation<SwitchPort>) {
+) -> (Relation<FlowRow>, Relation<SwitchPort>, Relation<DatapathId>) {
     let Patches { here, mine, designated_here, way, patched_at, .. } = &ports.patches;
     let mine_of = mine.index(|port| port.ls);
     let way_of = way.index(|way| way.ls);
@@ -105,7 +105,9 @@ pub fn flows(
         .semijoin(&blind.index(|()| ()))
         .index(|here| here.port.ls)
         .join(&silent_remote.index(|port| port.ls), |_, here, port| doubled(here, port));
-    (ends.concat_all([&closed, &by_us, &beside, &afar, &by_router, &relayed, &own, &elsewhere, &doubled]), silent)
+    let spread = places.map(|(ls, _)| *ls).distinct();
+    let flows = ends.concat_all([&closed, &by_us, &beside, &afar, &by_router, &relayed, &own, &elsewhere, &doubled]);
+    (flows, silent, spread)
 }
 
 fn number(port: &SwitchPort) -> PortId {

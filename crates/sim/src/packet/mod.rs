@@ -130,6 +130,13 @@ impl Packet {
         self.to_bytes().len() - tag
     }
 
+    /// Whether a router may cut it into fragments: an IPv4 packet without the bit that says no (RFC 791, section 3.1). Open vSwitch has no field for that bit.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        let frame = self.to_bytes();
+        let header = 14 + if self.slot(Slot::Vlan) & TAGGED == 0 { 0 } else { 4 };
+        self.slot(Slot::EthType) == ethertype::IPV4 && frame.get(header + 6).is_some_and(|flags| flags & 0x40 == 0)
+    }
+
     /// A field as a number, if the packet has it.
     pub(crate) fn number(&self, field: &'static Field) -> Option<u128> {
         if !self.has(field) {

@@ -31,6 +31,11 @@ fn v6(next: u8, from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Of packets that are not too long.
+fn error(event: Event, frame: &[u8], nets: &[IpNet]) -> Option<(IpAddr, Vec<u8>)> {
+    super::error(event, 0, frame, nets)
+}
+
 const VM: [u8; 4] = [10, 1, 0, 2];
 const FAR: [u8; 4] = [10, 9, 0, 9];
 const VM6: &str = "fd00:1::2";
@@ -86,6 +91,17 @@ fn each_end_has_its_error_in_both_families() {
     let options = [47, 0, 1, 4, 0, 0, 0, 0, 7, 7];
     let (kind, code, at, _) = read(&error(Event::Itself, &v6(60, VM6, FAR6, &options), &nets()).unwrap().1);
     assert_eq!((kind, code, at), (4, 1, 40));
+}
+
+#[test]
+fn who_sends_long_packets_is_told_how_long_they_may_be() {
+    let too_big = |mtu: u32, frame: &[u8]| super::error(Event::TooBig, mtu, frame, &nets()).map(|(_, told)| read(&told));
+    let (kind, code, mtu, _) = too_big(1438, &v4(UDP, VM, FAR, &[7; 1480])).unwrap();
+    assert_eq!((kind, code, mtu), (3, 4, 1438));
+    let (kind, code, mtu, quote) = too_big(1438, &v6(UDP, VM6, FAR6, &[7; 1460])).unwrap();
+    assert_eq!((kind, code, mtu, quote.len()), (2, 0, 1438, 1232));
+    assert_eq!(too_big(70_000, &v6(UDP, VM6, FAR6, &[7; 1460])).unwrap().2, 70_000);
+    assert_eq!(too_big(1438, &v4(ICMP, VM, FAR, &[3; 1480])), None, "of an error nobody is told");
 }
 
 #[test]
@@ -166,7 +182,7 @@ proptest! {
         base in 0..4_usize,
         changes in proptest::collection::vec((0..90_usize, any::<u8>()), 0..4),
         cut in 0..120_usize,
-        event in 0..4_usize,
+        event in 0..Event::ALL.len(),
     ) {
         let event = Event::ALL[event];
         let _ = error(event, &bytes, &nets());

@@ -3,7 +3,7 @@
 use super::{ABOVE_PREFIXES, AtUplink, BY_PREFIX, begins, family, ingress::failed, known, state};
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, copy, flow, priority, resubmit, set, set_flags, within},
+    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, these_within, within},
     port::Link,
     register,
     stage::{self, Stage},
@@ -16,6 +16,7 @@ use tuplenet_openflow::{Action, Match, action::Nat, field};
 
 /// ```text
 /// own(LR, LRP, Ip)            <- nat(_, LRP), lrp(LRP, Ip).                       (what the router itself says)
+/// error(LR, LRP)              <- nat(_, LRP).                                    (but for its ICMP errors)
 /// undnat(LR, LRP, Net)        <- nat(Rule, LRP, inner: Net).                      (known connections)
 /// snat(LR, LRP, Net, Ip)      <- nat(Rule, LRP, inner: Net, external: Ip), Rule is snat or floating.   (new ones)
 /// plain(LR, LRP, Ip)          <- nat(Rule, LRP, inner: Ip), Rule is dnat.         (nothing covers it: as it is)
@@ -45,6 +46,7 @@ pub fn flows(
         &in_force.filter(|at| at.distributed).map(own_mac),
         &hairpin,
         &own,
+        &used.flat_map(error),
         &routers.flat_map(|lr| of_router(*lr)),
     ])
 }
@@ -83,6 +85,19 @@ fn own(link: &Link, ip: IpAddr) -> FlowRow {
     let cookie = Cookie::datapath(Rule::Undnat, lr);
     let on = vec![resubmit(stage::LRP_EGRESS_UPDATE_ETH_DST)];
     flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES, cookie, outward(lr, port, ip.into()), on)
+}
+
+/// An error of the router's own may be about a packet that was translated before it ended: conntrack gives what it quotes the addresses that its sender knows, and the
+/// error itself the one that was asked. What it does not know is quoted as it came.
+fn error(link: &Link) -> [FlowRow; 2] {
+    let (lr, port) = (link.router.lr, link.router.lrp.value.number);
+    [proto::IPV4, proto::IPV6].map(|ethertype| {
+        let errors = these_within(Match::new().with(field::ETH_TYPE, ethertype), lr).with(register::DST_PORT, port);
+        let errors = errors.with_masked(register::FLAGS, register::ERROR, register::ERROR);
+        let cookie = Cookie::datapath(Rule::Undnat, lr);
+        let ct = known(lr, stage::LRP_EGRESS_UNDNAT_STAGE2.table);
+        flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES + 1, cookie, errors, ct)
+    })
 }
 
 fn undnat(at: &AtUplink) -> FlowRow {
@@ -159,6 +174,13 @@ fn of_router(lr: DatapathId) -> Vec<FlowRow> {
         translated(stage::LRP_EGRESS_UNDNAT_STAGE2, Rule::Undnat),
         translated(stage::LRP_EGRESS_SNAT_STAGE2, Rule::Snat),
         turned_back(lr),
+        flow(
+            stage::LRP_EGRESS_UNDNAT_STAGE2,
+            priority::OBJECT + 1,
+            Cookie::datapath(Rule::Undnat, lr),
+            within(lr).with_masked(register::FLAGS, register::ERROR, register::ERROR),
+            vec![Action::CtClear, resubmit(stage::LRP_EGRESS_UPDATE_ETH_DST)],
+        ),
     ];
     flows.extend(failed(lr, stage::LRP_EGRESS_SNAT_STAGE2, Rule::Snat));
     flows
