@@ -104,6 +104,10 @@ rules! {
     FloatingIn = 32 "floating-in",
     /// NAT: what the inner address of a floating one sends outside leaves by that one.
     FloatingOut = 33 "floating-out",
+    /// Several static routes to one prefix: each packet takes one, by its hash.
+    Ecmp = 34 "ecmp",
+    /// One of the next hops of equal static routes.
+    EcmpMember = 35 "ecmp-member",
     /// A neighbour of a router in a physical network, as the agent learned it.
     Neighbour = 38 "neighbour",
     /// Somebody in a physical network says who has an address: a copy goes to the agent.
@@ -112,6 +116,10 @@ rules! {
     NeighbourAsk = 40 "neighbour-ask",
     /// A router ends a packet, and the agent tells its sender by an ICMP error.
     IcmpError = 43 "icmp-error",
+    /// A packet is too long for the switch that a router sends it into: the agent tells its sender, or cuts it.
+    TooBig = 44 "too-big",
+    /// How long packets may be that leave by a router's port.
+    Mtu = 45 "mtu",
 }
 
 /// A cookie taken apart. See the module for the layout.

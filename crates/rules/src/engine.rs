@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Config},
-    fact::{Child, Fact, InterfaceFact, NeighbourFact, TunnelFact},
+    fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, TunnelFact},
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
@@ -29,6 +29,7 @@ pub struct Engine {
     interfaces: FxHashMap<u128, InterfaceFact>,
     tunnels: FxHashMap<(EncapKind, Option<IpAddr>), TunnelFact>,
     patches: FxHashMap<String, PatchFact>,
+    bridges: FxHashMap<String, BridgeFact>,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     flows: FlowTable,
     groups: GroupTable,
@@ -53,6 +54,7 @@ impl Engine {
             interfaces: FxHashMap::default(),
             tunnels: FxHashMap::default(),
             patches: FxHashMap::default(),
+            bridges: FxHashMap::default(),
             neighbours: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
@@ -164,6 +166,10 @@ impl Engine {
             Change::Patch { name, patch } => {
                 let next = patch.map(|patch| PatchFact { name: name.clone(), patch });
                 replace(&mut self.program, self.inputs.patch, &mut self.patches, name, next);
+            }
+            Change::Bridge { name, mtu } => {
+                let next = mtu.map(|mtu| BridgeFact { name: name.clone(), mtu });
+                replace(&mut self.program, self.inputs.bridge, &mut self.bridges, name, next);
             }
             Change::Neighbour { ls, ip, mac } => {
                 let next = mac.map(|mac| NeighbourFact { ls: ls.clone(), ip, mac: mac.0 });

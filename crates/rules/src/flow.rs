@@ -2,6 +2,7 @@
 
 use crate::{
     cookie::Cookie,
+    output::{Bucket, GroupForm},
     register::{self, option},
     stage::Stage,
 };
@@ -24,11 +25,18 @@ pub struct FlowRow {
     pub actions: Vec<Action>,
 }
 
-/// A derived bucket of a flood group.
+/// A derived group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupRow {
+    pub id: u32,
+    pub form: GroupForm,
+}
+
+/// A derived bucket of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BucketRow {
     pub group: u32,
-    pub actions: Vec<Action>,
+    pub bucket: Bucket,
 }
 
 /// Priorities within a stage. Routes have their own scale: see [`crate::flows::route`].
@@ -71,6 +79,11 @@ pub fn set_flags(flags: u32) -> Action {
 /// Copies a whole field into another of the same width.
 pub fn copy(from: &'static Field, to: &'static Field, bits: u16) -> Action {
     Action::Move { src: Subfield::new(from, 0, bits), dst: Subfield::new(to, 0, bits) }
+}
+
+/// Copies a whole field into a part of another, from this bit on.
+pub fn copy_part(from: &'static Field, to: &'static Field, at: u16, bits: u16) -> Action {
+    Action::Move { src: Subfield::new(from, 0, bits), dst: Subfield::new(to, at, bits) }
 }
 
 /// Copies the low 16 bits of a register into a part of the tunnel's option.
@@ -128,4 +141,10 @@ pub mod proto {
     pub const ICMP: u8 = 1;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
 }

@@ -2,8 +2,10 @@
 
 pub mod drop;
 pub mod echo;
+pub mod ecmp;
 pub mod flood;
 pub mod l2;
+pub mod mtu;
 pub mod nat;
 pub mod neighbour;
 pub mod next_hop;

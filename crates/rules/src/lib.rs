@@ -39,4 +39,5 @@ mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope};
 pub use engine::Engine;
-pub use output::{ClaimChange, FlowChange, Group, GroupChange, Output, PatchPair, Reject, Watch};
+pub use flows::ecmp::is_group as is_ecmp_group;
+pub use output::{Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection, Watch};

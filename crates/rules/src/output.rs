@@ -3,7 +3,10 @@
 use crate::outside::{Outside, Own};
 use std::{fmt, net::IpAddr};
 use tuplenet_model::{entity::EncapKind, name::Name};
-use tuplenet_openflow::{Action, Flow, Match};
+use tuplenet_openflow::{
+    Action, Flow, Match, field,
+    message::{GroupKind, GroupProperties, SelectionMethod},
+};
 
 /// Everything that one transaction changed.
 #[derive(Clone, Debug, Default)]
@@ -47,23 +50,128 @@ pub enum FlowChange {
 /// One change of the group table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupChange {
-    /// A new group, without buckets, that copies a packet to each of its buckets (`all`).
-    Add(u32),
+    /// A new group, without buckets.
+    Add(u32, GroupForm),
+    /// The group takes another form; its buckets stay.
+    Change(u32, GroupForm),
     /// One bucket more.
-    InsertBucket(u32, Vec<Action>),
+    InsertBucket(u32, Bucket),
     /// One bucket less.
-    RemoveBucket(u32, Vec<Action>),
+    RemoveBucket(u32, Bucket),
     /// The group is needed no more.
     Delete(u32),
 }
 
-/// A group as it should be now: of type `all`, with these buckets.
+/// What a group does with a packet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupForm {
+    /// A copy to each bucket.
+    All,
+    /// To one of the living buckets, chosen so.
+    Select(Selection),
+    /// To the first living bucket, by their ids.
+    FastFailover,
+}
+
+/// By what a group chooses: `selection_method=hash` of Open vSwitch (group-selection-method-property.txt), over these fields, each with the bits that count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Selection(pub Vec<HashField>);
+
+/// A part of a packet that a group may choose by. In the order in which Open vSwitch hashes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HashField {
+    /// Ports of TCP, UDP and SCTP, where [`crate::register::L4_PORTS`] notes them: this mask of it.
+    L4Ports(u32),
+    /// Source address.
+    Source,
+    /// Destination address.
+    Destination,
+    /// Protocol.
+    Protocol,
+}
+
+impl Selection {
+    /// What belongs to one connection goes one way.
+    pub fn five_tuple() -> Self {
+        Self(vec![HashField::L4Ports(u32::MAX), HashField::Source, HashField::Destination, HashField::Protocol])
+    }
+
+    /// What a switch tells; `None`: it is none of ours.
+    pub fn read(method: &SelectionMethod) -> Option<Self> {
+        let bits = |field| method.fields.get(field).map(|found| found.value);
+        let ports = bits(crate::register::L4_PORTS).and_then(|value| value.to_u64());
+        let ports = ports.and_then(|mask| Some(HashField::L4Ports(u32::try_from(mask).ok()?)));
+        let others = [
+            (field::IPV4_SRC, HashField::Source),
+            (field::IPV4_DST, HashField::Destination),
+            (field::IP_PROTO, HashField::Protocol),
+        ];
+        let others = others.into_iter().filter_map(|(field, part)| bits(field).map(|_| part));
+        let found = Self(ports.into_iter().chain(others).collect());
+        (found.method() == *method).then_some(found)
+    }
+
+    /// As OpenFlow has it.
+    pub fn method(&self) -> SelectionMethod {
+        let fields = self.0.iter().fold(Match::new(), |fields, part| match part {
+            HashField::L4Ports(mask) => fields.with(crate::register::L4_PORTS, *mask),
+            HashField::Source => fields.with(field::IPV4_SRC, u32::MAX).with(field::IPV6_SRC, u128::MAX),
+            HashField::Destination => fields.with(field::IPV4_DST, u32::MAX).with(field::IPV6_DST, u128::MAX),
+            HashField::Protocol => fields.with(field::IP_PROTO, u8::MAX),
+        });
+        SelectionMethod { method: "hash".into(), param: 0, fields }
+    }
+}
+
+impl GroupForm {
+    /// OpenFlow's type of group.
+    pub fn kind(&self) -> GroupKind {
+        match self {
+            GroupForm::All => GroupKind::All,
+            GroupForm::Select(_) => GroupKind::Select,
+            GroupForm::FastFailover => GroupKind::FastFailover,
+        }
+    }
+
+    /// What OpenFlow says of it beside the type.
+    pub fn properties(&self) -> GroupProperties {
+        let selection = match self {
+            GroupForm::Select(selection) => Some(selection.method()),
+            GroupForm::All | GroupForm::FastFailover => None,
+        };
+        GroupProperties { selection, ..GroupProperties::default() }
+    }
+}
+
+/// One of the things that a group may do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bucket {
+    /// The number that it has in the switch, of which the choice of a `select` group depends; `None`: any.
+    pub id: Option<u32>,
+    /// Its share in a `select` group.
+    pub weight: Option<u16>,
+    /// It is dead while this port of the switch is, by its link or by BFD; `None`: it always lives.
+    pub watch_port: Option<u32>,
+    /// What it does.
+    pub actions: Vec<Action>,
+}
+
+impl Bucket {
+    /// In a group where only that counts.
+    pub fn of(actions: Vec<Action>) -> Self {
+        Self { id: None, weight: None, watch_port: None, actions }
+    }
+}
+
+/// A group as it should be now, with these buckets in no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// OpenFlow group id.
     pub id: u32,
-    /// The actions of each bucket, in no order.
-    pub buckets: Vec<Vec<Action>>,
+    /// What it does with a packet.
+    pub form: GroupForm,
+    /// Its buckets, in no order.
+    pub buckets: Vec<Bucket>,
 }
 
 /// One change of what this chassis claims.

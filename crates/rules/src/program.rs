@@ -4,13 +4,15 @@ use crate::{
     change::Config,
     claim::{self, Want},
     datapath,
-    fact::{Binding, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact},
-    flow::{BucketRow, FlowRow},
+    fact::{
+        Binding, BridgeFact, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact,
+    },
+    flow::{BucketRow, FlowRow, GroupRow},
     flows::nat as nat_flows,
     flows::outside as outside_flows,
     flows::{
-        drop, echo, flood, l2, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, trace,
-        tunnel,
+        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router,
+        trace, tunnel,
     },
     nat,
     output::{PatchPair, Reject, Watch},
@@ -35,13 +37,14 @@ pub struct Inputs {
     pub interface: Input<InterfaceFact>,
     pub tunnel: Input<TunnelFact>,
     pub patch: Input<PatchFact>,
+    pub bridge: Input<BridgeFact>,
     pub neighbour: Input<NeighbourFact>,
 }
 
 /// Where results come out.
 pub struct Outputs {
     pub flows: Output<FlowRow>,
-    pub groups: Output<u32>,
+    pub groups: Output<GroupRow>,
     pub buckets: Output<BucketRow>,
     pub want: Output<Want>,
     pub release: Output<Binding>,
@@ -68,8 +71,10 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     flows.extend(router::fixed());
     flows.extend(flood::fixed());
     flows.extend(drop::fixed());
+    flows.extend(ecmp::fixed());
     flows.extend(trace::fixed());
     flows.extend(patch_flows::fixed());
+    flows.extend(mtu::fixed());
     flows
 }
 
@@ -88,6 +93,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_tunnel, tunnel_ports) = b.input::<TunnelFact>("tunnel_port");
     let tunnel = tunnel_ports.filter(|tunnel| tunnel.remote.is_none()).named("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
+    let (in_bridge, bridge) = b.input::<BridgeFact>("bridge");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
 
     let valid = datapath::valid(&ls, &lr);
@@ -115,7 +121,17 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
-    let (patch_flows, elsewhere) = patch_flows::flows(&ports, &located_in, &tunnel);
+    let (patch_flows, elsewhere, spread) = patch_flows::flows(&ports, &located_in, &tunnel);
+    let mtu_flows = mtu::flows(&mtu::Sources {
+        me: &config.chassis,
+        chassis: &chassis,
+        endpoint: &ports.endpoint,
+        link: &ports.link,
+        ls_present: &datapaths.ls_present,
+        mine: &ports.patches.mine,
+        spread: &spread,
+        bridge: &bridge,
+    });
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
     let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
         me: &config.chassis,
@@ -127,7 +143,14 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     });
     let (outside_flows, outside, own) =
         outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
-    let (route_flows, stray_routes) = route::flows(&ports.link, &ports.router, &lsr);
+    let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
+    let ecmp = ecmp::derive(&ecmp::Sources {
+        routes: &routes,
+        local: &ports.local,
+        pinned: &ports.pinned,
+        endpoint_of: &ports.endpoint_of,
+        tunnel: &tunnel_ports,
+    });
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
@@ -151,12 +174,14 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &flood_flows,
         &router::flows(&ports.link, &ports.router),
         &echo::flows(&ports.router),
-        &route_flows,
+        &route::flows(&ports.link, &ecmp.plain),
+        &ecmp.flows,
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
         &translation,
         &outside_flows,
         &patch_flows,
+        &mtu_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -179,12 +204,13 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         interface: in_interface,
         tunnel: in_tunnel,
         patch: in_patch,
+        bridge: in_bridge,
         neighbour: in_neighbour,
     };
     let outputs = Outputs {
         flows: flows.output(),
-        groups: groups.output(),
-        buckets: buckets.output(),
+        groups: groups.concat(&ecmp.groups).output(),
+        buckets: buckets.concat(&ecmp.buckets).output(),
         want: claims.want.output(),
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),

@@ -11,7 +11,9 @@
 //! | `reg5` | destination port, in this datapath; [`FLOOD`] for all |
 //! | `reg6` | flags |
 //! | `reg7` | command id: the colour of a traced packet |
+//! | `reg13` | how long the packet may be on its way out of a router, and whether it is longer |
 //! | `xxreg2` (`reg8` for IPv4) | tunnel end point of the chassis that has the destination port; 0: it is here |
+//! | `reg12` | source port (high) and destination port (low) of TCP, UDP or SCTP, while one of equal routes is chosen |
 
 use tuplenet_model::id::PortId;
 use tuplenet_openflow::field::{self, Field};
@@ -34,6 +36,8 @@ pub const COMMAND: &Field = field::REG7;
 pub const REMOTE4: &Field = field::REG8;
 /// Tunnel end point of the remote chassis, IPv6.
 pub const REMOTE6: &Field = field::XXREG2;
+/// Ports of the layer above IP, source in the upper half; 0 where they are not known, as in all fragments.
+pub const L4_PORTS: &Field = field::REG12;
 
 /// Flag: an answer made here, which may leave by the port that it came from.
 pub const LOOPBACK: u32 = 1 << 0;
@@ -56,6 +60,16 @@ pub const NATTED: u32 = 1 << 6;
 
 /// Flag: coloured, and conntrack still has a copy to go on with, that has an end of its own to report.
 pub const PENDING: u32 = 1 << 8;
+
+/// Flag: a router's answer to an echo request, which is sent whatever its length: it came that way.
+pub const ANSWER: u32 = 1 << 10;
+/// Flag: a router's own ICMP error; NAT translates what it quotes.
+pub const ERROR: u32 = 1 << 12;
+
+/// The most bytes that an IP packet may have in the switch that a router sends it into; and whether it has more ([`TOO_BIG`]).
+pub const MTU: &Field = field::REG13;
+/// In [`MTU`]: the packet is longer.
+pub const TOO_BIG: u32 = 1 << 31;
 
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;

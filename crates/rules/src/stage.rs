@@ -21,6 +21,11 @@ impl Stage {
     pub fn is_traced(self) -> bool {
         self.name.contains("_TRACE_")
     }
+
+    /// Whether it ends no packet: it is a part of what the flow does that sends packets here.
+    pub fn returns(self) -> bool {
+        self == LRP_INGRESS_ECMP_HASH
+    }
 }
 
 macro_rules! stages {
@@ -89,10 +94,17 @@ stages! {
     LRP_INGRESS_DNAT_STAGE2 = 56, next Some(57);
     /// The longest prefix gives the next hop and the port; TTL goes down by one.
     LRP_INGRESS_IP_ROUTE = 57, next None;
-    /// Which of several equal next hops.
+    /// One of several equal next hops was chosen.
     LRP_INGRESS_ECMP = 58, next Some(59);
     /// The decision of the router is made.
-    LRP_TRACE_INGRESS_OUT = 59, next Some(70);
+    LRP_TRACE_INGRESS_OUT = 59, next Some(LRP_EGRESS_MTU.table);
+    /// What of the layer above IP counts in the choice of a next hop. A packet goes back to the flow that sent it here: see [`Stage::returns`].
+    LRP_INGRESS_ECMP_HASH = 60, next None;
+
+    /// How long packets may be in the switch that they are for.
+    LRP_EGRESS_MTU = 64, next Some(70);
+    /// What is longer ends: its sender is told, or it is cut.
+    LRP_EGRESS_TOO_BIG = 65, next Some(70);
 
     /// A packet is about to leave a logical router.
     LRP_TRACE_EGRESS_IN = 70, next Some(71);

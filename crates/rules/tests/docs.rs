@@ -57,6 +57,8 @@ fn pipeline() -> String {
         (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
         (register::NATTED, "turned back at an uplink for an external address of its own router"),
         (register::PENDING, "coloured, and conntrack has a copy to go on with: one more end is going to be reported"),
+        (register::ANSWER, "a router's answer to an echo request"),
+        (register::ERROR, "a router's own ICMP error"),
         (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
     ];
     for (flag, meaning) in flags {
@@ -98,11 +100,18 @@ fn pipeline() -> String {
         let bytes = Userdata::IcmpError(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
         let _ = writeln!(page, "| `{}` | {meaning}; it ends there, and its sender is told |", bytes.join("."));
     }
+    let bytes = Userdata::IcmpError(icmp::Event::TooBig).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+    let _ = writeln!(
+        page,
+        "| `{}` | it is too long for the switch that a router sends it into; its sender is told, or the agent cuts it; the whole packet |",
+        bytes.join(".")
+    );
     page.push_str("\n| meter | limits | packets a second | at once |\n|---|---|---|---|\n");
     for (meter, limits) in [
         (METER, "reports of coloured packets"),
         (outside::ASK_METER, "packets whose neighbour is not known"),
         (icmp::METER, "packets that routers ended"),
+        (icmp::TOO_BIG_METER, "packets that are too long"),
         (outside::LEARN_METER, "what neighbours say"),
     ] {
         let _ = writeln!(page, "| {} | {limits} | {} | {} |", meter.id, meter.rate, meter.burst);

@@ -12,9 +12,9 @@ use std::{
 use tuplenet_model::{entity::*, key::Key, name::Name, object::Object};
 use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
 use tuplenet_rules::{
-    Change, Engine, LocalInterface, LocalPatch,
+    Bucket, Change, Engine, LocalInterface, LocalPatch,
     cookie::{Cookie, Rule, name_hash},
-    register, stage,
+    is_ecmp_group, register, stage,
 };
 
 /// All facts of a network, and nothing clever.
@@ -29,6 +29,7 @@ struct Plain {
     binding: Vec<(Name, Name, Binding)>,
     interface: Vec<(u128, LocalInterface)>,
     tunnel: bool,
+    watched: Vec<(EncapKind, IpAddr, u32)>,
     patch: Vec<(String, LocalPatch)>,
 }
 
@@ -39,6 +40,9 @@ impl Plain {
             match fact {
                 Change::Interface { id, interface: Some(i) } => all.interface.push((*id, i.clone())),
                 Change::Tunnel { ofport, remote: None, .. } => all.tunnel = ofport.is_some(),
+                Change::Tunnel { kind, remote: Some(ip), ofport: Some(ofport) } => {
+                    all.watched.push((*kind, *ip, *ofport))
+                }
                 Change::Patch { name, patch: Some(patch) } => all.patch.push((name.clone(), patch.clone())),
                 Change::Object { path, value: Some(value), create_revision: made } => {
                     let Ok(Some(key)) = Key::parse(path) else { continue };
@@ -348,26 +352,62 @@ impl Plain {
                 all.insert(format!("route {id} {}: {} connected", net.trunc(), number_of(lrp, port)));
             }
         }
-        // Of several routes to one prefix the oldest that works.
-        let mut routes: BTreeMap<_, _> = BTreeMap::new();
+        // Of several routes to one prefix all that work, if they lead to different next hops, else the oldest.
+        let mut routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (lr, name, route, made) in &self.lsr {
             let Some((id, port)) = self.router_port(&present, lr, &route.outport) else { continue };
-            let linked = links
+            let link = links
                 .iter()
-                .any(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
+                .find(|(ls, lsp, r, p)| *r == lr && **p == route.outport && self.port(&present, ls, lsp).is_some());
             let own = port.nets.iter().any(|n| n.addr() == route.next_hop);
             let near = !own && port.nets.iter().any(|n| n.contains(&route.next_hop));
-            if linked && near {
-                let said =
-                    format!("route {id} {}: {} via {}", route.prefix, number_of(&route.outport, port), route.next_hop);
-                let best = routes.entry((id, route.prefix)).or_insert_with(|| ((*made, name), said.clone()));
-                if (*made, name) < best.0 {
-                    *best = ((*made, name), said);
-                }
+            if let Some((ls, ..)) = link.filter(|_| near) {
+                let way = (number_of(&route.outport, port), route.next_hop);
+                routes.entry((id, route.prefix)).or_default().push((*made, name, *ls, way));
             }
         }
-        all.extend(routes.into_values().map(|(_, said)| said));
+        for ((id, prefix), mut ways) in routes {
+            ways.sort();
+            let (.., (port, hop)) = ways[0];
+            if ways.iter().all(|(.., way)| *way == (port, hop)) {
+                all.insert(format!("route {id} {prefix}: {port} via {hop}"));
+                continue;
+            }
+            all.insert(format!("routes {id} {prefix}"));
+            let mut watched = BTreeSet::new();
+            for (_, _, ls, (port, hop)) in ways {
+                all.insert(format!("member {id} {port} {hop}"));
+                let watch = self.watch(&present, &links, &hosted, ls, hop);
+                watched.extend(watch.map(|_| (hop, port)));
+                all.insert(format!("choice {port} via {hop} if {watch:?}"));
+            }
+            all.extend(watched.first().map(|(hop, port)| format!("last resort {port} via {hop}")));
+        }
         all
+    }
+
+    /// The port to be watched for a next hop in a switch: its own, or that with BFD to the chassis of its router.
+    fn watch(
+        &self,
+        present: &BTreeSet<String>,
+        links: &[(&Name, &Name, &Name, &Name)],
+        hosted: &[(&Name, &Name, u32)],
+        ls: &Name,
+        hop: IpAddr,
+    ) -> Option<u32> {
+        let (_, lsp, ..) = self
+            .lsp
+            .iter()
+            .find(|(l, p, port, _)| l == ls && port.ips.contains(&hop) && self.port(present, l, p).is_some())?;
+        if let Some((.., ofport)) = hosted.iter().find(|(l, p, ofport)| *l == ls && *p == lsp && *ofport > 0) {
+            return Some(*ofport);
+        }
+        let (.., lr, lrp) = links.iter().find(|(l, p, ..)| *l == ls && *p == lsp)?;
+        self.any_router_port(lr, lrp)?;
+        let chassis = self.valid_lr(lr)?.chassis.as_ref().filter(|chassis| chassis.as_str() != ME)?;
+        let end = self.endpoint(chassis)?;
+        let port = self.watched.iter().find(|(kind, ip, _)| *kind == EncapKind::Geneve && *ip == end);
+        port.map(|(.., ofport)| *ofport)
     }
 }
 
@@ -418,6 +458,20 @@ fn set_value(flow: &Flow, wanted: &'static Field) -> Option<Vec<u8>> {
 fn set_number(flow: &Flow, wanted: &'static Field) -> u64 {
     let bytes = set_value(flow, wanted).expect("the field is set");
     bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
+}
+
+/// The destinations of a route.
+fn prefix(m: &Match) -> String {
+    match m.get(field::IPV4_DST).or_else(|| m.get(field::IPV6_DST)) {
+        Some(found) => {
+            let ip = address(found.value.as_bytes());
+            let all = found.value.as_bytes().len() as u32 * 8;
+            let len = found.mask.map_or(all, |mask| mask.as_bytes().iter().map(|b| b.count_ones()).sum());
+            format!("{ip}/{len}")
+        }
+        None if number(m, field::ETH_TYPE) == 0x800 => "0.0.0.0/0".into(),
+        None => "::/0".into(),
+    }
 }
 
 /// What a flow states, in the words of [`Plain::statements`]. Flows that follow from others' facts (loopback, drops) state nothing.
@@ -495,16 +549,7 @@ fn statement(flow: &Flow) -> Option<String> {
         }
         Rule::Echo => format!("echo {dp} {}", shown(m, &[field::IPV4_DST, field::IPV6_DST])),
         rule @ (Rule::Connected | Rule::Static) => {
-            let prefix = match m.get(field::IPV4_DST).or_else(|| m.get(field::IPV6_DST)) {
-                Some(found) => {
-                    let ip = address(found.value.as_bytes());
-                    let all = found.value.as_bytes().len() as u32 * 8;
-                    let len = found.mask.map_or(all, |mask| mask.as_bytes().iter().map(|b| b.count_ones()).sum());
-                    format!("{ip}/{len}")
-                }
-                None if number(m, field::ETH_TYPE) == 0x800 => "0.0.0.0/0".into(),
-                None => "::/0".into(),
-            };
+            let prefix = prefix(m);
             let port = set_number(flow, register::DST_PORT);
             let hop = set_value(flow, register::NEXT_HOP4).or_else(|| set_value(flow, register::NEXT_HOP6));
             match (rule, hop) {
@@ -512,12 +557,28 @@ fn statement(flow: &Flow) -> Option<String> {
                 _ => format!("route {dp} {prefix}: {port} connected"),
             }
         }
+        Rule::Ecmp if flow.table == stage::LRP_INGRESS_ECMP_HASH.table => return None,
+        Rule::Ecmp => format!("routes {dp} {}", prefix(m)),
+        Rule::EcmpMember => format!("member {dp} {} {}", number(m, register::DST_PORT), next_hop(m)),
         _ => return None,
     })
 }
 
+/// What a bucket of equal routes states.
+fn bucket_statement(bucket: Bucket) -> String {
+    let flow = Flow { instructions: vec![Instruction::ApplyActions(bucket.actions)], ..Flow::default() };
+    let hop = set_value(&flow, register::NEXT_HOP4).or_else(|| set_value(&flow, register::NEXT_HOP6));
+    let (port, hop) = (set_number(&flow, register::DST_PORT), address(&hop.expect("a next hop")));
+    match bucket.weight {
+        Some(1) => format!("last resort {port} via {hop}"),
+        _ => format!("choice {port} via {hop} if {:?}", bucket.watch_port),
+    }
+}
+
 fn engine_statements(engine: &Engine) -> BTreeSet<String> {
-    engine.flows().filter_map(|flow| statement(&flow)).collect()
+    let groups = engine.groups().filter(|group| is_ecmp_group(group.id));
+    let choices = groups.flat_map(|group| group.buckets).map(bucket_statement);
+    engine.flows().filter_map(|flow| statement(&flow)).chain(choices).collect()
 }
 
 proptest! {
@@ -590,4 +651,42 @@ fn a_provider_network_states_what_one_expects() {
     let [(new, true), (old, false)] = &patches[..] else { panic!("{patches:?}") };
     assert_eq!((&*new.bridge, &*old.bridge, &*new.name, &*new.peer), ("br-two", "br-ex", "tp-1-5", "tpx-1-5"));
     assert!(!engine_statements(&engine).contains("patch in 30 7: 1 5"), "the pair is on the other bridge");
+}
+
+#[test]
+fn equal_routes_state_what_one_expects() {
+    let mut engine = engine();
+    let mut facts = two_hosts();
+    facts.extend([pinned_lr("S", 4, "hv2"), chassis("hv2", "192.0.2.2")]);
+    let mut change = |path: &str, json: &str| facts.push(object(path, json));
+    // The other end of S in A, in A's network.
+    let mac = "f2:01:0a:01:00:09";
+    change(
+        "lr/S/lrp/S_to_A",
+        &format!(r#"{{"port_id":1,"mac":"{mac}","nets":["10.1.0.9/16"],"peer":{{"ls":"A","lsp":"A_to_S"}}}}"#),
+    );
+    change(
+        "ls/A/lsp/A_to_S",
+        &format!(r#"{{"port_id":101,"mac":"{mac}","ips":["10.1.0.9"],"peer":{{"lr":"S","lrp":"S_to_A"}}}}"#),
+    );
+    for (n, hop) in [(1, "10.1.0.9"), (2, "10.1.0.1"), (3, "10.1.0.2")] {
+        change(
+            &format!("lr/R/lsr/way{n}"),
+            &format!(r#"{{"prefix":"0.0.0.0/0","next_hop":"{hop}","outport":"R_to_A"}}"#),
+        );
+    }
+    facts.push(Change::Tunnel { kind: EncapKind::Geneve, remote: Some([192, 0, 2, 2].into()), ofport: Some(21) });
+    engine.apply(facts.clone());
+    let said = engine_statements(&engine);
+    for expected in [
+        "routes 3 0.0.0.0/0",
+        "choice 1 via 10.1.0.9 if Some(21)",
+        "choice 1 via 10.1.0.1 if Some(11)",
+        "choice 1 via 10.1.0.2 if None",
+        "last resort 1 via 10.1.0.1",
+        "member 3 1 10.1.0.9",
+    ] {
+        assert!(said.contains(expected), "{expected} is not among {said:#?}");
+    }
+    assert_eq!(said, Plain::read(facts.iter()).statements());
 }

@@ -140,7 +140,7 @@ fn a_packet_keeps_its_colour() {
 #[test]
 fn what_a_stage_does_not_know_is_counted_where_it_ends() {
     let flows = flows();
-    for stage in stage::ALL {
+    for stage in stage::ALL.iter().filter(|stage| !stage.returns()) {
         let miss = flows.iter().find(|f| f.table == stage.table && f.priority == 0).expect("a flow for the rest");
         let expected = match stage.next {
             Some(_) => Cookie::of(Rule::Pipeline),

@@ -13,7 +13,7 @@ use crate::{
 };
 use absent::absent;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use tuplenet_model::{entity::SwitchPort, key::Key, mac::Mac, name::Name, object::Object};
+use tuplenet_model::{entity::SwitchPort, key::Key, mac::Mac, mtu, name::Name, object::Object};
 use tuplenet_openflow::field;
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
@@ -105,6 +105,7 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
         Ended::Controller { reason: INVALID_TTL, .. } => case.spent(),
         Ended::Controller { .. } if rule(step) == Some(Rule::NeighbourAsk) => case.asked(),
         Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::TooBig) => case.too_big(),
         Ended::Controller { .. } => "it was handed to the agent".to_owned(),
         Ended::Leaf { .. } => match step.flow {
             None => case.missed().unwrap_or_else(|| format!("no flow of table {} takes it", step.table)),
@@ -157,6 +158,8 @@ impl Case<'_> {
             | Rule::Echo
             | Rule::Connected
             | Rule::Static
+            | Rule::Ecmp
+            | Rule::EcmpMember
             | Rule::NextHop
             | Rule::PatchIn
             | Rule::PatchOut
@@ -168,6 +171,8 @@ impl Case<'_> {
             | Rule::NeighbourLearn
             | Rule::NeighbourAsk
             | Rule::IcmpError
+            | Rule::TooBig
+            | Rule::Mtu
             | Rule::Trace => {
                 format!("a flow of rule \"{}\" ended it, which such flows never should", cookie.rule.name())
             }
@@ -223,6 +228,24 @@ impl Case<'_> {
         // Nor is the router itself.
         let own = address(self.packet, field::IPV4_SRC, field::IPV6_SRC).is_some_and(|ip| self.owns(ip));
         if self.is_error() || own { why } else { format!("{why}; {} tells the sender", self.here()) }
+    }
+
+    /// It is longer than packets may be where its router sends it.
+    fn too_big(&self) -> String {
+        let most = self.packet.number(register::MTU).unwrap_or(0) as u32 & !register::TOO_BIG;
+        let length = self.packet.length().saturating_sub(mtu::ETHERNET as usize);
+        let out = self.port(register::DST_PORT);
+        let why = format!("packet too big: {length} > {most} bytes, which is what {out} may send");
+        let own = address(self.packet, field::IPV4_SRC, field::IPV6_SRC).is_some_and(|ip| self.owns(ip));
+        if own {
+            format!("{why}; it is of {} itself, whose agent sends it on as it is", self.here())
+        } else if self.packet.may_be_cut() {
+            format!("{why}; it may be cut, and the agent on {} sends on its pieces", self.chassis)
+        } else if self.is_error() {
+            why
+        } else {
+            format!("{why}; {} tells the sender", self.here())
+        }
     }
 
     fn is_error(&self) -> bool {

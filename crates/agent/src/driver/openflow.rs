@@ -19,20 +19,21 @@ use tuplenet_openflow::{
     Action, Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
-        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, Message, MeterBand, MeterCommand, MeterMod,
-        MultipartReply, MultipartRequest, PacketOut, ReplyBody, TlvMap, TlvTableCommand, group::bucket_id,
-        meter::meter_flags,
+        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupProperties, Message, MeterBand,
+        MeterCommand, MeterMod, MultipartReply, MultipartRequest, PacketOut, ReplyBody, TlvMap, TlvTableCommand,
+        group::bucket_id, meter::meter_flags,
     },
     port,
 };
-use tuplenet_rules::{icmp, outside, trace};
+use tuplenet_rules::{GroupForm, Selection, icmp, outside, trace};
 
 /// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more wait to be sent to us than its queue holds (see
 /// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
 
 /// What limits packet-ins, each its own kind.
-pub const METERS: [trace::Meter; 4] = [trace::METER, outside::ASK_METER, icmp::METER, outside::LEARN_METER];
+pub const METERS: [trace::Meter; 5] =
+    [trace::METER, outside::ASK_METER, icmp::METER, outside::LEARN_METER, icmp::TOO_BIG_METER];
 
 /// The switch, to be asked.
 pub struct Driver {
@@ -244,8 +245,18 @@ fn mapping(map: TlvMap) -> TlvMapping {
 }
 
 fn reported(group: GroupDesc) -> Reported {
-    let buckets = group.buckets.into_iter().map(|b| (b.bucket_id, b.actions)).collect();
-    Reported { id: group.group_id, copies_to_all: group.kind == GroupKind::All, buckets }
+    let selection = group.properties.selection.as_ref().map(Selection::read);
+    let form = match (group.kind, selection) {
+        (GroupKind::All, None) => Some(GroupForm::All),
+        (GroupKind::Select, Some(selection)) => selection.map(GroupForm::Select),
+        (GroupKind::FastFailover, None) => Some(GroupForm::FastFailover),
+        _ => None,
+    };
+    let content = |b: Bucket| {
+        let watch_port = b.watch_port.filter(|port| *port != port::ANY);
+        (b.bucket_id, tuplenet_rules::Bucket { id: None, weight: b.weight, watch_port, actions: b.actions })
+    };
+    Reported { id: group.group_id, form, buckets: group.buckets.into_iter().map(content).collect() }
 }
 
 fn message(change: Mod) -> Message {
@@ -260,15 +271,27 @@ fn message(change: Mod) -> Message {
 }
 
 fn group_mod(step: Step) -> GroupMod {
-    let (group_id, command, buckets) = match step {
-        Step::Add(id, buckets) => (id, GroupCommand::Add, buckets),
-        Step::Replace(id, buckets) => (id, GroupCommand::Modify, buckets),
-        Step::Insert(id, buckets) => (id, GroupCommand::InsertBucket { after: bucket_id::LAST }, buckets),
-        Step::Remove(id, bucket) => (id, GroupCommand::RemoveBucket { bucket_id: bucket }, Vec::new()),
-        Step::Delete(id) => (id, GroupCommand::Delete, Vec::new()),
+    let (group_id, command, form, buckets) = match step {
+        Step::Add(id, form, buckets) => (id, GroupCommand::Add, form, buckets),
+        Step::Replace(id, form, buckets) => (id, GroupCommand::Modify, form, buckets),
+        Step::Insert(id, form, buckets) => (id, GroupCommand::InsertBucket { after: bucket_id::LAST }, form, buckets),
+        Step::Remove(id, bucket) => (id, GroupCommand::RemoveBucket { bucket_id: bucket }, GroupForm::All, Vec::new()),
+        Step::Delete(id) => (id, GroupCommand::Delete, GroupForm::All, Vec::new()),
     };
-    let buckets = buckets.into_iter().map(|(id, actions)| Bucket::new(id, actions)).collect();
-    GroupMod { command, kind: GroupKind::All, group_id, buckets, properties: Default::default() }
+    let bucket = |(bucket_id, content): (u32, tuplenet_rules::Bucket)| Bucket {
+        bucket_id,
+        weight: content.weight,
+        watch_port: content.watch_port,
+        actions: content.actions,
+        ..Bucket::default()
+    };
+    let buckets = buckets.into_iter().map(bucket).collect();
+    // A bucket is inserted into a group that has its method already.
+    let properties = match command {
+        GroupCommand::Add | GroupCommand::Modify => form.properties(),
+        _ => GroupProperties::default(),
+    };
+    GroupMod { command, kind: form.kind(), group_id, buckets, properties }
 }
 
 fn outcome(error: RequestError) -> Outcome {

@@ -10,9 +10,9 @@ use crate::{
 use tuplenet_openflow::Match;
 
 /// ```text
-/// drop(Stage) <- stage(Stage, next: none).
+/// drop(Stage) <- stage(Stage, next: none), Stage does not return.
 /// ```
 pub fn fixed() -> Vec<FlowRow> {
-    let ends = stage::ALL.iter().filter(|stage| stage.next.is_none());
+    let ends = stage::ALL.iter().filter(|stage| stage.next.is_none() && !stage.returns());
     ends.map(|end| flow(*end, priority::MISS, Cookie::stage(Rule::Drop, *end), Match::new(), vec![])).collect()
 }

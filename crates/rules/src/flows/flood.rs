@@ -6,7 +6,8 @@
 use crate::{
     cookie::{Cookie, Rule},
     fact::Ls,
-    flow::{BucketRow, FlowRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    flow::{BucketRow, FlowRow, GroupRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    output::{Bucket, GroupForm},
     patch::Patches,
     port::{LocalPort, RemotePort},
     register, stage,
@@ -25,9 +26,9 @@ pub fn group_id(ls: DatapathId) -> u32 {
 /// group(LS)                   <- ls_present(LS), LS floods.
 /// multicast(LS), copies(LS)   <- group(LS).
 /// ```
-pub fn flows(ls_present: &Relation<Ls>) -> (Relation<u32>, Relation<FlowRow>) {
+pub fn flows(ls_present: &Relation<Ls>) -> (Relation<GroupRow>, Relation<FlowRow>) {
     let flooding = ls_present.filter(|ls| ls.value.flood);
-    let groups = flooding.map(|ls| group_id(ls.value.id));
+    let groups = flooding.map(|ls| GroupRow { id: group_id(ls.value.id), form: GroupForm::All });
     let flows = flooding.flat_map(|ls| [multicast(ls.value.id), copies(ls.value.id)]);
     (groups, flows)
 }
@@ -50,10 +51,10 @@ pub fn buckets(
     let outside = patches.here.map(|here| here.port.clone());
     let here = local.map(|local| local.port.clone()).concat(&outside).filter(|port| port.flood).map(|port| BucketRow {
         group: group_id(port.ls),
-        actions: vec![
+        bucket: Bucket::of(vec![
             set(register::DST_PORT, u32::from(port.lsp.value.port.get())),
             resubmit(stage::LSP_TRACE_EGRESS_IN),
-        ],
+        ]),
     });
     let copy = remote
         .flat_map(|r| (r.port.flood && r.port.lsp.value.peer.is_none()).then_some((r.port.ls, r.endpoint)))
@@ -74,7 +75,7 @@ pub fn buckets(
     let others = copy.index(|copy| *copy).antijoin(&designated.index(|copy| *copy));
     let bucket = |(ls, endpoint): &(DatapathId, IpAddr), flags: u32| BucketRow {
         group: group_id(*ls),
-        actions: vec![set_remote(*endpoint), set_flags(flags), resubmit(stage::LSP_TRACE_INGRESS_OUT)],
+        bucket: Bucket::of(vec![set_remote(*endpoint), set_flags(flags), resubmit(stage::LSP_TRACE_INGRESS_OUT)]),
     };
     here.concat(&others.map(move |copy| bucket(copy, register::FLOOD_COPY)))
         .concat(&designated.map(move |copy| bucket(copy, register::FLOOD_COPY | register::DESIGNATED)))

@@ -1,6 +1,6 @@
 //! Routes: the longest prefix wins, and among equal prefixes ECMP over static over connected.
 //!
-//! Cost of a route: one flow. A route leaves a packet with its next hop in `reg0` / `xxreg0`, its port in `reg5`, the router's
+//! Cost of a route: one flow; of one of several with its prefix: see [`super::ecmp`]. A route leaves a packet with its next hop in `reg0` / `xxreg0`, its port in `reg5`, the router's
 //! MAC as source, and a TTL that is one lower; one that runs out ended before ([`super::router`]).
 
 use crate::{
@@ -17,38 +17,35 @@ use tuplenet_datalog::Relation;
 use tuplenet_model::{id::DatapathId, key::Key};
 use tuplenet_openflow::{Action, Match, field};
 
-/// Rank of a connected network among routes of equal prefix. 2 is for ECMP.
+/// Rank of a connected network among routes of equal prefix.
 const CONNECTED: u16 = 0;
 /// Rank of a static route.
 const STATIC: u16 = 1;
+/// Rank of several equal ones.
+const ECMP: u16 = 2;
 /// Ranks that there are room for.
 const RANKS: u16 = 4;
 
-/// A route that is in force: the port that leads to the next hop.
+/// A route that could be in force: its port is linked, and its next hop is a neighbour there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Route {
-    lsr: Lsr,
-    lr: DatapathId,
-    port: u32,
-    mac: [u8; 6],
+pub struct Route {
+    pub lsr: Lsr,
+    pub lr: DatapathId,
+    /// The switch that its port leads to.
+    pub ls: DatapathId,
+    pub port: u32,
+    pub mac: [u8; 6],
 }
 
 /// ```text
-/// connected(LR, Net, Port)        <- link(_, LR, Port), router_port(Port, Net).
-/// static(LR, Prefix, Hop, Port)   <- lsr(LR, Prefix, Hop, Port), link(_, LR, Port), router_port(Port, Net), Hop in Net,
-///                                    Hop is no address of Port;
-///                                    of several with one prefix the oldest.
+/// route(LR, Prefix, Hop, Port)    <- lsr(LR, Prefix, Hop, Port), link(_, LR, Port), router_port(Port, Net), Hop in Net,
+///                                    Hop is no address of Port.
 /// ```
-pub fn flows(
+pub fn routes(
     link: &Relation<Link>,
     router: &Relation<RouterPort>,
     lsr: &Relation<Lsr>,
-) -> (Relation<FlowRow>, Relation<Reject>) {
-    let connected = link.flat_map(|link| {
-        let router = link.router.clone();
-        (0..router.lrp.value.nets.len())
-            .filter_map(move |i| router.lrp.value.nets.get(i).map(|net| connected(&router, *net)))
-    });
+) -> (Relation<Route>, Relation<Reject>) {
     // A route needs its port; it takes effect once the port is linked.
     let by_port = lsr.index(|lsr| (lsr.name.0.clone(), lsr.value.outport.clone()));
     let port_of = router.index(|r| r.lrp.name.clone());
@@ -67,14 +64,28 @@ pub fn flows(
     let routes = with_port
         .filter(move |(lsr, router)| reachable(lsr, router))
         .index(|(_, router)| router.lrp.name.clone())
-        .join(&link.index(|link| link.router.lrp.name.clone()), |_: &Child, (lsr, router), _| Route {
+        .join(&link.index(|link| link.router.lrp.name.clone()), |_: &Child, (lsr, router), link| Route {
             lsr: lsr.clone(),
             lr: router.lr,
+            ls: link.port.ls,
             port: router.lrp.value.number,
             mac: router.lrp.value.mac,
         })
-        .min_by(|r| (r.lr, r.lsr.value.prefix), |r| (r.lsr.created, r.lsr.name.clone()));
-    (connected.concat(&routes.map(static_route)), stray)
+        .named("route");
+    (routes, stray)
+}
+
+/// ```text
+/// connected(LR, Net, Port)        <- link(_, LR, Port), router_port(Port, Net).
+/// static(LR, Prefix, Hop, Port)   <- route(LR, Prefix, Hop, Port), not ecmp(LR, Prefix); of several with one prefix the oldest.
+/// ```
+pub fn flows(link: &Relation<Link>, plain: &Relation<Route>) -> Relation<FlowRow> {
+    let connected = link.flat_map(|link| {
+        let router = link.router.clone();
+        (0..router.lrp.value.nets.len())
+            .filter_map(move |i| router.lrp.value.nets.get(i).map(|net| connected(&router, *net)))
+    });
+    connected.concat(&plain.map(static_route))
 }
 
 /// Routes whose router is present but whose port does not exist.
@@ -111,17 +122,34 @@ fn destination(lr: DatapathId, net: IpNet) -> Match {
     }
 }
 
+fn ranked(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, actions: Vec<Action>) -> FlowRow {
+    // 1 is for what has no route: see `router`.
+    let priority = u16::from(net.prefix_len()) * RANKS + rank + 2;
+    flow(stage::LRP_INGRESS_IP_ROUTE, priority, cookie, destination(lr, net), actions)
+}
+
 fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, port: u32, mac: [u8; 6]) -> FlowRow {
     let actions = vec![
         Action::DecTtl,
         hop,
         set(register::DST_PORT, port),
         set(field::ETH_SRC, mac),
-        resubmit(stage::LRP_INGRESS_ECMP),
+        resubmit(stage::LRP_TRACE_INGRESS_OUT),
     ];
-    // 1 is for what has no route: see `router`.
-    let priority = u16::from(net.prefix_len()) * RANKS + rank + 2;
-    flow(stage::LRP_INGRESS_IP_ROUTE, priority, cookie, destination(lr, net), actions)
+    ranked(cookie, lr, net, rank, actions)
+}
+
+/// Several equal routes: `choose` ends in their group.
+pub fn equal_routes(cookie: Cookie, lr: DatapathId, net: IpNet, choose: Vec<Action>) -> FlowRow {
+    ranked(cookie, lr, net, ECMP, std::iter::once(Action::DecTtl).chain(choose).collect())
+}
+
+/// Notes the next hop.
+pub fn next_hop(hop: IpAddr) -> Action {
+    match hop {
+        IpAddr::V4(ip) => set(register::NEXT_HOP4, ip),
+        IpAddr::V6(ip) => set(register::NEXT_HOP6, ip),
+    }
 }
 
 fn connected(router: &RouterPort, net: IpNet) -> FlowRow {
@@ -142,10 +170,7 @@ fn connected(router: &RouterPort, net: IpNet) -> FlowRow {
 }
 
 fn static_route(r: &Route) -> FlowRow {
-    let hop = match r.lsr.value.next_hop {
-        IpAddr::V4(ip) => set(register::NEXT_HOP4, ip),
-        IpAddr::V6(ip) => set(register::NEXT_HOP6, ip),
-    };
+    let hop = next_hop(r.lsr.value.next_hop);
     let cookie = Cookie::named(Rule::Static, Some(r.lr), &r.lsr.name.1);
     route(cookie, r.lr, r.lsr.value.prefix, STATIC, hop, r.port, r.mac)
 }

@@ -147,7 +147,8 @@ pub fn text(flow: &Flow) -> String {
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Switch {
     pub flows: BTreeMap<String, String>,
-    pub groups: BTreeMap<u32, BTreeSet<String>>,
+    /// The form, and the buckets.
+    pub groups: BTreeMap<u32, (String, BTreeSet<String>)>,
 }
 
 impl Switch {
@@ -155,14 +156,22 @@ impl Switch {
     pub fn apply(&mut self, output: &Output) {
         for change in &output.groups {
             match change {
-                GroupChange::Add(id) => assert!(self.groups.insert(*id, BTreeSet::new()).is_none(), "group {id} twice"),
-                GroupChange::InsertBucket(id, actions) => {
-                    let group = self.groups.get_mut(id).expect("a bucket's group exists");
-                    assert!(group.insert(format!("{actions:?}")), "bucket twice");
+                GroupChange::Add(id, form) => {
+                    let group = (format!("{form:?}"), BTreeSet::new());
+                    assert!(self.groups.insert(*id, group).is_none(), "group {id} twice");
                 }
-                GroupChange::RemoveBucket(id, actions) => {
+                GroupChange::Change(id, form) => {
+                    let group = self.groups.get_mut(id).expect("a group that changes exists");
+                    let old = std::mem::replace(&mut group.0, format!("{form:?}"));
+                    assert_ne!(old, group.0, "group {id} changes to what it was");
+                }
+                GroupChange::InsertBucket(id, bucket) => {
                     let group = self.groups.get_mut(id).expect("a bucket's group exists");
-                    assert!(group.remove(&format!("{actions:?}")), "no such bucket");
+                    assert!(group.1.insert(format!("{bucket:?}")), "bucket twice");
+                }
+                GroupChange::RemoveBucket(id, bucket) => {
+                    let group = self.groups.get_mut(id).expect("a bucket's group exists");
+                    assert!(group.1.remove(&format!("{bucket:?}")), "no such bucket");
                 }
                 GroupChange::Delete(id) => assert!(self.groups.remove(id).is_some(), "no group {id}"),
             }
@@ -183,7 +192,10 @@ impl Switch {
 
     /// What the engine says it should hold.
     pub fn of(engine: &Engine) -> Self {
-        let groups = engine.groups().map(|g| (g.id, g.buckets.iter().map(|b| format!("{b:?}")).collect()));
+        let groups = engine.groups().map(|g| {
+            let buckets = g.buckets.iter().map(|b| format!("{b:?}")).collect();
+            (g.id, (format!("{:?}", g.form), buckets))
+        });
         Switch { flows: engine.flows().map(|f| (key(&f), text(&f))).collect(), groups: groups.collect() }
     }
 }
@@ -199,6 +211,7 @@ pub fn subject(change: &Change) -> String {
         Change::Interface { id, .. } => format!("interface {id}"),
         Change::Tunnel { kind, remote, .. } => format!("tunnel {kind:?} {remote:?}"),
         Change::Patch { name, .. } => format!("patch {name}"),
+        Change::Bridge { name, .. } => format!("bridge {name}"),
         Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
     }
 }
@@ -223,9 +236,20 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             vec![if half { lrp } else { lsp }]
         }),
         1 => (lr_name.clone(), ls_name.clone()).prop_map(|(r, s)| unlink(r, s).into()),
-        2 => (lr_name.clone(), ls_name.clone(), 1..4_u8, 0..3_u8, 1..4_u8).prop_map(|(r, s, net, len, name)| {
+        3 => (lr_name.clone(), ls_name.clone(), 1..4_u8, 0..3_u8, 1..4_u8, 1..4_u8).prop_map(|(r, s, net, len, name, hop)| {
             let prefix = ["0.0.0.0/0", "10.9.0.0/16", "10.9.1.0/24"][usize::from(len)];
-            vec![object(format!("lr/{r}/lsr/route{name}"), format!(r#"{{"prefix":"{prefix}","next_hop":"10.{net}.0.1","outport":"{r}_to_{s}"}}"#))]
+            vec![object(format!("lr/{r}/lsr/route{name}"), format!(r#"{{"prefix":"{prefix}","next_hop":"10.{net}.0.{hop}","outport":"{r}_to_{s}"}}"#))]
+        }),
+        // Several equal ones, by whatever ports there are.
+        2 => (lr_name.clone(), proptest::collection::vec((ls_name.clone(), 1..4_u8, prop_oneof![1..4_u8, Just(254)]), 2..4)).prop_map(|(r, ways)| {
+            let way = |(name, (s, net, hop)): (usize, (&str, u8, u8))| {
+                object(format!("lr/{r}/lsr/way{name}"), format!(r#"{{"prefix":"0.0.0.0/0","next_hop":"10.{net}.0.{hop}","outport":"{r}_to_{s}"}}"#))
+            };
+            ways.into_iter().enumerate().map(way).collect()
+        }),
+        1 => (1..4_u8, proptest::option::of(21..23_u32)).prop_map(|(ip, ofport)| {
+            let remote = Some(std::net::IpAddr::from([192, 0, 2, ip]));
+            vec![Change::Tunnel { kind: EncapKind::Geneve, remote, ofport: ofport.map(|port| 10 * u32::from(ip) + port) }]
         }),
         3 => (ls_name.clone(), 4..7_u16, host.clone(), any::<bool>(), 0..3_u16).prop_map(|(s, p, c, other, vlan)| {
             vec![patch_port(s, p, c, if other { "br-two" } else { "br-ex" }, vlan)]

@@ -4,7 +4,6 @@ use super::Place;
 use crate::switch::{Group, Switch};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, name::Name};
-use tuplenet_openflow::message::group::{Bucket, GroupKind};
 use tuplenet_rules::{
     Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, LocalPatch, Output, PatchPair, Scope,
 };
@@ -179,18 +178,20 @@ impl Host {
         }
         for change in output.groups {
             match change {
-                GroupChange::Add(id) => {
-                    self.switch.insert_group(Group { id, kind: GroupKind::All, buckets: Vec::new() });
-                }
-                GroupChange::InsertBucket(id, actions) => {
+                GroupChange::Add(id, form) => self.switch.insert_group(Group::new(id, &form)),
+                GroupChange::Change(id, form) => {
                     if let Some(group) = self.switch.group_mut(id) {
-                        let next = group.buckets.iter().map(|b| b.bucket_id + 1).max().unwrap_or(0);
-                        group.buckets.push(Bucket::new(next, actions));
+                        (group.kind, group.selection) = (form.kind(), form.properties().selection);
                     }
                 }
-                GroupChange::RemoveBucket(id, actions) => {
+                GroupChange::InsertBucket(id, bucket) => {
                     if let Some(group) = self.switch.group_mut(id) {
-                        group.buckets.retain(|bucket| bucket.actions != actions);
+                        group.insert(bucket);
+                    }
+                }
+                GroupChange::RemoveBucket(id, bucket) => {
+                    if let Some(group) = self.switch.group_mut(id) {
+                        group.remove(&bucket);
                     }
                 }
                 GroupChange::Delete(id) => self.switch.remove_group(id),

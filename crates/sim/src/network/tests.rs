@@ -93,8 +93,12 @@ fn a_switch_holds_what_its_rules_want() {
             assert_eq!(wanted, held);
             for group in host.engine().groups() {
                 let held = host.switch().group(group.id).unwrap();
-                let mut held: Vec<_> = held.buckets.iter().map(|b| format!("{:?}", b.actions)).collect();
-                let mut wanted: Vec<_> = group.buckets.iter().map(|actions| format!("{actions:?}")).collect();
+                assert_eq!((held.kind, &held.selection), (group.form.kind(), &group.form.properties().selection));
+                let text = |weight: Option<u16>, watch: Option<u32>, actions: &Vec<_>| format!("{weight:?} {watch:?} {actions:?}");
+                let mut held: Vec<_> =
+                    held.buckets.iter().map(|b| text(b.weight, b.watch_port, &b.actions)).collect();
+                let mut wanted: Vec<_> =
+                    group.buckets.iter().map(|b| text(b.weight, b.watch_port, &b.actions)).collect();
                 held.sort();
                 wanted.sort();
                 assert_eq!(wanted, held);

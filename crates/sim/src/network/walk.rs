@@ -340,6 +340,11 @@ fn endpoint(packet: &Packet) -> IpAddr {
     }
 }
 
+/// Whether a table is a part of what the flow does that sent a packet there.
+fn returns(table: u8) -> bool {
+    stage::ALL.iter().any(|stage| stage.table == table && stage.returns())
+}
+
 /// What left and what ended, in the order of the steps.
 fn events(run: &Run) -> Vec<(Option<usize>, Fate)> {
     let mut events: Vec<(Option<usize>, Fate)> = Vec::new();
@@ -367,7 +372,9 @@ fn events(run: &Run) -> Vec<(Option<usize>, Fate)> {
         told.extend(effect.step());
         events.push((effect.step(), event));
     }
-    for step in (0..run.steps.len()).filter(|step| !parents.contains(step) && !told.contains(step)) {
+    let returned = |step: usize| run.steps.get(step).is_some_and(|step| returns(step.table));
+    let ended = |step: &usize| !parents.contains(step) && !told.contains(step) && !returned(*step);
+    for step in (0..run.steps.len()).filter(ended) {
         events.push((Some(step), Fate::Ended(Ended::Leaf { step })));
     }
     events.sort_by_key(|(step, _)| *step);

@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 use tuplenet_openflow::{
     Action, Flow, Match, field,
-    message::group::{Bucket, GroupKind},
+    message::group::{Bucket, GroupKind, SelectionMethod},
 };
+use tuplenet_rules::GroupForm;
 
 /// A group of the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +31,52 @@ pub struct Group {
     pub id: u32,
     /// What it does with a packet.
     pub kind: GroupKind,
+    /// How a select group chooses.
+    pub selection: Option<SelectionMethod>,
     /// What it consists of.
     pub buckets: Vec<Bucket>,
 }
 
 impl From<tuplenet_rules::Group> for Group {
     fn from(group: tuplenet_rules::Group) -> Self {
-        let buckets = group.buckets.into_iter().zip(0..).map(|(actions, id)| Bucket::new(id, actions));
-        Group { id: group.id, kind: GroupKind::All, buckets: buckets.collect() }
+        let mut made = Group::new(group.id, &group.form);
+        group.buckets.into_iter().for_each(|bucket| made.insert(bucket));
+        made
+    }
+}
+
+impl Group {
+    /// Without buckets.
+    pub fn new(id: u32, form: &GroupForm) -> Group {
+        Group { id, kind: form.kind(), selection: form.properties().selection, buckets: Vec::new() }
+    }
+
+    /// One bucket more.
+    pub fn insert(&mut self, bucket: tuplenet_rules::Bucket) {
+        let next = || self.buckets.iter().map(|b| b.bucket_id + 1).max().unwrap_or(0);
+        let bucket_id = bucket.id.unwrap_or_else(next);
+        let bucket = Bucket {
+            bucket_id,
+            weight: bucket.weight,
+            watch_port: bucket.watch_port,
+            actions: bucket.actions,
+            ..Bucket::default()
+        };
+        self.buckets.push(bucket);
+        // The first living one counts, by id.
+        if self.kind == GroupKind::FastFailover {
+            self.buckets.sort_by_key(|bucket| bucket.bucket_id);
+        }
+    }
+
+    /// One bucket less.
+    pub fn remove(&mut self, bucket: &tuplenet_rules::Bucket) {
+        self.buckets.retain(|b| {
+            b.actions != bucket.actions
+                || b.watch_port != bucket.watch_port
+                || b.weight != bucket.weight
+                || bucket.id.is_some_and(|id| id != b.bucket_id)
+        });
     }
 }
 

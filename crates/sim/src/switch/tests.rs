@@ -93,7 +93,7 @@ fn group(id: u32, kind: GroupKind, buckets: &[(&str, Option<u16>, Option<u32>)])
         let watch_port = *watch;
         Bucket { weight: *weight, watch_port, ..Bucket::new(at as u32, flow.actions().to_vec()) }
     };
-    Group { id, kind, buckets: buckets.iter().enumerate().map(bucket).collect() }
+    Group { id, kind, selection: None, buckets: buckets.iter().enumerate().map(bucket).collect() }
 }
 
 #[test]

@@ -233,7 +233,8 @@ pub fn programs(packets: usize, purpose: Purpose) -> impl Strategy<Value = Progr
             let kind = if *all { GroupKind::All } else { GroupKind::Indirect };
             let most = if *all { buckets.len() } else { 1 };
             let buckets = buckets.iter().zip(0..).take(most);
-            Group { id, kind, buckets: buckets.map(|(deeds, n)| Bucket::new(n, place.actions(deeds))).collect() }
+            let buckets = buckets.map(|(deeds, n)| Bucket::new(n, place.actions(deeds))).collect();
+            Group { id, kind, selection: None, buckets }
         });
         Program { flows, groups: groups.collect(), packets }
     })

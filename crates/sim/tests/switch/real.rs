@@ -17,7 +17,7 @@ use tuplenet_openflow::{
     connection::{Config, Event, Switch, Target, connect},
     field,
     message::{
-        FlowMod, GroupCommand, GroupMod, Message, MeterBand, MeterCommand, MeterMod, TlvMap, TlvTableCommand,
+        FlowMod, GroupCommand, GroupMod, GroupProperties, Message, MeterBand, MeterCommand, MeterMod, TlvMap, TlvTableCommand,
         flow_mod::ALL_TABLES, meter::meter_flags,
     },
 };
@@ -226,8 +226,10 @@ impl Real {
         let mut messages = vec![FlowMod::delete_all(ALL_TABLES, 0, 0).into()];
         messages.push(Message::GroupMod(GroupMod::delete(GroupMod::ALL)));
         messages.extend(
-            groups.iter().cloned().map(|Group { id, kind, buckets }| {
-                Message::GroupMod(GroupMod::new(GroupCommand::Add, kind, id, buckets))
+            groups.iter().cloned().map(|Group { id, kind, selection, buckets }| {
+                let properties = GroupProperties { selection, ..GroupProperties::default() };
+                let command = GroupMod { properties, ..GroupMod::new(GroupCommand::Add, kind, id, buckets) };
+                Message::GroupMod(command)
             }),
         );
         messages.extend(flows.iter().map(|flow| Message::from(FlowMod::add(flow.clone()))));

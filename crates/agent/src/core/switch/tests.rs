@@ -4,6 +4,7 @@ use super::{super::stats::Stats, groups::Step, *};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use tuplenet_openflow::{Action, Instruction, Match, field};
+use tuplenet_rules::{Bucket, GroupForm};
 
 const OURS: u64 = tuplenet_rules::cookie::OURS;
 const AUDIT: Duration = Duration::from_secs(60);
@@ -23,7 +24,7 @@ fn flow(table: u8, priority: u16, out: u32) -> Flow {
 #[derive(Default)]
 struct Wanted {
     flows: BTreeMap<(u8, u16), Flow>,
-    groups: BTreeMap<u32, Vec<Vec<Action>>>,
+    groups: BTreeMap<u32, Vec<Bucket>>,
 }
 
 impl Desired for Wanted {
@@ -31,7 +32,11 @@ impl Desired for Wanted {
         Box::new(self.flows.values().cloned())
     }
     fn groups(&self) -> Box<dyn Iterator<Item = Group> + '_> {
-        Box::new(self.groups.iter().map(|(id, buckets)| Group { id: *id, buckets: buckets.clone() }))
+        Box::new(self.groups.iter().map(|(id, buckets)| Group {
+            id: *id,
+            form: GroupForm::All,
+            buckets: buckets.clone(),
+        }))
     }
 }
 
@@ -39,7 +44,7 @@ impl Desired for Wanted {
 #[derive(Default)]
 struct Toy {
     flows: HashMap<FlowKey, Flow>,
-    groups: BTreeMap<u32, BTreeMap<u32, Vec<Action>>>,
+    groups: BTreeMap<u32, BTreeMap<u32, Bucket>>,
     tlv: Vec<TlvMapping>,
     /// Whether flows of others use its TLV map.
     tlv_in_use: bool,
@@ -75,10 +80,10 @@ impl Toy {
                     drop(self.flows.insert(FlowKey::of(&flow), flow));
                 }
                 Mod::Delete(key) => drop(self.flows.remove(&key)),
-                Mod::Group(Step::Add(id, buckets) | Step::Replace(id, buckets)) => {
+                Mod::Group(Step::Add(id, _, buckets) | Step::Replace(id, _, buckets)) => {
                     drop(self.groups.insert(id, buckets.into_iter().collect()));
                 }
-                Mod::Group(Step::Insert(id, buckets)) => self.groups.entry(id).or_default().extend(buckets),
+                Mod::Group(Step::Insert(id, _, buckets)) => self.groups.entry(id).or_default().extend(buckets),
                 Mod::Group(Step::Remove(id, bucket)) => drop(self.groups.entry(id).or_default().remove(&bucket)),
                 Mod::Group(Step::Delete(id)) => drop(self.groups.remove(&id)),
             }
@@ -100,11 +105,11 @@ impl Toy {
                 Event::TlvWritten(Ok(()))
             }
             Command::ReadGroups => {
-                let buckets = |g: &BTreeMap<u32, Vec<Action>>| g.iter().map(|(id, a)| (*id, a.clone())).collect();
+                let buckets = |g: &BTreeMap<u32, Bucket>| g.iter().map(|(id, a)| (*id, a.clone())).collect();
                 Event::Groups(Ok(self
                     .groups
                     .iter()
-                    .map(|(id, g)| Reported { id: *id, copies_to_all: true, buckets: buckets(g) })
+                    .map(|(id, g)| Reported { id: *id, form: Some(GroupForm::All), buckets: buckets(g) })
                     .collect()))
             }
             Command::ReadTables => Event::Tables(Ok(self
@@ -514,12 +519,15 @@ fn flows_that_none_of_ours_replaces_go_in_the_bundle_that_brings_ours() {
 #[test]
 fn groups_come_before_the_flows_that_use_them_and_go_after() {
     let mut bench = Bench::started(1);
-    let to = |port| vec![Action::Output { port, max_len: 0 }];
+    let to = |port| Bucket::of(vec![Action::Output { port, max_len: 0 }]);
     bench.wanted.groups.insert(9, vec![to(1)]);
     bench.wanted.flows.insert((1, 90), flow(1, 90, 1));
-    bench.change(vec![FlowChange::Set(flow(1, 90, 1))], vec![GroupChange::Add(9), GroupChange::InsertBucket(9, to(1))]);
+    bench.change(
+        vec![FlowChange::Set(flow(1, 90, 1))],
+        vec![GroupChange::Add(9, GroupForm::All), GroupChange::InsertBucket(9, to(1))],
+    );
     let (_, Command::Bundle(mods)) = &bench.line[0] else { panic!("no bundle") };
-    assert!(matches!(mods[..], [Mod::Group(Step::Add(9, _)), Mod::Set(_)]), "{mods:?}");
+    assert!(matches!(mods[..], [Mod::Group(Step::Add(9, ..)), Mod::Set(_)]), "{mods:?}");
     bench.run();
     bench.wanted.groups.clear();
     bench.wanted.flows.remove(&(1, 90));

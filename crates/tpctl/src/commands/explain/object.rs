@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{key::Key, name::Name};
 use tuplenet_openflow::{Action, Flow};
-use tuplenet_rules::{FlowChange, GroupChange, Output, cookie::Cookie};
+use tuplenet_rules::{FlowChange, GroupChange, Output, cookie::Cookie, is_ecmp_group};
 use tuplenet_store::network::words;
 
 /// `tpctl explain object KEY`
@@ -135,10 +135,18 @@ fn set(changes: Vec<FlowChange>) -> BTreeMap<(u8, u16, String), Flow> {
 /// What putting the object back did to a group.
 fn member(world: &World, change: GroupChange) -> Option<String> {
     let list = |actions: &[Action]| actions.iter().map(Action::to_string).collect::<Vec<_>>().join(",");
-    let group = |id: u32| verbs::flood_group(world, id).unwrap_or_else(|| format!("group {id}"));
+    let flood = |id: u32| verbs::flood_group(world, id);
+    let group = |id: u32| match flood(id) {
+        Some(group) => group,
+        None if is_ecmp_group(id) => format!("the group of its equal routes (group {id})"),
+        None => format!("group {id}"),
+    };
     match change {
-        GroupChange::Add(id) => Some(group(id)),
-        GroupChange::InsertBucket(id, actions) => Some(format!("a copy in {}: {}", group(id), list(&actions))),
+        GroupChange::Add(id, _) | GroupChange::Change(id, _) => Some(group(id)),
+        GroupChange::InsertBucket(id, bucket) => {
+            let what = if flood(id).is_some() { "a copy" } else { "a choice" };
+            Some(format!("{what} in {}: {}", group(id), list(&bucket.actions)))
+        }
         GroupChange::RemoveBucket(..) | GroupChange::Delete(_) => None,
     }
 }

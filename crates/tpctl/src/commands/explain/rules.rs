@@ -1,6 +1,6 @@
 //! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
 
-use super::subject::Subject::{self, Chassis, Datapath, NatRule, Nothing, Route, RouterPort, SwitchPort, Table};
+use super::subject::Subject::{self, Chassis, Datapath, NatRule, Nothing, Prefix, Route, RouterPort, SwitchPort, Table};
 use tuplenet_rules::{
     cookie::Rule,
     stage::{self, Stage},
@@ -148,9 +148,24 @@ pub const ALL: &[Explained] = &[
         rule: Rule::Static,
         subject: Route,
         stages: &[stage::LRP_INGRESS_IP_ROUTE],
-        why: "One for each static route in force: its port is linked, and its next hop is in a network of that port. Of several routes with \
-              one prefix the oldest is in force.",
+        why: "One for each static route that is alone with its prefix: its port is linked, and its next hop is in a network of that port. Several \
+              with one prefix make a group (rule ecmp).",
         counts: "What took that route. No packets: a longer prefix, or nothing, matched.",
+    },
+    Explained {
+        rule: Rule::Ecmp,
+        subject: Prefix,
+        stages: &[stage::LRP_INGRESS_IP_ROUTE, stage::LRP_INGRESS_ECMP_HASH],
+        why: "One for each prefix with several static routes: a group takes one of them for each connection, by a hash of the packet, among \
+              those whose next hop is alive. And what of the layer above IP that hash is made from.",
+        counts: "What was routed to that prefix. Where it went is counted by the flows of rule ecmp-member.",
+    },
+    Explained {
+        rule: Rule::EcmpMember,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_ECMP],
+        why: "One for each next hop of equal static routes of a router, whatever their prefixes.",
+        counts: "What took that next hop. No packets while others have some: no connection hashed to it, or what watches it says that it is dead.",
     },
     Explained {
         rule: Rule::NextHop,
@@ -309,6 +324,23 @@ pub const ALL: &[Explained] = &[
         why: "One for each address of a router's port (a router is no host: it takes nothing but echo requests); and on every host those for \
               packets without a hop left, a route, or a next hop. The packet ends, and the agent tells its sender by an ICMP error.",
         counts: "Packets that ended here. How many senders were told: the agent's metrics tuplenet_icmp_errors_total and _withheld_total.",
+    },
+    Explained {
+        rule: Rule::TooBig,
+        subject: Nothing,
+        stages: &[stage::LRP_EGRESS_TOO_BIG],
+        why: "On every host: a packet that was found longer than the switch takes that it is for goes to the agent. The agent tells the sender how long \
+              packets may be, or cuts an IPv4 packet that may be cut and sends on the pieces.",
+        counts: "Packets that were too long. More than now and then: a guest that ignores what it is told, or sends long packets that may be cut; give \
+                 guests the MTU that \"tpctl status\" shows.",
+    },
+    Explained {
+        rule: Rule::Mtu,
+        subject: RouterPort,
+        stages: &[stage::LRP_EGRESS_MTU],
+        why: "One for each router's port whose switch has an MTU: the one that was set for it (\"tpctl ls set LS --mtu\"), or the least of what tunnels and \
+              patch ports of this host can carry.",
+        counts: "What left by the port, whatever its length.",
     },
     Explained {
         rule: Rule::Neighbour,

@@ -382,8 +382,34 @@ pub const ALL: &[Explained] = &[
             NO_IP,
         ],
     },
-    idle(stage::LRP_INGRESS_ECMP, "Nothing is decided here yet: ECMP is to come."),
+    passes(
+        stage::LRP_INGRESS_ECMP,
+        "One of several equal routes was chosen, its next hop noted; the packet gets the router's MAC. What had one route only does not pass here.",
+    ),
     passes(stage::LRP_TRACE_INGRESS_OUT, "The router has decided; a trace prints it."),
+    passes(
+        stage::LRP_INGRESS_ECMP_HASH,
+        "The ports of TCP, UDP and SCTP are noted for the choice among equal routes, those of fragments are not; then the choice is made.",
+    ),
+    passes(
+        stage::LRP_EGRESS_MTU,
+        "The packet's length is compared with the MTU of the switch that it is for; what is longer goes to the stage that ends it.",
+    ),
+    Explained {
+        stage: stage::LRP_EGRESS_TOO_BIG,
+        about: "What is longer than the switch takes ends here, at the agent.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::TooBig,
+            owned: false,
+            which: any,
+            packets: "packets longer than the MTU of the switch that they are for",
+            why: "The sender's MTU is larger than that of the way. It is told (fragmentation needed, packet too big), and sends shorter ones; of IPv4 \
+                  packets that may be cut the agent sends on the pieces, a thousand packets a second at most.",
+            check: "\"tpctl status\" for the MTU that guests should have; \"ip link set dev DEV mtu N\" in the guest, or by DHCP (option 26) or router \
+                    advertisement.",
+        }],
+    },
     passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
     passes(
         stage::LRP_EGRESS_UNDNAT_STAGE1,
@@ -483,7 +509,7 @@ mod tests {
     fn stages_that_end_what_they_do_not_know_say_so() {
         for Explained { stage, ends, .. } in ALL {
             let counted = ends.iter().any(|end| end.rule == Rule::Drop);
-            assert_eq!(counted, stage.next.is_none(), "{}", stage.name);
+            assert_eq!(counted, stage.next.is_none() && !stage.returns(), "{}", stage.name);
         }
     }
 

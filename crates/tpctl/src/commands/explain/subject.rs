@@ -20,6 +20,8 @@ pub enum Subject {
     RouterPort,
     /// A static route of a router.
     Route,
+    /// Several static routes of a router, to one prefix.
+    Prefix,
     /// A NAT rule of a router.
     NatRule,
     /// A host.
@@ -37,6 +39,7 @@ impl Subject {
             Self::SwitchPort => "switch port",
             Self::RouterPort => "router port",
             Self::Route => "static route",
+            Self::Prefix => "prefix with several static routes",
             Self::NatRule => "NAT rule",
             Self::Chassis => "chassis",
             Self::Table => "stage",
@@ -76,6 +79,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
         Subject::SwitchPort => of_kind(world.ports(datapath, object), |key| matches!(key, Key::Lsp(..))),
         Subject::RouterPort => of_kind(world.ports(datapath, object), |key| matches!(key, Key::Lrp(..))),
         Subject::Route => world.routes(datapath, object),
+        Subject::Prefix => world.routes_to(datapath, object),
         Subject::NatRule => world.nat_rules(datapath, object),
         Subject::Chassis => world.chassis_named(object),
     };
@@ -86,6 +90,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
     Named::Gone(match subject {
         Subject::Datapath => format!("a {kind} with id {datapath}"),
         Subject::Chassis => format!("a {kind} whose name has the hash {object:#08x}"),
+        Subject::Prefix => format!("a {kind} in {} that has the hash {object:#08x}", world.datapath_words(datapath)),
         Subject::Route | Subject::NatRule => {
             format!("a {kind} of {} whose name has the hash {object:#08x}", world.datapath_words(datapath))
         }

@@ -13,7 +13,7 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    icmp, outside, register, trace,
+    icmp, is_ecmp_group, outside, register, trace,
     userdata::Userdata,
 };
 
@@ -63,6 +63,9 @@ impl Teller<'_> {
             Action::Output { port, .. } => self.output(*port, action),
             Action::Group(id) => match flood_group(self.world, *id) {
                 Some(group) => format!("copies it by {group}"),
+                None if is_ecmp_group(*id) => {
+                    format!("gives it to one of the living next hops of its equal routes, by a hash (group {id})")
+                }
                 None => format!("gives it to group {id}"),
             },
             Action::Controller(to) => match Userdata::decode(&to.userdata) {
@@ -77,11 +80,17 @@ impl Teller<'_> {
                 Some(Userdata::Neighbour(outside::Event::Learn)) => {
                     "gives a copy to the agent, which learns from it who has an address outside".to_owned()
                 }
+                Some(Userdata::IcmpError(icmp::Event::TooBig)) => {
+                    "ends it at the agent: its sender is told by ICMP (packet too big), or it is an IPv4 packet that may be cut, and its pieces are \
+                     sent on"
+                        .to_owned()
+                }
                 Some(Userdata::IcmpError(why)) => {
                     let error = match why {
                         icmp::Event::Spent => "time exceeded",
                         icmp::Event::NoRoute => "network unreachable",
                         icmp::Event::NoHost => "host unreachable",
+                        icmp::Event::TooBig => "packet too big",
                         icmp::Event::Itself => "port or protocol unreachable",
                     };
                     format!("ends it at the agent: its sender is told by ICMP ({error})")

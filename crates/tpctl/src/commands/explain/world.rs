@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
 };
 use tuplenet_model::{
-    entity::{Chassis, SwitchPort},
+    entity::{Chassis, StaticRoute, SwitchPort},
     key::Key,
     name::Name,
     network::Network,
@@ -159,11 +159,20 @@ impl World {
 
     /// The static routes of a router whose names have this hash.
     pub fn routes(&self, datapath: u32, hash: u32) -> Vec<Key> {
+        self.routes_that(datapath, |name, _| name_hash(name) == hash)
+    }
+
+    /// The static routes of a router whose prefix, as text, has this hash.
+    pub fn routes_to(&self, datapath: u32, hash: u32) -> Vec<Key> {
+        self.routes_that(datapath, |_, route| name_hash(&route.prefix.to_string()) == hash)
+    }
+
+    fn routes_that(&self, datapath: u32, fits: impl Fn(&Name, &StaticRoute) -> bool) -> Vec<Key> {
         let mut found = Vec::new();
         for key in self.datapaths(datapath) {
             let Key::Lr(lr) = key else { continue };
-            let fits = self.network.routes(&lr).filter(|(name, _)| name_hash(name) == hash);
-            found.extend(fits.map(|(name, _)| Key::Lsr(lr.clone(), name.clone())));
+            let fitting = self.network.routes(&lr).filter(|(name, route)| fits(name, route));
+            found.extend(fitting.map(|(name, _)| Key::Lsr(lr.clone(), name.clone())));
         }
         found
     }

@@ -1,0 +1,234 @@
+//! Several static routes to one prefix: a group chooses one of them for each packet, by a hash, among those whose next hop is alive.
+//!
+//! ```text
+//! LRP_INGRESS_IP_ROUTE            LRP_INGRESS_ECMP_HASH
+//!   dec_ttl, resubmit(,60) ------> notes the ports of TCP, UDP, SCTP
+//!   group ---> bucket: next hop, port ---> LRP_INGRESS_ECMP: the router's MAC ---> LRP_TRACE_INGRESS_OUT
+//! ```
+//! Open vSwitch takes the bucket with the highest hash of the packet's fields and the bucket's id (`group_best_live_bucket` of its
+//! `ofproto/ofproto-dpif-xlate.c`; highest random weight hashing). So a next hop that dies, goes, comes or returns moves the packets
+//! that it had or gets, and no others, if ids do not change: they are made from the next hop. `dp_hash`, the other method, spreads as evenly and needs no entry of
+//! the switch's cache for each connection, but moves a third and more of all connections when a bucket comes or goes (`crates/sim/tests/switch/spread.rs` measures both).
+//!
+//! All fragments of a packet are to go the same way, and only the first one has the ports: none of them is hashed with ports.
+//!
+//! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that the next hop's router is pinned to. With none alive, all
+//! packets go to one of them nevertheless: what tells of death may be wrong, and a packet is not worse off there than dropped.
+//!
+//! Cost of a route more or less, of a watched port that comes, goes or gets another number: one bucket, one flow; perhaps the last resort, another bucket.
+
+use super::route::{self, Route, equal_routes};
+use crate::{
+    cookie::{Cookie, Rule},
+    fact::TunnelFact,
+    flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, priority, proto, resubmit, set, these_within},
+    output::{Bucket, GroupForm, Selection},
+    port::{Endpoint, LocalPort, SwitchPort},
+    register, stage,
+};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use tuplenet_datalog::{Index, Relation};
+use tuplenet_model::{entity::EncapKind, id::DatapathId, name::Name};
+use tuplenet_openflow::{Action, Match, field};
+
+/// Share of each member. The largest there is, see [`LAST_RESORT`].
+const SHARE: u16 = u16::MAX;
+/// Share of the bucket for when no member is alive. Open vSwitch multiplies it with 16 bits of a hash and takes the highest product: beside a living member it wins if all of those have the hash 0,
+/// one in 65,536 with one member alive. With no share at all Open vSwitch takes a bucket for dead.
+const LAST_RESORT: u16 = 1;
+/// Id of that bucket. No member has it.
+const LAST_RESORT_ID: u32 = 0;
+
+/// What the rules here read.
+pub struct Sources<'a> {
+    pub routes: &'a Relation<Route>,
+    pub local: &'a Relation<LocalPort>,
+    /// Ports that lead to routers pinned to other chassis, which these are.
+    pub pinned: &'a Relation<(SwitchPort, Name)>,
+    pub endpoint_of: &'a Index<Name, Endpoint>,
+    /// All tunnel ports, with BFD and without.
+    pub tunnel: &'a Relation<TunnelFact>,
+}
+
+/// What comes of them.
+pub struct Ecmp {
+    /// Routes that are alone with their prefix, as far as that is served.
+    pub plain: Relation<Route>,
+    pub flows: Relation<FlowRow>,
+    pub groups: Relation<GroupRow>,
+    pub buckets: Relation<BucketRow>,
+}
+
+/// A router's routes to one prefix.
+type Prefix = (DatapathId, IpNet);
+
+/// One of several ways to a prefix. Two routes may name the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Way {
+    lr: DatapathId,
+    prefix: IpNet,
+    ls: DatapathId,
+    port: u32,
+    hop: IpAddr,
+    mac: [u8; 6],
+}
+
+impl Way {
+    fn of(route: &Route) -> Self {
+        Way {
+            lr: route.lr,
+            prefix: route.lsr.value.prefix,
+            ls: route.ls,
+            port: route.port,
+            hop: route.lsr.value.next_hop,
+            mac: route.mac,
+        }
+    }
+    fn prefix(&self) -> Prefix {
+        (self.lr, self.prefix)
+    }
+    /// The number that its bucket has, in all groups and on all hosts.
+    fn id(&self) -> u32 {
+        let port = self.port.to_be_bytes();
+        let hash = match self.hop {
+            IpAddr::V4(ip) => hash(&[&ip.octets(), &port]),
+            IpAddr::V6(ip) => hash(&[&ip.octets(), &port]),
+        };
+        // OpenFlow's ids end at 0xffffff00.
+        1 + hash % 0xffff_ff00
+    }
+}
+
+/// The group of a router's prefix. Not the id of the datapath but a hash: a router has many prefixes.
+fn group_id((lr, prefix): Prefix) -> u32 {
+    let (lr, len) = (lr.get().to_be_bytes(), [prefix.prefix_len()]);
+    let hash = match prefix {
+        IpNet::V4(net) => hash(&[&lr, &len, &net.network().octets()]),
+        IpNet::V6(net) => hash(&[&lr, &len, &net.network().octets()]),
+    };
+    GROUPS | hash & (GROUPS - 1)
+}
+
+/// Groups of this kind are from here to twice this.
+const GROUPS: u32 = 0x4000_0000;
+
+/// Whether a group is that of equal routes, by its id.
+pub fn is_group(id: u32) -> bool {
+    (GROUPS..2 * GROUPS).contains(&id)
+}
+
+/// FNV-1a, and the last step of MurmurHash3, which spreads what differs in a few bits.
+fn hash(parts: &[&[u8]]) -> u32 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
+/// ```text
+/// way(LR, Prefix, Port, Hop)       <- route(LR, Prefix, Hop, Port).                    Of several that come to one bucket's id the first.
+/// ecmp(LR, Prefix)                 <- way(LR, Prefix, _, _), another one than that.    Of several that come to one group's id the first.
+/// plain(LR, Prefix, Route)         <- route(LR, Prefix, Route), not ecmp(LR, Prefix).  The oldest.
+/// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
+/// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
+/// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
+/// last_resort(LR, Prefix)          <- the first bucket(LR, Prefix, _, _, W), W is not none.
+/// member(LR, Port, Hop)            <- bucket(LR, _, Port, Hop, _).
+/// ```
+pub fn derive(s: &Sources<'_>) -> Ecmp {
+    let ways = s.routes.map(Way::of).min_by(|way| (way.prefix(), way.id()), |way| (way.hop, way.port)).named("way");
+    let several = ways.count_by(Way::prefix).filter(|(_, count)| *count > 1).map(|(prefix, _)| *prefix).distinct();
+    let ecmp = several.min_by(|prefix| group_id(*prefix), |prefix| *prefix).named("ecmp").index(|prefix| *prefix);
+    let plain = s
+        .routes
+        .min_by(|r| (r.lr, r.lsr.value.prefix), |r| (r.lsr.created, r.lsr.name.clone()))
+        .index(|r| (r.lr, r.lsr.value.prefix))
+        .antijoin(&ecmp);
+
+    let by_bfd = s
+        .pinned
+        .index(|(_, chassis)| chassis.clone())
+        .join(s.endpoint_of, |_, (port, _), e| (port.clone(), e.kind, e.ip))
+        .index(|(_, kind, ip)| (*kind, *ip))
+        .join(&s.tunnel.flat_map(remote).index(|(end, _)| *end), |_, (port, ..), (_, ofport)| (port.clone(), *ofport));
+    let by_link = s.local.map(|local| (local.port.clone(), local.ofport));
+    let watched = by_bfd.concat(&by_link).flat_map(|(port, ofport)| {
+        let (ls, ofport, ips) = (port.ls, *ofport, port.lsp.value.ips.to_vec());
+        ips.into_iter().map(move |ip| ((ls, ip), ofport))
+    });
+    let watched = watched.min_by(|(hop, _)| *hop, |(_, ofport)| *ofport).index(|(hop, _)| *hop);
+    let members = ways.index(Way::prefix).semijoin(&ecmp).named("ecmp_member");
+    let by_hop = members.index(|way| (way.ls, way.hop));
+    let mortal = by_hop.join(&watched, |_, way, (_, ofport)| (way.clone(), *ofport));
+    let immortal = by_hop.antijoin(&watched);
+    let last_resort = mortal.min_by(|(way, _)| way.prefix(), |(way, _)| (way.hop, way.port));
+
+    let buckets = mortal.map(|(way, ofport)| bucket(way, way.id(), SHARE, Some(*ofport))).concat_all([
+        &immortal.map(|way| bucket(way, way.id(), SHARE, None)),
+        &last_resort.map(|(way, _)| bucket(way, LAST_RESORT_ID, LAST_RESORT, None)),
+    ]);
+    let members = members.map(|way| Way { prefix: IpNet::default(), ..way.clone() }).distinct();
+    let prefixes = several.min_by(|prefix| group_id(*prefix), |prefix| *prefix);
+    Ecmp {
+        plain,
+        flows: prefixes.map(|prefix| choice(*prefix)).concat(&members.map(member)),
+        groups: prefixes
+            .map(|prefix| GroupRow { id: group_id(*prefix), form: GroupForm::Select(Selection::five_tuple()) }),
+        buckets,
+    }
+}
+
+fn remote(tunnel: &TunnelFact) -> Option<((EncapKind, IpAddr), u32)> {
+    tunnel.remote.map(|ip| ((tunnel.kind, ip), tunnel.ofport))
+}
+
+fn choice((lr, prefix): Prefix) -> FlowRow {
+    let cookie = Cookie::named(Rule::Ecmp, Some(lr), &prefix.to_string());
+    let choose = vec![resubmit(stage::LRP_INGRESS_ECMP_HASH), Action::Group(group_id((lr, prefix)))];
+    equal_routes(cookie, lr, prefix, choose)
+}
+
+fn bucket(way: &Way, id: u32, weight: u16, watch_port: Option<u32>) -> BucketRow {
+    let actions = vec![route::next_hop(way.hop), set(register::DST_PORT, way.port), resubmit(stage::LRP_INGRESS_ECMP)];
+    let bucket = Bucket { id: Some(id), weight: Some(weight), watch_port, actions };
+    BucketRow { group: group_id(way.prefix()), bucket }
+}
+
+fn member(way: &Way) -> FlowRow {
+    let family = |ethertype: u16| these_within(Match::new().with(field::ETH_TYPE, ethertype), way.lr);
+    let matching = match way.hop {
+        IpAddr::V4(ip) => family(proto::IPV4).with(register::NEXT_HOP4, ip),
+        IpAddr::V6(ip) => family(proto::IPV6).with(register::NEXT_HOP6, ip),
+    };
+    flow(
+        stage::LRP_INGRESS_ECMP,
+        priority::OBJECT,
+        Cookie::router_port(Rule::EcmpMember, way.lr, way.port),
+        matching.with(register::DST_PORT, way.port),
+        vec![set(field::ETH_SRC, way.mac), resubmit(stage::LRP_TRACE_INGRESS_OUT)],
+    )
+}
+
+/// ```text
+/// ports(Protocol)  <- .   (of what is no fragment)
+/// ```
+pub fn fixed() -> Vec<FlowRow> {
+    let cookie = Cookie::of(Rule::Ecmp);
+    let note = |priority, matching, actions| flow(stage::LRP_INGRESS_ECMP_HASH, priority, cookie, matching, actions);
+    let mut flows = vec![note(priority::MISS, Match::new(), vec![set(register::L4_PORTS, 0_u32)])];
+    for ethertype in [proto::IPV4, proto::IPV6] {
+        for (number, src, dst) in [
+            (proto::TCP, field::TCP_SRC, field::TCP_DST),
+            (proto::UDP, field::UDP_SRC, field::UDP_DST),
+            (proto::SCTP, field::SCTP_SRC, field::SCTP_DST),
+        ] {
+            let whole =
+                Match::new().with(field::ETH_TYPE, ethertype).with(field::IP_PROTO, number).with(field::IP_FRAG, 0_u8);
+            let ports = vec![copy_part(src, register::L4_PORTS, 16, 16), copy_part(dst, register::L4_PORTS, 0, 16)];
+            flows.push(note(priority::GENERAL, whole, ports));
+        }
+    }
+    flows
+}
