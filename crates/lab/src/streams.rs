@@ -60,11 +60,10 @@ impl Vm {
         let listener = listener.with_context(|| format!("{} cannot listen at {ip}", to.name()))?;
         let target = listener.local_addr()?;
         let mut streams = Streams { stop: Arc::default(), senders: Vec::new(), receivers: Vec::new() };
-        let clients = self.netns().inside(|| {
-            let connect = || Ok(TcpStream::connect_timeout(&target, DEAD)?);
-            (0..count).map(|_| connect()).collect::<Result<Vec<_>>>()
-        });
-        for client in clients.with_context(|| format!("TCP from {} to {target}", self.name()))? {
+        for _ in 0..count {
+            // One after the other: so each sender has its receiver, whatever is translated between them.
+            let client = self.netns().inside(|| Ok(TcpStream::connect_timeout(&target, DEAD)?));
+            let client = client.with_context(|| format!("TCP from {} to {target}", self.name()))?;
             client.set_write_timeout(Some(DEAD))?;
             client.set_nodelay(true)?;
             let (server, _) = listener.accept()?;
