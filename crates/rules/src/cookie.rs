@@ -108,6 +108,8 @@ rules! {
     Ecmp = 34 "ecmp",
     /// One of the next hops of equal static routes.
     EcmpMember = 35 "ecmp-member",
+    /// What an inner address that only some edges translate sends to a prefix with several routes: by one of these edges.
+    EcmpHome = 36 "ecmp-home",
     /// A neighbour of a router in a physical network, as the agent learned it.
     Neighbour = 38 "neighbour",
     /// Somebody in a physical network says who has an address: a copy goes to the agent.

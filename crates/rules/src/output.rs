@@ -152,6 +152,8 @@ pub struct Bucket {
     pub weight: Option<u16>,
     /// It is dead while this port of the switch is, by its link or by BFD; `None`: it always lives.
     pub watch_port: Option<u32>,
+    /// It is dead while this group has no living bucket; `None`: it does not depend on any.
+    pub watch_group: Option<u32>,
     /// What it does.
     pub actions: Vec<Action>,
 }
@@ -159,7 +161,7 @@ pub struct Bucket {
 impl Bucket {
     /// In a group where only that counts.
     pub fn of(actions: Vec<Action>) -> Self {
-        Self { id: None, weight: None, watch_port: None, actions }
+        Self { id: None, weight: None, watch_port: None, watch_group: None, actions }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     flows::nat as nat_flows,
     flows::outside as outside_flows,
     flows::{
-        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router,
+        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, steer,
         trace, tunnel,
     },
     nat,
@@ -176,6 +176,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &echo::flows(&ports.router),
         &route::flows(&ports.link, &ecmp.plain),
         &ecmp.flows,
+        &steer_flows,
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
         &translation,
@@ -209,8 +210,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     };
     let outputs = Outputs {
         flows: flows.output(),
-        groups: groups.concat(&ecmp.groups).output(),
-        buckets: buckets.concat(&ecmp.buckets).output(),
+        groups: groups.concat_all([&ecmp.groups, &steer_groups]).output(),
+        buckets: buckets.concat_all([&ecmp.buckets, &steer_buckets]).output(),
         want: claims.want.output(),
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),

@@ -184,7 +184,8 @@ fn every_flow_of_every_rule_is_explained_in_words() {
 
 /// Whether packets end at a flow.
 fn is_end(flow: &Flow) -> bool {
-    flow.instructions.is_empty() || Cookie::decode(flow.cookie).is_some_and(|cookie| cookie.rule == Rule::IcmpError)
+    let told = |cookie: Cookie| matches!(cookie.rule, Rule::IcmpError | Rule::TooBig);
+    flow.instructions.is_empty() || Cookie::decode(flow.cookie).is_some_and(told)
 }
 
 #[test]

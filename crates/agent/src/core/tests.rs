@@ -36,6 +36,7 @@ impl Bench {
                 kernel_datapath: true,
                 encaps: vec![EncapKind::Geneve],
                 exports: Vec::new(),
+                bfd_interval: 100,
             },
             audit_interval: None,
             clock: (Instant::now(), 1_000_000),

@@ -58,19 +58,22 @@ pub struct Ecmp {
     pub flows: Relation<FlowRow>,
     pub groups: Relation<GroupRow>,
     pub buckets: Relation<BucketRow>,
+    /// Ways of all groups, each with the port that it watches.
+    pub members: Relation<(Way, Option<u32>)>,
 }
 
 /// A router's routes to one prefix.
-type Prefix = (DatapathId, IpNet);
+pub type Prefix = (DatapathId, IpNet);
 
 /// One of several ways to a prefix. Two routes may name the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Way {
+pub struct Way {
     lr: DatapathId,
     prefix: IpNet,
-    ls: DatapathId,
+    /// The switch that its next hop is on.
+    pub ls: DatapathId,
     port: u32,
-    hop: IpAddr,
+    pub hop: IpAddr,
     mac: [u8; 6],
 }
 
@@ -85,11 +88,11 @@ impl Way {
             mac: route.mac,
         }
     }
-    fn prefix(&self) -> Prefix {
+    pub fn prefix(&self) -> Prefix {
         (self.lr, self.prefix)
     }
     /// The number that its bucket has, in all groups and on all hosts.
-    fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         let port = self.port.to_be_bytes();
         let hash = match self.hop {
             IpAddr::V4(ip) => hash(&[&ip.octets(), &port]),
@@ -101,7 +104,7 @@ impl Way {
 }
 
 /// The group of a router's prefix. Not the id of the datapath but a hash: a router has many prefixes.
-fn group_id((lr, prefix): Prefix) -> u32 {
+pub fn group_id((lr, prefix): Prefix) -> u32 {
     let (lr, len) = (lr.get().to_be_bytes(), [prefix.prefix_len()]);
     let hash = match prefix {
         IpNet::V4(net) => hash(&[&lr, &len, &net.network().octets()]),
@@ -119,7 +122,7 @@ pub fn is_group(id: u32) -> bool {
 }
 
 /// FNV-1a, and the last step of MurmurHash3, which spreads what differs in a few bits.
-fn hash(parts: &[&[u8]]) -> u32 {
+pub fn hash(parts: &[&[u8]]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.iter());
     let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
@@ -169,6 +172,7 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         &immortal.map(|way| bucket(way, way.id(), SHARE, None)),
         &last_resort.map(|(way, _)| bucket(way, LAST_RESORT_ID, LAST_RESORT, None)),
     ]);
+    let all = mortal.map(|(way, ofport)| (way.clone(), Some(*ofport))).concat(&immortal.map(|way| (way.clone(), None)));
     let members = members.map(|way| Way { prefix: IpNet::default(), ..way.clone() }).distinct();
     let prefixes = several.min_by(|prefix| group_id(*prefix), |prefix| *prefix);
     Ecmp {
@@ -177,6 +181,7 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         groups: prefixes
             .map(|prefix| GroupRow { id: group_id(*prefix), form: GroupForm::Select(Selection::five_tuple()) }),
         buckets,
+        members: all,
     }
 }
 
@@ -190,9 +195,13 @@ fn choice((lr, prefix): Prefix) -> FlowRow {
     equal_routes(cookie, lr, prefix, choose)
 }
 
+/// To this next hop.
+pub fn take(way: &Way) -> Vec<Action> {
+    vec![route::next_hop(way.hop), set(register::DST_PORT, way.port), resubmit(stage::LRP_INGRESS_ECMP)]
+}
+
 fn bucket(way: &Way, id: u32, weight: u16, watch_port: Option<u32>) -> BucketRow {
-    let actions = vec![route::next_hop(way.hop), set(register::DST_PORT, way.port), resubmit(stage::LRP_INGRESS_ECMP)];
-    let bucket = Bucket { id: Some(id), weight: Some(weight), watch_port, actions };
+    let bucket = Bucket { id: Some(id), weight: Some(weight), watch_port, watch_group: None, actions: take(way) };
     BucketRow { group: group_id(way.prefix()), bucket }
 }
 

@@ -23,6 +23,8 @@ const CONNECTED: u16 = 0;
 const STATIC: u16 = 1;
 /// Rank of several equal ones.
 const ECMP: u16 = 2;
+/// Rank of these for one inner address.
+const STEERED: u16 = 3;
 /// Ranks that there are room for.
 const RANKS: u16 = 4;
 
@@ -122,10 +124,13 @@ fn destination(lr: DatapathId, net: IpNet) -> Match {
     }
 }
 
+/// 1 is for what has no route: see `router`.
+fn priority(net: IpNet, rank: u16) -> u16 {
+    u16::from(net.prefix_len()) * RANKS + rank + 2
+}
+
 fn ranked(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, actions: Vec<Action>) -> FlowRow {
-    // 1 is for what has no route: see `router`.
-    let priority = u16::from(net.prefix_len()) * RANKS + rank + 2;
-    flow(stage::LRP_INGRESS_IP_ROUTE, priority, cookie, destination(lr, net), actions)
+    flow(stage::LRP_INGRESS_IP_ROUTE, priority(net, rank), cookie, destination(lr, net), actions)
 }
 
 fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, port: u32, mac: [u8; 6]) -> FlowRow {
@@ -142,6 +147,16 @@ fn route(cookie: Cookie, lr: DatapathId, net: IpNet, rank: u16, hop: Action, por
 /// Several equal routes: `choose` ends in their group.
 pub fn equal_routes(cookie: Cookie, lr: DatapathId, net: IpNet, choose: Vec<Action>) -> FlowRow {
     ranked(cookie, lr, net, ECMP, std::iter::once(Action::DecTtl).chain(choose).collect())
+}
+
+/// Several equal routes, for what comes from one address.
+pub fn from_inner(cookie: Cookie, lr: DatapathId, net: IpNet, inner: IpAddr, choose: Vec<Action>) -> FlowRow {
+    let matching = match inner {
+        IpAddr::V4(ip) => destination(lr, net).with(field::IPV4_SRC, ip),
+        IpAddr::V6(ip) => destination(lr, net).with(field::IPV6_SRC, ip),
+    };
+    let actions = std::iter::once(Action::DecTtl).chain(choose).collect();
+    flow(stage::LRP_INGRESS_IP_ROUTE, priority(net, STEERED), cookie, matching, actions)
 }
 
 /// Notes the next hop.
