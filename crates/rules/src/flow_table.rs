@@ -108,7 +108,8 @@ impl FlowTable {
         }
         if self.entries.find(hash, |e| e.key() == key).is_some() {
             contested.push(key.into());
-        } else if gone.chosen {
+        } else {
+            // The last of its key; had it not been chosen, the one that was went just before, and left it to this one.
             changes.push(FlowChange::Delete { table: row.table, priority: row.priority, matching: row.matching });
         }
     }
@@ -180,4 +181,29 @@ fn decode(bytes: &[u8]) -> Option<Flow> {
     let cookie = u64::from_be_bytes(bytes.split_to(8).as_ref().try_into().ok()?);
     let actions = action::decode_list(bytes).ok()?;
     Some(Flow { table, priority, cookie, matching, instructions: instructions(actions), ..Flow::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tuplenet_openflow::field;
+
+    fn row(cookie: u64) -> FlowRow {
+        let matching = Match::new().with(field::IN_PORT, 7_u32);
+        FlowRow { table: 3, priority: 9, cookie, matching, actions: Vec::new() }
+    }
+
+    /// One flow, derived for several objects.
+    #[test]
+    fn rivals_that_go_together_leave_nothing() {
+        for order in [[1, 2, 3], [3, 2, 1], [2, 1, 3], [2, 3, 1]] {
+            let mut table = FlowTable::default();
+            assert_eq!(table.apply(vec![(row(2), 1)]).len(), 1);
+            let set = table.apply(vec![(row(3), 1), (row(1), 1)]);
+            assert!(matches!(&set[..], [FlowChange::Set(flow)] if flow.cookie == 1), "{set:?}");
+            let gone = table.apply(order.map(|cookie| (row(cookie), -1)).into());
+            assert!(matches!(&gone[..], [FlowChange::Delete { table: 3, priority: 9, .. }]), "{order:?}: {gone:?}");
+            assert_eq!((table.len(), table.iter().count()), (0, 0));
+        }
+    }
 }
