@@ -29,7 +29,7 @@ use crate::paged::Paged;
 use crate::program::{Node, Statistics};
 use crate::stream::{Shared, Sink, Stream};
 use crate::weights::Weights;
-use crate::zset::Buffer;
+use crate::zset::{Buffer, KEEP};
 
 /// How an index reads weights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -286,7 +286,7 @@ impl<T: Row> Node for Table<T> {
             }
         }
         changes.clear();
-        if changes.capacity() <= 1_024 {
+        if changes.capacity() <= KEEP {
             self.changes.replace(changes);
         }
     }

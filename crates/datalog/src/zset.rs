@@ -16,8 +16,9 @@ use crate::stream::{Shared, Sink};
 /// Up to this many rows, comparing all pairs is faster than hashing.
 const FEW: usize = 8;
 
-/// Capacity that a buffer may keep between steps; a bulk load gives its memory back.
-const KEEP: usize = 1_024;
+/// Capacity that a buffer may keep between steps: enough for the change of an object or two. Every operator has buffers, and what a bulk load made
+/// of them would stay: half a megabyte where this was 1,024.
+pub(crate) const KEEP: usize = 64;
 
 /// Adds up the weights of equal rows and drops rows of weight zero. The first occurrence decides a row's place.
 pub(crate) fn consolidate<T: Row>(rows: &mut Vec<(T, i64)>) {
