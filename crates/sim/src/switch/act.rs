@@ -4,6 +4,7 @@ use super::{
     Group,
     machine::{Halt, Machine, Next},
     run::Effect,
+    select,
     table::{Pretend, read},
 };
 use crate::packet::{Slot, TAGGED, ones, place};
@@ -218,11 +219,16 @@ impl Machine<'_> {
         port.is_some_and(|port| !self.switch.down.contains(&port)) || group.is_some_and(group_alive)
     }
 
+    /// What was given counts; else the packet, where it is known how; else the first.
     fn select<'g>(&self, group: &'g Group) -> Option<&'g Bucket> {
         let weight = |b: &Bucket| u64::from(b.weight.unwrap_or(0));
         let living = || group.buckets.iter().filter(|b| weight(b) > 0 && self.alive(b, 0));
+        let by_packet = group.selection.as_ref().filter(|_| self.switch.hash.is_none());
+        if let Some(chosen) = by_packet.and_then(|method| select::choose(method, &self.packet, living())) {
+            return Some(chosen);
+        }
         let total: u64 = living().map(weight).sum();
-        let mut at = u64::from(self.switch.hash).checked_rem(total)?;
+        let mut at = u64::from(self.switch.hash.unwrap_or(0)).checked_rem(total)?;
         living().find(|b| {
             let here = at < weight(b);
             at = at.saturating_sub(weight(b));

@@ -8,6 +8,7 @@ mod connection;
 mod frame;
 mod machine;
 mod run;
+mod select;
 mod table;
 mod track;
 
@@ -59,6 +60,7 @@ impl Group {
             bucket_id,
             weight: bucket.weight,
             watch_port: bucket.watch_port,
+            watch_group: bucket.watch_group,
             actions: bucket.actions,
             ..Bucket::default()
         };
@@ -74,6 +76,7 @@ impl Group {
         self.buckets.retain(|b| {
             b.actions != bucket.actions
                 || b.watch_port != bucket.watch_port
+                || b.watch_group != bucket.watch_group
                 || b.weight != bucket.weight
                 || bucket.id.is_some_and(|id| id != b.bucket_id)
         });
@@ -85,8 +88,8 @@ impl Group {
 pub struct Switch {
     tables: FxHashMap<u8, Table>,
     groups: BTreeMap<u32, Group>,
-    /// What a select group chooses by.
-    hash: u32,
+    /// What a select group chooses by instead of the packet.
+    hash: Option<u32>,
     /// Ports that are down.
     down: BTreeSet<u32>,
     tracker: connection::Tracker,
@@ -141,10 +144,9 @@ impl Switch {
         self.tables.values().flat_map(Table::flows)
     }
 
-    /// Which bucket a select group takes: the one at this place, of as many as the weights of its living buckets make up, counted round. A real
-    /// switch takes a hash of the packet that nobody can foretell.
+    /// Which bucket a select group takes, whatever the packet: the one at this place, of as many as the weights of its living buckets make up, counted round.
     pub fn set_hash(&mut self, hash: u32) {
-        self.hash = hash;
+        self.hash = Some(hash);
     }
 
     /// Says that a port is up or down: what a bucket that watches it goes by. A port that nobody spoke of is up.
