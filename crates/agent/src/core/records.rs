@@ -73,6 +73,8 @@ pub struct Marked {
 pub struct Records {
     me: Name,
     encaps: Vec<Encap>,
+    /// MTU of the underlay, as far as known.
+    mtu: Option<u32>,
     /// Hash of the path of each binding -> the revision that changed it last.
     revisions: FxHashMap<u64, i64>,
     /// Those that name us -> their generation.
@@ -100,6 +102,7 @@ impl Records {
         Self {
             me,
             encaps,
+            mtu: None,
             revisions: FxHashMap::default(),
             ours: FxHashMap::default(),
             pending: BTreeMap::new(),
@@ -112,6 +115,11 @@ impl Records {
             open: false,
             failing: false,
         }
+    }
+
+    /// The MTU of the underlay is that now; `None`: it is not known.
+    pub fn underlay(&mut self, mtu: Option<u32>) {
+        self.mtu = mtu;
     }
 
     /// What the store says now of a path.
@@ -240,6 +248,10 @@ impl Records {
         };
         object.insert("encaps".into(), encaps);
         object.insert("roles".into(), roles);
+        match self.mtu {
+            Some(mtu) => object.insert("mtu".into(), mtu.into()),
+            None => object.remove("mtu"),
+        };
         let object = Value::Object(object);
         if self.chassis.0.as_ref() == Some(&object) {
             self.chassis_retry_at = None;

@@ -5,3 +5,4 @@ pub mod openflow;
 pub mod ovsdb;
 pub mod signals;
 pub mod store;
+pub mod underlay;

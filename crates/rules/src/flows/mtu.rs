@@ -74,8 +74,7 @@ pub fn flows(s: &Sources<'_>) -> Relation<FlowRow> {
     let carried = theirs.concat(&ours).min_by(|_| (), |mtu| *mtu).named("carried");
 
     let gate = s.link.index(|link| link.port.ls).join(&s.ls_present.index(|ls| ls.value.id), |_, link, ls| {
-        let gate =
-            Gate { ls: link.port.ls, lr: link.router.lr, port: link.router.lrp.value.number };
+        let gate = Gate { ls: link.port.ls, lr: link.router.lr, port: link.router.lrp.value.number };
         (gate, ls.value.mtu)
     });
     let set = gate.flat_map(|(gate, mtu)| mtu.map(|mtu| (gate.clone(), u32::from(mtu))));

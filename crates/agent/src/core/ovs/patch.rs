@@ -45,6 +45,21 @@ pub fn whole(tables: &Tables, ours: &str) -> BTreeMap<String, LocalPatch> {
     ends.collect()
 }
 
+/// The largest IP packet that gets out of each bridge but ours: the least MTU of its network cards, as Open vSwitch has it of the bridge's own port. A bridge without any
+/// has none.
+pub fn mtus(tables: &Tables, ours: &str) -> BTreeMap<String, u32> {
+    let card = |row: &Row| !matches!(row.string("type"), Some("patch" | "internal" | "geneve" | "vxlan" | "gre"));
+    let mtu = |row: &Row| u32::try_from(row.integer("mtu")?).ok();
+    let others = tables.bridges().filter(|(name, ..)| *name != ours);
+    let least = others.filter_map(|(name, _, row)| {
+        let ports = tables.ports(row);
+        let interfaces = ports.iter().flat_map(|(_, port)| port.uuids("interfaces"));
+        let cards = interfaces.filter_map(|uuid| tables.interface(uuid)).filter(|row| card(row));
+        Some((name.to_owned(), cards.filter_map(mtu).min()?))
+    });
+    least.collect()
+}
+
 /// Why a pair cannot be, if it cannot. For the log.
 pub fn hindrance(tables: &Tables, wanted: &Wanted, pair: &PatchPair) -> Option<String> {
     let PatchPair { ls, lsp, bridge, .. } = pair;
