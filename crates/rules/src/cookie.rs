@@ -122,6 +122,8 @@ rules! {
     TooBig = 44 "too-big",
     /// How long packets may be that leave by a router's port.
     Mtu = 45 "mtu",
+    /// An address outside that is probed answers: the agent is told.
+    ProbeAnswer = 48 "probe-answer",
 }
 
 /// A cookie taken apart. See the module for the layout.

@@ -30,6 +30,7 @@ mod output;
 pub mod outside;
 mod patch;
 mod port;
+pub mod probe;
 mod program;
 pub mod register;
 pub mod stage;
@@ -39,5 +40,5 @@ mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope};
 pub use engine::Engine;
-pub use flows::ecmp::is_group as is_ecmp_group;
+pub use flows::{ecmp::is_group as is_ecmp_group, steer::is_group as is_steer_group};
 pub use output::{Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection, Watch};

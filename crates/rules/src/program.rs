@@ -10,6 +10,7 @@ use crate::{
     flow::{BucketRow, FlowRow, GroupRow},
     flows::nat as nat_flows,
     flows::outside as outside_flows,
+    flows::probe as probe_flows,
     flows::{
         drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, steer,
         trace, tunnel,
@@ -21,6 +22,7 @@ use crate::{
     port, watch,
 };
 use ipnet::IpNet;
+use std::net::IpAddr;
 use tuplenet_datalog::{Builder, Input, Output, Program};
 use tuplenet_model::id::DatapathId;
 
@@ -39,6 +41,8 @@ pub struct Inputs {
     pub patch: Input<PatchFact>,
     pub bridge: Input<BridgeFact>,
     pub neighbour: Input<NeighbourFact>,
+    /// Addresses outside that are probed.
+    pub probe: Input<IpAddr>,
 }
 
 /// Where results come out.
@@ -95,6 +99,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
     let (in_bridge, bridge) = b.input::<BridgeFact>("bridge");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
+    let (in_probe, probe) = b.input::<IpAddr>("probe");
 
     let valid = datapath::valid(&ls, &lr);
     let binding_of = binding.index(|b| b.lsp.clone());
@@ -151,6 +156,12 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         endpoint_of: &ports.endpoint_of,
         tunnel: &tunnel_ports,
     });
+    let (steer_flows, steer_groups, steer_buckets) = steer::flows(&steer::Sources {
+        members: &ecmp.members,
+        link: &ports.link,
+        pinned: &ports.pinned,
+        nat: &nat.rule,
+    });
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
@@ -181,6 +192,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &trace::flows(&ports.local),
         &translation,
         &outside_flows,
+        &probe_flows::flows(&outside, &probe),
         &patch_flows,
         &mtu_flows,
     ]);
@@ -207,6 +219,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         patch: in_patch,
         bridge: in_bridge,
         neighbour: in_neighbour,
+        probe: in_probe,
     };
     let outputs = Outputs {
         flows: flows.output(),

@@ -160,6 +160,7 @@ impl Case<'_> {
             | Rule::Static
             | Rule::Ecmp
             | Rule::EcmpMember
+            | Rule::EcmpHome
             | Rule::NextHop
             | Rule::PatchIn
             | Rule::PatchOut

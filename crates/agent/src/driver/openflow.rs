@@ -254,7 +254,8 @@ fn reported(group: GroupDesc) -> Reported {
     };
     let content = |b: Bucket| {
         let watch_port = b.watch_port.filter(|port| *port != port::ANY);
-        (b.bucket_id, tuplenet_rules::Bucket { id: None, weight: b.weight, watch_port, actions: b.actions })
+        let watch_group = b.watch_group.filter(|group| *group != u32::MAX);
+        (b.bucket_id, tuplenet_rules::Bucket { id: None, weight: b.weight, watch_port, watch_group, actions: b.actions })
     };
     Reported { id: group.group_id, form, buckets: group.buckets.into_iter().map(content).collect() }
 }
@@ -282,6 +283,7 @@ fn group_mod(step: Step) -> GroupMod {
         bucket_id,
         weight: content.weight,
         watch_port: content.watch_port,
+        watch_group: content.watch_group,
         actions: content.actions,
         ..Bucket::default()
     };

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{key::Key, name::Name};
 use tuplenet_openflow::{Action, Flow};
-use tuplenet_rules::{FlowChange, GroupChange, Output, cookie::Cookie, is_ecmp_group};
+use tuplenet_rules::{FlowChange, GroupChange, Output, cookie::Cookie, is_ecmp_group, is_steer_group};
 use tuplenet_store::network::words;
 
 /// `tpctl explain object KEY`
@@ -139,6 +139,7 @@ fn member(world: &World, change: GroupChange) -> Option<String> {
     let group = |id: u32| match flood(id) {
         Some(group) => group,
         None if is_ecmp_group(id) => format!("the group of its equal routes (group {id})"),
+        None if is_steer_group(id) => format!("the group of an inner address on equal routes (group {id})"),
         None => format!("group {id}"),
     };
     match change {

@@ -1,6 +1,6 @@
 //! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
 
-use super::subject::Subject::{self, Chassis, Datapath, NatRule, Nothing, Prefix, Route, RouterPort, SwitchPort, Table};
+use super::subject::Subject::{self, Chassis, Datapath, Inner, NatRule, Nothing, Prefix, Route, RouterPort, SwitchPort, Table};
 use tuplenet_rules::{
     cookie::Rule,
     stage::{self, Stage},
@@ -166,6 +166,14 @@ pub const ALL: &[Explained] = &[
         stages: &[stage::LRP_INGRESS_ECMP],
         why: "One for each next hop of equal static routes of a router, whatever their prefixes.",
         counts: "What took that next hop. No packets while others have some: no connection hashed to it, or what watches it says that it is dead.",
+    },
+    Explained {
+        rule: Rule::EcmpHome,
+        subject: Inner,
+        stages: &[stage::LRP_INGRESS_IP_ROUTE],
+        why: "One for each prefix with several static routes and each inner address that a dnat or floating rule of one of the routers they lead to has: \
+              what that address sends leaves by a router with such a rule, where its connections are known; by any, if none of these is alive.",
+        counts: "What that address sent to that prefix.",
     },
     Explained {
         rule: Rule::NextHop,

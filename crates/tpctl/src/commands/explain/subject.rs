@@ -24,6 +24,8 @@ pub enum Subject {
     Prefix,
     /// A NAT rule of a router.
     NatRule,
+    /// An inner address of NAT rules, whichever routers have them.
+    Inner,
     /// A host.
     Chassis,
     /// A stage.
@@ -41,6 +43,7 @@ impl Subject {
             Self::Route => "static route",
             Self::Prefix => "prefix with several static routes",
             Self::NatRule => "NAT rule",
+            Self::Inner => "NAT rule for an inner address",
             Self::Chassis => "chassis",
             Self::Table => "stage",
         }
@@ -81,6 +84,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
         Subject::Route => world.routes(datapath, object),
         Subject::Prefix => world.routes_to(datapath, object),
         Subject::NatRule => world.nat_rules(datapath, object),
+        Subject::Inner => world.nat_rules_for(object),
         Subject::Chassis => world.chassis_named(object),
     };
     if !keys.is_empty() {
@@ -90,6 +94,7 @@ pub fn named(world: &World, cookie: Cookie) -> Named {
     Named::Gone(match subject {
         Subject::Datapath => format!("a {kind} with id {datapath}"),
         Subject::Chassis => format!("a {kind} whose name has the hash {object:#08x}"),
+        Subject::Inner => format!("a {kind} that has the hash {object:#08x}"),
         Subject::Prefix => format!("a {kind} in {} that has the hash {object:#08x}", world.datapath_words(datapath)),
         Subject::Route | Subject::NatRule => {
             format!("a {kind} of {} whose name has the hash {object:#08x}", world.datapath_words(datapath))

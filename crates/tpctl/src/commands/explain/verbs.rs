@@ -13,7 +13,7 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    icmp, is_ecmp_group, outside, register, trace,
+    icmp, is_ecmp_group, is_steer_group, outside, register, trace,
     userdata::Userdata,
 };
 
@@ -65,6 +65,9 @@ impl Teller<'_> {
                 Some(group) => format!("copies it by {group}"),
                 None if is_ecmp_group(*id) => {
                     format!("gives it to one of the living next hops of its equal routes, by a hash (group {id})")
+                }
+                None if is_steer_group(*id) => {
+                    format!("gives it to the next hop that translates its source, or to any while that is dead (group {id})")
                 }
                 None => format!("gives it to group {id}"),
             },

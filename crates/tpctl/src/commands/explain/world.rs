@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
 };
 use tuplenet_model::{
-    entity::{Chassis, StaticRoute, SwitchPort},
+    entity::{Chassis, NatKind, NatRule, StaticRoute, SwitchPort},
     key::Key,
     name::Name,
     network::Network,
@@ -183,6 +183,13 @@ impl World {
         let of = |lr: &Name| routers.iter().any(|key| matches!(key, Key::Lr(name) if name == lr));
         let fits = |key: &Key| matches!(key, Key::Lnat(lr, name) if of(lr) && name_hash(name) == hash);
         self.network.iter().map(|(key, _)| key).filter(|key| fits(key)).cloned().collect()
+    }
+
+    /// The NAT rules whose inner address, as text, has this hash.
+    pub fn nat_rules_for(&self, hash: u32) -> Vec<Key> {
+        let inner = |rule: &NatRule| rule.inner().addr().to_string();
+        let fits = |object: &Object| matches!(object, Object::Lnat(rule) if rule.kind != NatKind::Snat && name_hash(&inner(rule)) == hash);
+        self.network.iter().filter(|(_, object)| fits(object)).map(|(key, _)| key.clone()).collect()
     }
 
     /// The chassis whose names have this hash.
