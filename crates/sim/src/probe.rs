@@ -34,6 +34,8 @@ pub struct Probe {
     pub ttl: u8,
     /// What it is.
     pub what: What,
+    /// Bytes of the whole IP packet, of pings, TCP and UDP; `None`: as many as it takes. At least its headers, which are no longer than 60.
+    pub size: Option<u16>,
 }
 
 /// A packet that cannot be.
@@ -50,6 +52,14 @@ pub enum Mismatch {
     /// ARP knows IPv4 only.
     #[error("ARP asks for IPv4 addresses, and {0} is none: ask with a neighbour solicitation (--nd)")]
     Arp(IpAddr),
+    /// Headers have a length.
+    #[error("a packet of {size} bytes has no room for its headers: give {least} at least")]
+    Short {
+        /// What was asked for.
+        size: u16,
+        /// What it takes.
+        least: u16,
+    },
     /// Neighbour discovery knows IPv6 only.
     #[error("neighbour discovery asks for IPv6 addresses, and {0} is none: ask with ARP (--arp)")]
     Nd(IpAddr),
@@ -71,11 +81,11 @@ impl Probe {
             (What::Nd, IpAddr::V6(src), IpAddr::V6(dst)) => Ok(self.solicitation(src, dst)),
             (What::Nd, src, dst) => Err(Mismatch::Nd(if src.is_ipv4() { src } else { dst })),
             (what, IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let (proto, carried) = transport(what, false);
+                let (proto, carried) = transport(what, false, self.size)?;
                 Ok(self.ipv4(src, dst, proto, carried))
             }
             (what, IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let (proto, carried) = transport(what, true);
+                let (proto, carried) = transport(what, true, self.size)?;
                 Ok(self.ipv6(src, dst, proto, self.ttl, carried))
             }
             (_, src, dst) => Err(Mismatch::Families { src, dst }),
@@ -110,7 +120,7 @@ impl Probe {
     fn ipv4(&self, src: Ipv4Addr, dst: Ipv4Addr, proto: u8, carried: Carried) -> Vec<u8> {
         let pseudo = sum(&src.octets()) + sum(&dst.octets());
         let carried = seal(carried, if proto == ICMP { None } else { Some(pseudo) }, proto);
-        // What we make is short.
+        // No longer than was asked for, which 16 bits can say.
         let total = (20 + carried.len()) as u16;
         let mut header = vec![0x45, 0];
         header.extend(total.to_be_bytes());
@@ -158,29 +168,38 @@ fn seal((mut bytes, at): Carried, pseudo: Option<u64>, proto: u8) -> Vec<u8> {
     bytes
 }
 
-fn transport(what: What, ipv6: bool) -> (u8, Carried) {
+/// What IP carries: a header, and what fills the packet up to its size.
+fn transport(what: What, ipv6: bool, size: Option<u16>) -> Result<(u8, Carried), Mismatch> {
+    let (header, payload) = if let What::Tcp(_) = what { (20, 0) } else { (8, PAYLOAD.len()) };
+    let least = header + if ipv6 { 40 } else { 20 };
+    let payload = match size {
+        Some(size) => usize::from(size.checked_sub(least).ok_or(Mismatch::Short { size, least })?),
+        None => payload,
+    };
+    let payload = PAYLOAD.iter().copied().cycle().take(payload);
     let ports = |dst: u16| [SOURCE_PORT.to_be_bytes(), dst.to_be_bytes()].concat();
-    match what {
+    Ok(match what {
         What::Tcp(port) => {
             let mut segment = ports(port);
             // Sequence number, acknowledgement, 5 words of header, SYN, window, checksum, urgent pointer (RFC 9293).
             segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+            segment.extend(payload);
             (TCP, (segment, Some(16)))
         }
         What::Udp(port) => {
             let mut datagram = ports(port);
-            datagram.extend(((8 + PAYLOAD.len()) as u16).to_be_bytes());
+            datagram.extend(((8 + payload.clone().count()) as u16).to_be_bytes());
             datagram.extend([0, 0]);
-            datagram.extend(PAYLOAD);
+            datagram.extend(payload);
             (UDP, (datagram, Some(6)))
         }
         _ => {
             // Type, code, checksum, identifier, sequence number (RFC 792, RFC 4443).
             let mut message = vec![if ipv6 { 128 } else { 8 }, 0, 0, 0, 0, 1, 0, 1];
-            message.extend(PAYLOAD);
+            message.extend(payload);
             (if ipv6 { ICMPV6 } else { ICMP }, (message, Some(2)))
         }
-    }
+    })
 }
 
 #[cfg(test)]

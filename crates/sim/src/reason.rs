@@ -106,6 +106,9 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
         Ended::Controller { .. } if rule(step) == Some(Rule::NeighbourAsk) => case.asked(),
         Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(),
         Ended::Controller { .. } if rule(step) == Some(Rule::TooBig) => case.too_big(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::ProbeAnswer) => {
+            "it answers a probe of the agent (its option --probe)".to_owned()
+        }
         Ended::Controller { .. } => "it was handed to the agent".to_owned(),
         Ended::Leaf { .. } => match step.flow {
             None => case.missed().unwrap_or_else(|| format!("no flow of table {} takes it", step.table)),
@@ -174,6 +177,7 @@ impl Case<'_> {
             | Rule::IcmpError
             | Rule::TooBig
             | Rule::Mtu
+            | Rule::ProbeAnswer
             | Rule::Trace => {
                 format!("a flow of rule \"{}\" ended it, which such flows never should", cookie.rule.name())
             }

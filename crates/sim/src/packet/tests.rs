@@ -181,6 +181,7 @@ fn a_solicitation_becomes_an_advertisement() {
         dst: "fd00::2".parse().unwrap(),
         ttl: 1,
         what: crate::What::Nd,
+        size: None,
     };
     let mut packet = Packet::parse(&probe.to_bytes().unwrap()).unwrap();
     assert_eq!(packet.get(field::NW_TTL), Some(255_u8.into()));

@@ -9,7 +9,7 @@ fn probe(what: What, v6: bool) -> Probe {
     } else {
         ("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap())
     };
-    Probe { eth_src: Mac([2, 0, 0, 0, 0, 1]), eth_dst: Mac([2, 0, 0, 0, 0, 2]), src, dst, ttl: 64, what }
+    Probe { eth_src: Mac([2, 0, 0, 0, 0, 1]), eth_dst: Mac([2, 0, 0, 0, 0, 2]), src, dst, ttl: 64, what, size: None }
 }
 
 #[test]
@@ -18,6 +18,22 @@ fn families_must_agree() {
     assert!(matches!(mixed.to_bytes(), Err(Mismatch::Families { .. })));
     assert!(matches!(probe(What::Arp, true).to_bytes(), Err(Mismatch::Arp(_))));
     assert!(matches!(probe(What::Nd, false).to_bytes(), Err(Mismatch::Nd(_))));
+}
+
+#[test]
+fn a_packet_has_the_size_that_was_asked_for() {
+    for (what, v6, least) in
+        [(What::Icmp, false, 28), (What::Tcp(80), false, 40), (What::Udp(53), true, 48), (What::Icmp, true, 48)]
+    {
+        let sized = |size| Probe { size: Some(size), ..probe(what, v6) }.to_bytes();
+        for size in [least, 1501, 9000] {
+            let bytes = sized(size).unwrap();
+            assert_eq!(bytes.len(), 14 + usize::from(size));
+            let length = Packet::parse(&bytes).unwrap().to_bytes();
+            assert_eq!(length, bytes, "read whole, with the checksums right");
+        }
+        assert_eq!(sized(least - 1), Err(Mismatch::Short { size: least - 1, least }));
+    }
 }
 
 #[test]

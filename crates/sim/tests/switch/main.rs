@@ -21,6 +21,7 @@ mod program;
 mod programs;
 mod protocol;
 mod real;
+mod size;
 mod stimulus;
 mod trace;
 mod wire;
@@ -65,6 +66,11 @@ fn endpoints() -> Vec<IpAddr> {
 #[test]
 fn networks() {
     network::check_all();
+}
+
+#[test]
+fn sizes() {
+    size::check_all();
 }
 
 #[test]

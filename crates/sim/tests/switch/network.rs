@@ -194,7 +194,9 @@ fn is_of_the_outside(rule: Rule) -> bool {
     use Rule::*;
     let patch = matches!(rule, PatchIn | PatchOut | PatchUnknown | PatchOwn | PatchElsewhere);
     let nat = matches!(rule, Unsnat | Dnat | Undnat | Snat | FloatingIn | FloatingOut);
-    patch || nat || matches!(rule, Neighbour | NeighbourLearn | NeighbourAsk)
+    // Packets are short here: see `size`.
+    let mtu = matches!(rule, TooBig | Mtu);
+    patch || nat || mtu || matches!(rule, Neighbour | NeighbourLearn | NeighbourAsk)
 }
 
 /// Follows all packets of a case through all hosts.

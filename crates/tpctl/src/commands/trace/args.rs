@@ -65,8 +65,11 @@ pub struct Args {
     /// Its TTL or hop limit; 64 if left out
     #[arg(long, value_name = "N")]
     pub ttl: Option<u8>,
+    /// Bytes of the IP packet; as many as it takes if left out
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["arp", "nd"])]
+    pub size: Option<u16>,
     /// The whole frame in hex, from the destination MAC on, instead of all that
-    #[arg(long, value_name = "BYTES", conflicts_with_all = ["to", "what", "src", "src_mac", "dst_mac", "ttl"])]
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["to", "what", "src", "src_mac", "dst_mac", "ttl", "size"])]
     pub hex: Option<String>,
     /// Send nothing: walk the packet through the tables that the rules compute for every host
     #[arg(long)]

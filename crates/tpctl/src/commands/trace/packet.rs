@@ -58,7 +58,8 @@ pub fn probe_by(network: &Network, from: &SwitchPortRef, to: IpAddr, way: &Way, 
         Some(mac) => mac,
         None => port(network, from)?.mac_or_zero(),
     };
-    Ok(Probe { eth_src, eth_dst: way.mac, src, dst: to, ttl: args.ttl.unwrap_or(TTL), what: args.what() })
+    let (ttl, what, size) = (args.ttl.unwrap_or(TTL), args.what(), args.size);
+    Ok(Probe { eth_src, eth_dst: way.mac, src, dst: to, ttl, what, size })
 }
 
 fn port<'a>(network: &'a Network, at: &SwitchPortRef) -> Result<&'a SwitchPort> {

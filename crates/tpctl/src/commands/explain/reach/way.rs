@@ -280,7 +280,7 @@ impl Walker<'_> {
 
     fn walk(&mut self, eth_dst: Mac, dst: IpAddr, ttl: u8, what: What) -> Result<Path, String> {
         let Some(port) = self.world.switch_port(self.ls, self.lsp) else { return Err("the port is gone".to_owned()) };
-        let probe = Probe { eth_src: port.mac_or_zero(), eth_dst, src: self.src, dst, ttl, what };
+        let probe = Probe { eth_src: port.mac_or_zero(), eth_dst, src: self.src, dst, ttl, what, size: None };
         let frame = probe.to_bytes().map_err(|error| error.to_string())?;
         let packet = Packet::parse(&frame).map_err(|error| error.to_string())?;
         self.network.walk(self.ls, self.lsp, packet).map_err(|error| error.to_string())
