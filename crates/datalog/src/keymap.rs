@@ -51,6 +51,9 @@ impl<K: Row, V> KeyMap<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        if self.ids.len() == 0 {
+            return None; // as where nothing is contested: no key needs a hash
+        }
         let entries = &self.entries;
         let id = self.ids.remove(hash_of(key), |id| entries[id].as_ref().is_some_and(|(other, _)| other == key))?;
         self.free.push(id);

@@ -47,6 +47,9 @@ impl<T: Row> Node for InputPort<T> {
 /// that they stay within twice the size of the net change.
 const UNCONSOLIDATED: usize = 1 << 16;
 
+/// Up to this many rows the buffer for the next change is made as large as this change was.
+const ALIKE: usize = 16;
+
 /// An output: collects changes until they are drained.
 pub(crate) struct OutputPort<T> {
     rows: RefCell<Vec<(T, i64)>>,
@@ -66,6 +69,8 @@ impl<T: Row> OutputPort<T> {
 
     pub(crate) fn drain(&self) -> Vec<(T, i64)> {
         let mut rows = self.rows.take();
+        // The next change may be like this one, and a small buffer at once is cheaper than one that grows.
+        self.rows.replace(Vec::with_capacity(rows.len().min(ALIKE)));
         if !self.set || self.step.get().is_none() {
             consolidate(&mut rows);
         }

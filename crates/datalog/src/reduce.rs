@@ -50,9 +50,10 @@ impl<K: Row, T: Row, U: Row, I: IntoIterator<Item = U>, F: Fn(&K, &[(&T, i64)]) 
         consolidate(&mut keys);
         let rows = self.table.rows();
         let mut given = self.given.borrow_mut();
+        let mut group: Vec<(&T, i64)> = Vec::new();
         for (key, _) in keys.drain(..) {
             let hash = crate::hash::hash_of(&key);
-            let mut group: Vec<(&T, i64)> = Vec::new();
+            group.clear();
             self.index.each(&rows, &key, hash, |row, weight| group.push((row, weight)));
             self.shared.touch(group.len());
             let new: Vec<U> = if group.is_empty() { Vec::new() } else { (self.f)(&key, &group).into_iter().collect() };

@@ -28,9 +28,12 @@ impl Key {
     /// Reads a path below `<prefix>/v1/`. `Ok(None)` for subtrees that hold no objects of the network (`claim/`, `status/`, `trace/`)
     /// and for those of later versions; an error for a path that is shaped wrongly within a known subtree.
     pub fn parse(path: &str) -> Result<Option<Self>, String> {
-        let parts: Vec<&str> = path.split('/').collect();
+        // No key has more parts than four: a fifth stands for all others.
+        let mut parts = [""; 5];
+        let mut split = path.splitn(5, '/');
+        let count = parts.iter_mut().zip(&mut split).map(|(part, found)| *part = found).count();
         let name = |s: &str| s.parse::<Name>();
-        Ok(Some(match parts[..] {
+        Ok(Some(match parts.get(..count).unwrap_or_default() {
             ["ls", ls] => Key::Ls(name(ls)?),
             ["ls", ls, "lsp", lsp] => Key::Lsp(name(ls)?, name(lsp)?),
             ["lr", lr] => Key::Lr(name(lr)?),

@@ -19,10 +19,26 @@ use crate::value::Value;
 use crate::wire::{Reader, pad8};
 
 /// What a flow matches on. See the module's head for the form in which it is kept.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Default)]
 pub struct Match {
     /// TLVs, canonical.
     oxm: SmallVec<[u8; 64]>,
+    /// The place in the registry from which on a field comes after all that are here. What `oxm` says, at hand: it is asked for each field that is added.
+    next: u16,
+}
+
+impl PartialEq for Match {
+    fn eq(&self, other: &Match) -> bool {
+        self.oxm == other.oxm
+    }
+}
+
+impl Eq for Match {}
+
+impl std::hash::Hash for Match {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.oxm.hash(state);
+    }
 }
 
 /// One field of a match.
@@ -110,8 +126,8 @@ impl Match {
     /// Translates to the canonical fields and puts them in; says whether a field was there already.
     fn set(&mut self, f: &'static Field, value: &Value, mask: Option<&Value>) -> Result<bool, ValueError> {
         // The usual case: a field in its own form, after those that come before it.
-        if oxm::is_normal(f, value, mask) && !has_another_form(f) && self.last().is_none_or(|l| l < f.index()) {
-            oxm::put(&mut self.oxm, f, value, mask);
+        if f.index() >= self.next && oxm::is_normal(f, value, mask) && !has_another_form(f) {
+            self.append(f, value, mask);
             return Ok(false);
         }
         let (value, mask) = oxm::normalise(f, value, mask)?;
@@ -167,15 +183,15 @@ impl Match {
         twice
     }
 
-    /// The place in the registry of the last field; past all if that is one which the registry does not know.
-    fn last(&self) -> Option<u16> {
-        // Hops from header to header: this is asked for each field that is added.
-        let (mut rest, mut last): (&[u8], &[u8]) = (&self.oxm, &[]);
-        while let Some(next) = rest.get(3).and_then(|length| rest.get(4 + usize::from(*length)..)) {
-            (last, rest) = (rest, next);
-        }
-        let tlv = OxmRef::read(&mut Reader::new("match", last)).ok()?;
-        Some(tlv.field().map_or(u16::MAX, Field::index))
+    /// Puts a field at the end.
+    fn append(&mut self, f: &'static Field, value: &Value, mask: Option<&Value>) {
+        oxm::put(&mut self.oxm, f, value, mask);
+        self.next = f.index() + 1;
+    }
+
+    /// The place in the registry after the last field; past all if that is one which the registry does not know.
+    fn count_next(&self) -> u16 {
+        self.tlvs().last().map_or(0, |tlv| tlv.field().map_or(u16::MAX, |field| field.index() + 1))
     }
 
     /// Bytes before the TLVs of `f` and after them.
@@ -194,14 +210,14 @@ impl Match {
     fn remove(&mut self, f: &'static Field) -> bool {
         let (start, end) = self.place(f);
         self.oxm.drain(start..end);
+        self.next = self.count_next();
         end > start
     }
 
     fn insert(&mut self, f: &'static Field, value: &Value, mask: Option<&Value>) -> bool {
         let (start, end) = self.place(f);
         if start == self.oxm.len() {
-            // The usual case: fields come in order.
-            oxm::put(&mut self.oxm, f, value, mask);
+            self.append(f, value, mask);
             return false;
         }
         let tail: SmallVec<[u8; 64]> = SmallVec::from_slice(self.oxm.get(end..).unwrap_or_default());
@@ -271,6 +287,7 @@ impl Match {
         }
         unknown.sort_unstable();
         unknown.iter().for_each(|tlv| found.oxm.extend_from_slice(tlv));
+        found.next = found.count_next();
         Ok(found)
     }
 }

@@ -59,31 +59,28 @@ pub(crate) fn put<A: smallvec::Array<Item = u8>>(
     value: &Value,
     mask: Option<&Value>,
 ) {
-    let value = value.as_bytes();
-    let len = value.len() * if mask.is_some() { 2 } else { 1 };
-    let header = header(field.code(), mask.is_some(), len);
+    let (value, mask) = (value.as_bytes(), mask.map(Value::as_bytes));
+    let rest = mask.unwrap_or_default();
+    let header = header(field.code(), mask.is_some(), value.len() + rest.len());
+    // In one piece, as this is done most.
+    let mut short = [0; 4 + 2 * 16];
+    let len = 4 + value.len() + rest.len();
+    if field.code().class != Class::EXPERIMENTER
+        && let Some((head, body)) = short.get_mut(..len).and_then(|short| short.split_at_mut_checked(4))
+        && let Some((first, second)) = body.split_at_mut_checked(value.len())
+    {
+        head.copy_from_slice(&header);
+        first.copy_from_slice(value);
+        second.copy_from_slice(rest);
+        out.extend_from_slice(short.get(..len).unwrap_or_default());
+        return;
+    }
+    out.extend_from_slice(&header);
     if field.code().class == Class::EXPERIMENTER {
-        out.extend_from_slice(&header);
         out.extend_from_slice(&field.code().experimenter.to_be_bytes());
-        out.extend_from_slice(value);
-    } else {
-        // In one piece, as this is done most.
-        let mut short = [0; 4 + 16];
-        match short.get_mut(..4 + value.len()).and_then(|short| short.split_at_mut_checked(4)) {
-            Some((head, body)) => {
-                head.copy_from_slice(&header);
-                body.copy_from_slice(value);
-                out.extend_from_slice(short.get(..4 + value.len()).unwrap_or_default());
-            }
-            None => {
-                out.extend_from_slice(&header);
-                out.extend_from_slice(value);
-            }
-        }
     }
-    if let Some(mask) = mask {
-        out.extend_from_slice(mask.as_bytes());
-    }
+    out.extend_from_slice(value);
+    out.extend_from_slice(rest);
 }
 
 /// The first four bytes of a TLV whose body (without the experimenter) has `len` bytes.
@@ -150,6 +147,9 @@ pub(crate) fn normalise_set(
     value: &Value,
     mask: Option<&Value>,
 ) -> Result<(Value, Option<Value>), ValueError> {
+    if is_normal(field, value, mask) {
+        return Ok((value.clone(), mask.cloned()));
+    }
     match normalise(field, value, mask) {
         Err(ValueError::NotMaskable { .. }) => {}
         done => return done,

@@ -19,9 +19,12 @@ use tuplenet_openflow::{Match, field};
 /// ```
 pub fn flows(link: &Relation<Link>, located_in: &Index<DatapathId, SwitchPort>) -> Relation<FlowRow> {
     link.index(|link| link.port.ls).join_flat(located_in, |_, link, port| {
-        let nets = &link.router.lrp.value.nets;
-        let ips = port.lsp.value.ips.iter().filter(|ip| nets.iter().any(|net| net.contains(*ip)));
-        ips.map(|ip| next_hop(&link.router, port, *ip)).collect::<Vec<_>>()
+        let (router, port) = (link.router.clone(), port.clone());
+        (0..port.lsp.value.ips.len()).filter_map(move |i| {
+            let ip = port.lsp.value.ips.get(i)?;
+            let near = router.lrp.value.nets.iter().any(|net| net.contains(ip));
+            near.then(|| next_hop(&router, &port, *ip))
+        })
     })
 }
 
