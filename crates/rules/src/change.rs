@@ -46,6 +46,11 @@ pub enum Change {
         /// The largest IP packet that gets out of it, in bytes; `None`: that is not known, or there is no such bridge.
         mtu: Option<u32>,
     },
+    /// This host's own IP stack takes what is for the outside.
+    Untunnel {
+        /// By this port; `None`: it does not, or not any more.
+        port: Option<UntunnelPort>,
+    },
     /// Who has an address in the physical network that a switch meets here, as the agent learned it.
     Neighbour {
         /// The switch.
@@ -55,6 +60,19 @@ pub enum Change {
         /// `None`: not known any more.
         mac: Option<Mac>,
     },
+}
+
+/// The port by which the host's own IP stack takes packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UntunnelPort {
+    /// OpenFlow port number.
+    pub ofport: u32,
+    /// The MAC address of the host's end.
+    pub mac: Mac,
+    /// Whether the stack forwards IPv4 that comes in there.
+    pub ipv4: bool,
+    /// Whether it forwards IPv6.
+    pub ipv6: bool,
 }
 
 /// A pair of OVS patch Interfaces, both ends in place.

@@ -124,6 +124,10 @@ rules! {
     Mtu = 45 "mtu",
     /// An address outside that is probed answers: the agent is told.
     ProbeAnswer = 48 "probe-answer",
+    /// What an edge would only send on outside leaves by this host's own IP stack.
+    Untunnel = 51 "untunnel",
+    /// What this host's own IP stack sends into the switch ends.
+    UntunnelIn = 52 "untunnel-in",
 }
 
 /// A cookie taken apart. See the module for the layout.

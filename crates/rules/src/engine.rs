@@ -1,8 +1,8 @@
 //! The engine: one transaction of facts in, the change of the results out.
 
 use crate::{
-    change::{Change, Config},
-    fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, TunnelFact},
+    change::{Change, Config, UntunnelPort},
+    fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, TunnelFact, UntunnelFact},
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
@@ -31,6 +31,7 @@ pub struct Engine {
     patches: FxHashMap<String, PatchFact>,
     bridges: FxHashMap<String, BridgeFact>,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
+    untunnel: FxHashMap<(), UntunnelFact>,
     flows: FlowTable,
     groups: GroupTable,
     /// Ports of this host and their numbers in the switch: few.
@@ -56,6 +57,7 @@ impl Engine {
             patches: FxHashMap::default(),
             bridges: FxHashMap::default(),
             neighbours: FxHashMap::default(),
+            untunnel: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
             local: FxHashMap::default(),
@@ -170,6 +172,15 @@ impl Engine {
             Change::Bridge { name, mtu } => {
                 let next = mtu.map(|mtu| BridgeFact { name: name.clone(), mtu });
                 replace(&mut self.program, self.inputs.bridge, &mut self.bridges, name, next);
+            }
+            Change::Untunnel { port } => {
+                let next = port.map(|UntunnelPort { ofport, mac, ipv4, ipv6 }| UntunnelFact {
+                    ofport,
+                    mac: mac.0,
+                    ipv4,
+                    ipv6,
+                });
+                replace(&mut self.program, self.inputs.untunnel, &mut self.untunnel, (), next);
             }
             Change::Neighbour { ls, ip, mac } => {
                 let next = mac.map(|mac| NeighbourFact { ls: ls.clone(), ip, mac: mac.0 });

@@ -207,6 +207,22 @@ pub struct TunnelFact {
     pub ofport: u32,
 }
 
+/// The host's own IP stack takes what is for the outside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UntunnelFact {
+    pub ofport: u32,
+    pub mac: [u8; 6],
+    pub ipv4: bool,
+    pub ipv6: bool,
+}
+
+impl UntunnelFact {
+    /// Whether it takes packets for such an address.
+    pub fn takes(&self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
 /// A fact that the store tells. One pointer, as an agent holds tens of thousands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {

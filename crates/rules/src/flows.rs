@@ -19,3 +19,4 @@ pub mod router;
 pub mod steer;
 pub mod trace;
 pub mod tunnel;
+pub mod untunnel;

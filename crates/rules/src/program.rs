@@ -6,14 +6,15 @@ use crate::{
     datapath,
     fact::{
         Binding, BridgeFact, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact,
+        UntunnelFact,
     },
     flow::{BucketRow, FlowRow, GroupRow},
     flows::nat as nat_flows,
     flows::outside as outside_flows,
     flows::probe as probe_flows,
     flows::{
-        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router, steer,
-        trace, tunnel,
+        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router,
+        steer, trace, tunnel, untunnel,
     },
     nat,
     output::{PatchPair, Reject, Watch},
@@ -43,6 +44,7 @@ pub struct Inputs {
     pub neighbour: Input<NeighbourFact>,
     /// Addresses outside that are probed.
     pub probe: Input<IpAddr>,
+    pub untunnel: Input<UntunnelFact>,
 }
 
 /// Where results come out.
@@ -98,6 +100,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let tunnel = tunnel_ports.filter(|tunnel| tunnel.remote.is_none()).named("tunnel");
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
     let (in_bridge, bridge) = b.input::<BridgeFact>("bridge");
+    let (in_untunnel, untunnel_port) = b.input::<UntunnelFact>("untunnel");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
     let (in_probe, probe) = b.input::<IpAddr>("probe");
 
@@ -178,6 +181,15 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         endpoint_of: &ports.endpoint_of,
         tunnel: &tunnel,
     });
+    let untunnel_flows = untunnel::flows(&untunnel::Sources {
+        port: &untunnel_port,
+        pinned: &ports.pinned,
+        link: &ports.link,
+        patched: &patched,
+        lrp: &lrp,
+        lsr_by_lr: &lsr_by_lr,
+        lnat: &lnat,
+    });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([
         &tunnel::flows(&tunnel_ports, &tunnel, &ports.endpoint),
         &l2::flows(&ports.local, &ports.remote, &ports.link),
@@ -195,6 +207,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &probe_flows::flows(&outside, &probe),
         &patch_flows,
         &mtu_flows,
+        &untunnel_flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -220,6 +233,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         bridge: in_bridge,
         neighbour: in_neighbour,
         probe: in_probe,
+        untunnel: in_untunnel,
     };
     let outputs = Outputs {
         flows: flows.output(),

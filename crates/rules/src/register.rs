@@ -70,6 +70,8 @@ pub const ERROR: u32 = 1 << 12;
 pub const MTU: &Field = field::REG13;
 /// In [`MTU`]: the packet is longer.
 pub const TOO_BIG: u32 = 1 << 31;
+/// Flag: leaves by the host's own IP stack.
+pub const UNTUNNELLED: u32 = 1 << 11;
 
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;

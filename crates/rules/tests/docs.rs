@@ -54,6 +54,7 @@ fn pipeline() -> String {
             register::ENTERED,
             "coloured, came by a tunnel, and its end here is going to be reported: of its copies none is",
         ),
+        (register::UNTUNNELLED, "leaves by this host's own IP stack"),
         (register::FROM_PATCH, "came in by a patch port, so it does not leave by one before a router took it"),
         (register::NATTED, "turned back at an uplink for an external address of its own router"),
         (register::PENDING, "coloured, and conntrack has a copy to go on with: one more end is going to be reported"),

@@ -79,6 +79,13 @@ pub enum Outcome {
         /// The host.
         chassis: String,
     },
+    /// It left by its host's own IP stack, on its way outside (untunnel).
+    Untunnelled {
+        /// The router that sent it there.
+        lr: String,
+        /// The host.
+        chassis: String,
+    },
     /// It ended.
     Dropped {
         /// The host.

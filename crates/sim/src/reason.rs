@@ -145,6 +145,9 @@ impl Case<'_> {
             }
             Rule::PatchElsewhere => self.patch_elsewhere(),
             Rule::Unsnat | Rule::Dnat | Rule::Snat => self.untranslated(cookie.rule),
+            Rule::UntunnelIn => format!(
+                "it comes from the IP stack of {} itself, which takes packets and has none to give", self.chassis
+            ),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
             | Rule::LocalPort
@@ -178,6 +181,7 @@ impl Case<'_> {
             | Rule::TooBig
             | Rule::Mtu
             | Rule::ProbeAnswer
+            | Rule::Untunnel
             | Rule::Trace => {
                 format!("a flow of rule \"{}\" ended it, which such flows never should", cookie.rule.name())
             }

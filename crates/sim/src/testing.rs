@@ -85,6 +85,7 @@ pub fn outcomes(path: &Path) -> Vec<String> {
         Outcome::Delivered { lsp, chassis, .. } => format!("{lsp} on {chassis}"),
         Outcome::Answered { by, what, lsp, chassis, .. } => format!("{what} of {by} to {lsp} on {chassis}"),
         Outcome::Dropped { stage, chassis, reason, .. } => format!("{stage} on {chassis}: {reason}"),
+        Outcome::Untunnelled { lr, chassis } => format!("by {chassis} itself from {lr}"),
         Outcome::Lost { towards, reason, .. } => format!("lost towards {towards}: {reason}"),
     };
     path.outcomes.iter().map(short).collect()

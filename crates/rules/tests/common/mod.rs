@@ -213,6 +213,7 @@ pub fn subject(change: &Change) -> String {
         Change::Patch { name, .. } => format!("patch {name}"),
         Change::Bridge { name, .. } => format!("bridge {name}"),
         Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
+        Change::Untunnel { .. } => "untunnel".to_owned(),
     }
 }
 

@@ -3,15 +3,18 @@
 use super::Place;
 use crate::switch::{Group, Switch};
 use std::collections::{BTreeMap, BTreeSet};
-use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_model::{entity::EncapKind, mac::Mac, name::Name};
 use tuplenet_rules::{
     Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, LocalPatch, Output, PatchPair, Scope,
+    UntunnelPort,
 };
 
 /// The tunnel protocols, in the order of their port numbers.
 const KINDS: [EncapKind; 3] = [EncapKind::Geneve, EncapKind::Vxlan, EncapKind::Gre];
 /// OpenFlow number of the first tunnel port.
 const FIRST_TUNNEL: u32 = 1;
+/// OpenFlow number of the port to the host's own IP stack.
+const OWN_STACK: u32 = 15;
 /// OpenFlow number of the first local port.
 const FIRST_LOCAL: u32 = 16;
 
@@ -76,6 +79,11 @@ impl Host {
         self.places.get(&number).map(|(ls, lsp)| (ls, lsp))
     }
 
+    /// Whether a number is that of the port to the host's own IP stack.
+    pub fn is_own_stack(&self, number: u32) -> bool {
+        number == OWN_STACK
+    }
+
     /// The number of the tunnel port for a protocol.
     pub fn tunnel(&self, kind: EncapKind) -> Option<u32> {
         self.tunnels.contains(&kind).then(|| tunnel_number(kind))
@@ -109,6 +117,13 @@ impl Host {
 
     pub(super) fn learn(&mut self, neighbour: Change) {
         let output = self.engine.apply([neighbour]);
+        self.follow(output);
+    }
+
+    /// What is for the outside leaves by the host's own IP stack, of these families; of none: by tunnel.
+    pub(super) fn untunnel(&mut self, ipv4: bool, ipv6: bool) {
+        let port = UntunnelPort { ofport: OWN_STACK, mac: Mac([0xf2, 0x04, 0, 0, 0, 1]), ipv4, ipv6 };
+        let output = self.engine.apply([Change::Untunnel { port: (ipv4 || ipv6).then_some(port) }]);
         self.follow(output);
     }
 

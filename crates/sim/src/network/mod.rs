@@ -43,6 +43,8 @@ pub struct Network {
     /// The ports of each chassis, by their bindings.
     bound: BTreeMap<Name, BTreeSet<Place>>,
     hosts: BTreeMap<Name, Host>,
+    /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
+    untunnels: BTreeMap<Name, (bool, bool)>,
 }
 
 impl Network {
@@ -123,7 +125,10 @@ impl Network {
                 let binding = self.names.binding(&place.0, &place.1)?;
                 Some((place.clone(), mark(place, binding.generation)))
             });
-            let host = Host::new(chassis, objects, places, tunnels(&self.names, chassis));
+            let mut host = Host::new(chassis, objects, places, tunnels(&self.names, chassis));
+            if let Some((ipv4, ipv6)) = self.untunnels.get(chassis) {
+                host.untunnel(*ipv4, *ipv6);
+            }
             self.hosts.insert(chassis.clone(), host);
         }
         self.hosts.get_mut(chassis)
@@ -133,6 +138,14 @@ impl Network {
     pub fn learn(&mut self, chassis: &Name, ls: &Name, ip: IpAddr, mac: Option<Mac>) {
         if let Some(host) = self.host(chassis) {
             host.learn(Change::Neighbour { ls: ls.clone(), ip, mac });
+        }
+    }
+
+    /// What this chassis' VMs send outside leaves by its own IP stack, of these families, if an edge would do nothing else with it; of none: by tunnel.
+    pub fn untunnel(&mut self, chassis: &Name, ipv4: bool, ipv6: bool) {
+        self.untunnels.insert(chassis.clone(), (ipv4, ipv6));
+        if let Some(host) = self.hosts.get_mut(chassis) {
+            host.untunnel(ipv4, ipv6);
         }
     }
 

@@ -226,6 +226,12 @@ impl<'a> Walker<'a> {
         onward: &mut Vec<Crossing>,
     ) {
         let Some(host) = self.network.hosts.get(chassis) else { return };
+        if host.is_own_stack(port) {
+            let lr = self.network.names.datapath(packet.number(register::DATAPATH).unwrap_or(0) as u32);
+            let lr = lr.map_or_else(String::new, |(_, name)| name.to_string());
+            self.walked.path.outcomes.push(Outcome::Untunnelled { lr, chassis: chassis.to_string() });
+            return;
+        }
         if let Some((ls, lsp)) = host.port_at(port) {
             let (at, name, on) = (ls.to_string(), lsp.to_string(), chassis.to_string());
             self.walked.path.outcomes.push(match answer {

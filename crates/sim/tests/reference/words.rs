@@ -48,7 +48,7 @@ pub fn compare(network: &mut Network, sent: &Sent, fate: &Fate) -> Result<(), St
                 Some((chassis.as_str(), datapath.as_deref().unwrap_or(""), reason.as_str()))
             }
             Outcome::Lost { chassis, towards, reason } => Some((chassis, towards, reason)),
-            Outcome::Delivered { .. } | Outcome::Answered { .. } => None,
+            Outcome::Delivered { .. } | Outcome::Answered { .. } | Outcome::Untunnelled { .. } => None,
         })
         .collect();
     let same = |(end, (chassis, datapath, reason)): (&End, &(&str, &str, &str))| {

@@ -33,6 +33,16 @@ pub async fn alive(context: &Context) -> Result<BTreeMap<String, Value>, StoreEr
     Ok(status.iter().filter_map(said).collect())
 }
 
+/// The chassis whose own IP stack takes what is for the outside, by what they say: whether IPv4, whether IPv6.
+pub fn untunnels(alive: &BTreeMap<String, Value>) -> BTreeMap<Name, (bool, bool)> {
+    let says = |(name, said): (&String, &Value)| {
+        let families = said.get("untunnel")?.as_array()?;
+        let has = |family: &str| families.iter().any(|word| word.as_str() == Some(family));
+        Some((name.parse().ok()?, (has("ipv4"), has("ipv6"))))
+    };
+    alive.iter().filter_map(says).collect()
+}
+
 async fn show(context: &Context, only: Option<&Name>) -> Result<()> {
     const COLUMNS: [&str; 7] = ["CHASSIS", "ENCAPS", "AGENT", "PORTS", "ROLES", "LABELS", "DESCRIPTION"];
     let mut found: Vec<(Name, Chassis, Value)> = Vec::new();

@@ -1,6 +1,10 @@
 //! `status`: whether the store answers, which agents are alive, how much there is.
 
-use super::{Context, chassis::alive, doctor};
+use super::{
+    Context,
+    chassis::{alive, untunnels},
+    doctor,
+};
 use crate::{
     cli::Format,
     print::{self, View},
@@ -49,7 +53,10 @@ pub async fn status(context: &Context) -> Result<()> {
             .iter()
             .map(|name| {
                 let ports = hosted.get(name).copied().unwrap_or(0);
-                json!({"name": name, "alive": alive.contains_key(name), "version": version(name), "ports": ports})
+                let untunnel =
+                    alive.get(name).and_then(|said| said.get("untunnel")).cloned().unwrap_or_else(|| json!([]));
+                json!({"name": name, "alive": alive.contains_key(name), "version": version(name), "ports": ports,
+                       "untunnel": untunnel})
             })
             .collect();
         let data = json!({
@@ -87,6 +94,16 @@ pub async fn status(context: &Context) -> Result<()> {
         print::out(&format!(
             "{} set aside: see \"tpctl doctor\"\n",
             print::count(rejected, "object is", "objects are")
+        ))?;
+    }
+    for (name, families) in untunnels(&alive) {
+        let families = match families {
+            (true, true) => "IPv4 and IPv6",
+            (true, false) => "IPv4",
+            _ => "IPv6",
+        };
+        print::out(&format!(
+            "{name} sends {families} for the outside by its own IP stack, past the edges (--untunnel)\n"
         ))?;
     }
     if chassis.is_empty() {

@@ -257,10 +257,10 @@ fn notes(world: &World, pasted: &Pasted, cookie: Cookie, named: &Named) -> Vec<S
 
 /// Whether the flow ends packets, as far as is known.
 pub fn ends(pasted: &Pasted, cookie: Cookie) -> bool {
-    use tuplenet_rules::cookie::Rule::{Drop, IcmpError, Loopback, RouterDrop, TooBig};
+    use tuplenet_rules::cookie::Rule::{Drop, IcmpError, Loopback, RouterDrop, TooBig, UntunnelIn};
     match &pasted.flow {
         Some(flow) => flow.instructions.is_empty() || matches!(cookie.rule, IcmpError | TooBig),
-        None => matches!(cookie.rule, Drop | IcmpError | Loopback | RouterDrop | TooBig),
+        None => matches!(cookie.rule, Drop | IcmpError | Loopback | RouterDrop | TooBig | UntunnelIn),
     }
 }
 

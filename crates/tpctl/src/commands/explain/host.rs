@@ -3,9 +3,9 @@
 use super::world::World;
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use tuplenet_model::{entity::EncapKind, key::Key, name::Name, object::Object};
+use tuplenet_model::{entity::EncapKind, key::Key, mac::Mac, name::Name, object::Object};
 use tuplenet_openflow::Flow;
-use tuplenet_rules::{Change, ClaimMark, Config, Engine, LocalInterface, Output, Scope};
+use tuplenet_rules::{Change, ClaimMark, Config, Engine, LocalInterface, Output, Scope, UntunnelPort};
 
 /// A host's rules, with facts.
 pub struct Host {
@@ -30,6 +30,10 @@ impl Host {
         let mut facts: Vec<Change> = Vec::new();
         for (kind, name) in tunnels(world, chassis) {
             facts.push(Change::Tunnel { kind, remote: None, ofport: Some(number(name.to_owned())) });
+        }
+        if let Some((ipv4, ipv6)) = world.untunnels.get(chassis).copied() {
+            let (ofport, mac) = (number("tnout".to_owned()), Mac([0xf2, 0x04, 0, 0, 0, 1]));
+            facts.push(Change::Untunnel { port: Some(UntunnelPort { ofport, mac, ipv4, ipv6 }) });
         }
         for (ls, lsp, generation) in bound(world, chassis) {
             let id = interfaces.len() as u128 + 1;

@@ -326,6 +326,22 @@ pub const ALL: &[Explained] = &[
         counts: "What the inner address sent outside: in the first stage all of it, in the second new connections.",
     },
     Explained {
+        rule: Rule::Untunnel,
+        subject: RouterPort,
+        stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST, stage::LRP_EGRESS_TO_SWITCH],
+        why: "Only where the agent runs with --untunnel. One for each route and network of an edge, for each next hop that leads to that edge: what the edge would only send on \
+              outside leaves by this host's own IP stack (port tnout). And one for each NAT rule of the edge: what that covers takes the tunnel to the edge, and so does \
+              what the edge keeps inside.",
+        counts: "What was sent outside from here, past the edge or (the flows that set a MAC) through it.",
+    },
+    Explained {
+        rule: Rule::UntunnelIn,
+        subject: Nothing,
+        stages: &[stage::PHYSICAL_IN],
+        why: "Only where the agent runs with --untunnel: the host's own IP stack takes packets by the port tnout, and whatever it sends there itself ends.",
+        counts: "What the host's IP stack says on that port, such as multicast of its own: nothing of it is for the virtual network.",
+    },
+    Explained {
         rule: Rule::IcmpError,
         subject: RouterPort,
         stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_IP_ROUTE, stage::LRP_EGRESS_UPDATE_ETH_DST],

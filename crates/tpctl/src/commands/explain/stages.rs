@@ -99,12 +99,22 @@ pub const ALL: &[Explained] = &[
         stage: stage::PHYSICAL_IN,
         about: "Every packet begins here: the bridge's port tells the switch and the port that it comes from.",
         idle: false,
-        ends: &[unknown(
-            "packets that come in by a port of the bridge behind which there is no port of the network",
-            "The interface has no iface-id, or one that names no port; or another chassis claimed the port later; or the port was deleted.",
-            "\"ovs-vsctl --columns=name,ofport,external_ids list interface\" shows the iface-ids; the agent's log names each interface that \
+        ends: &[
+            End {
+                rule: Rule::UntunnelIn,
+                owned: false,
+                which: any,
+                packets: "what this host's own IP stack sends by its port (tnout)",
+                why: "With --untunnel that port is for what VMs send outside; answers come back by an edge.",
+                check: "Nothing: systems announce themselves on every device. Many: the host has a route to the device tnout, which leads nowhere (\"ip route show dev tnout\").",
+            },
+            unknown(
+                "packets that come in by a port of the bridge behind which there is no port of the network",
+                "The interface has no iface-id, or one that names no port; or another chassis claimed the port later; or the port was deleted.",
+                "\"ovs-vsctl --columns=name,ofport,external_ids list interface\" shows the iface-ids; the agent's log names each interface that \
              it cannot bind, with the reason; \"tpctl lsp show LS\" shows which chassis has a port.",
-        )],
+            ),
+        ],
     },
     passes(stage::LSP_TRACE_INGRESS_IN, "The packet entered a switch; a trace prints it."),
     Explained {

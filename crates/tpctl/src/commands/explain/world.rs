@@ -1,7 +1,11 @@
 //! The network as the store has it, with what the rules set aside, to turn numbers into names.
 
 use super::subject;
-use crate::commands::{Context, chassis::alive, doctor};
+use crate::commands::{
+    Context,
+    chassis::{alive, untunnels},
+    doctor,
+};
 use anyhow::Result;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,6 +30,8 @@ pub struct World {
     pub aside: BTreeMap<String, Vec<String>>,
     /// Chassis whose agents are alive.
     pub alive: BTreeSet<String>,
+    /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
+    pub untunnels: BTreeMap<Name, (bool, bool)>,
     /// All that the store has, by path.
     found: BTreeMap<String, Kv>,
     root: String,
@@ -98,11 +104,13 @@ impl World {
         for (key, reason) in doctor::rejected(context, &found)? {
             aside.entry(key).or_default().push(reason);
         }
-        let alive = alive(context).await?.into_keys().collect();
+        let alive = alive(context).await?;
+        let untunnels = untunnels(&alive);
+        let alive = alive.into_keys().collect();
         let path = |kv: &Kv| context.store.path(&kv.key).to_owned();
         let found = found.into_iter().map(|kv| (path(&kv), kv)).collect();
         let root = context.store.root().to_owned();
-        Ok(Self { network, aside, alive, found, root, index: Index::default() }.indexed())
+        Ok(Self { network, aside, alive, untunnels, found, root, index: Index::default() }.indexed())
     }
 
     /// The same, so that objects are found by their numbers and addresses.

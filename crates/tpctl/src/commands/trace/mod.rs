@@ -33,7 +33,6 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tuplenet_model::{entity::SwitchPortRef, name::Name};
-use tuplenet_sim::network::Network;
 use tuplenet_sim::path::Path;
 use world::World;
 
@@ -68,7 +67,7 @@ async fn real(context: &Context, world: &World, args: &Args) -> Result<ExitCode>
     // Who was silent may have died since we looked.
     let living = if joined.missing.is_empty() { None } else { Some(alive(context).await?.into_keys().collect()) };
     let living = living.as_ref().unwrap_or(&world.alive);
-    let path = outcome::path(world, living, &mut Network::new(world.objects()), &shot, &joined, patience);
+    let path = outcome::path(world, living, &mut world.simulated(), &shot, &joined, patience);
     let shown =
         Shown { path: &path, from: (&from.ls, &from.lsp), frame: &frame, simulated: false, took: joined.took() };
     print_path(context, &shown)

@@ -40,6 +40,12 @@ pub fn path(
 ) -> Path {
     let mut path = Path::default();
     for passed in &joined.passed {
+        // Where a router hands packets to a switch nothing else is delivered.
+        if passed.record.event == TraceEvent::Delivered && passed.record.table == stage::LRP_EGRESS_TO_SWITCH.table {
+            let Hop { pipeline: lr, chassis, .. } = hop(network, passed);
+            path.outcomes.push(Outcome::Untunnelled { lr, chassis });
+            continue;
+        }
         let hop = hop(network, passed);
         match (passed.record.event, hop) {
             (TraceEvent::Hop, hop) => path.hops.push(hop),

@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use std::{cell::RefCell, future::poll_fn, net::IpAddr, pin::Pin, process::ExitCode, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use tuplenet_model::{entity::SwitchPortRef, key::Key};
-use tuplenet_sim::network::Network;
 use tuplenet_sim::path::{Outcome, Path};
 
 /// How many packets are under way at once: together they stay far below what switches report (`tuplenet_rules::trace::METER`).
@@ -201,7 +200,7 @@ async fn real(
     pairs: &[Pair],
     report: &Report,
 ) -> Result<()> {
-    let network = RefCell::new(Network::new(world.objects()));
+    let network = RefCell::new(world.simulated());
     let patience = context.timeout.unwrap_or(PATIENCE);
     let begun = Instant::now();
     let one = async |index: u32, pair: &Pair| -> Result<Result<(), String>> {

@@ -24,9 +24,11 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Whether the packet was delivered or answered, and no copy of it was lost.
+    /// Whether the packet was delivered or answered, or is on its way outside, and no copy of it was lost.
     pub fn is_success(&self) -> bool {
-        let arrived = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Answered { .. });
+        let arrived = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Delivered { .. } | Outcome::Answered { .. } | Outcome::Untunnelled { .. })
+        };
         let lost = |outcome: &Outcome| matches!(outcome, Outcome::Lost { .. });
         self.path.outcomes.iter().any(arrived) && !self.path.outcomes.iter().any(lost)
     }
@@ -40,6 +42,9 @@ impl Shown<'_> {
                 Outcome::Delivered { lsp, chassis, .. } => delivered.push(format!("{lsp} on {chassis}")),
                 Outcome::Answered { by, what, lsp, chassis, .. } => {
                     answers.push(format!("answered by {by}: {what} to {lsp} on {chassis}"));
+                }
+                Outcome::Untunnelled { lr, chassis } => {
+                    answers.push(format!("leaves {lr} by the own IP stack of {chassis} (untunnel)"));
                 }
                 other => ends.push(other),
             }
@@ -133,6 +138,7 @@ fn ending(outcome: &Outcome, silence: bool) -> String {
         Outcome::Delivered { lsp, chassis, .. } | Outcome::Answered { lsp, chassis, .. } => {
             format!("delivered to {lsp} on {chassis}")
         }
+        Outcome::Untunnelled { lr, chassis } => format!("left {lr} by the own IP stack of {chassis}"),
         Outcome::Dropped { chassis, datapath: Some(datapath), reason, .. } => {
             format!("dropped at {datapath} on {chassis}: {reason}")
         }

@@ -26,7 +26,7 @@ pub struct Simulation {
 impl Simulation {
     /// With the ports that were given to chassis by `places`. `everywhere`: this chassis has all ports that are left.
     pub fn new(world: &World, places: &[Place], everywhere: Option<&Name>) -> Result<Self> {
-        let mut simulation = Self { network: Network::new(world.objects()), placed: BTreeMap::new() };
+        let mut simulation = Self { network: world.simulated(), placed: BTreeMap::new() };
         for Place { port, chassis } in places {
             let at = world.resolve(port)?;
             if world.chassis(chassis).is_none() {

@@ -2,7 +2,11 @@
 
 use super::args::{Place, PortName};
 use crate::{
-    commands::{Context, chassis::alive, doctor},
+    commands::{
+        Context,
+        chassis::{alive, untunnels},
+        doctor,
+    },
     print::printable,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -39,6 +43,8 @@ pub struct World {
     pub network: Network,
     /// Chassis whose agents are alive.
     pub alive: BTreeSet<String>,
+    /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
+    untunnels: BTreeMap<Name, (bool, bool)>,
     /// Every object as the store has it, by path.
     stored: BTreeMap<String, sim::Object>,
     revision: i64,
@@ -56,12 +62,14 @@ impl World {
         let (lr, chassis, binding) = tokio::try_join!(then("lr/"), then("chassis/"), then("binding/"))?;
         found.extend([lr.kvs, chassis.kvs, binding.kvs].into_iter().flatten());
         let network = context.store.snapshot_of(&found, revision).network();
-        let alive = alive(context).await?.into_keys().collect();
+        let alive = alive(context).await?;
+        let untunnels = untunnels(&alive);
+        let alive = alive.into_keys().collect();
         let stored = found.into_iter().map(|kv| {
             let path = context.store.path(&kv.key).to_owned();
             (path.clone(), sim::Object { path, value: kv.value, create_revision: kv.create_revision })
         });
-        Ok(Self { network, revision, alive, stored: stored.collect(), ends: OnceCell::new() })
+        Ok(Self { network, revision, alive, untunnels, stored: stored.collect(), ends: OnceCell::new() })
     }
 
     /// The network of a document alone. An imaginary chassis has what `places` leave over.
@@ -127,6 +135,15 @@ impl World {
         self.stored.insert(path.clone(), sim::Object { path, value, create_revision });
         self.network.insert(key, object);
         self.ends.take();
+    }
+
+    /// Its hosts, simulated.
+    pub fn simulated(&self) -> sim::Network {
+        let mut network = sim::Network::new(self.objects());
+        for (chassis, (ipv4, ipv6)) in &self.untunnels {
+            network.untunnel(chassis, *ipv4, *ipv6);
+        }
+        network
     }
 
     /// All objects, for the simulator.

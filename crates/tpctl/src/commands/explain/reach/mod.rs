@@ -161,6 +161,9 @@ fn ask(world: &World, from: &End, to: &End, what: What) -> Answer {
         }
     });
     let mut network = Network::new(objects);
+    for (chassis, (ipv4, ipv6)) in &world.untunnels {
+        network.untunnel(chassis, *ipv4, *ipv6);
+    }
     for (mine, other) in ends::addresses(world, from, to) {
         let there = way::walk(world, &mut network, (from, mine), (to, other), what, "there");
         let arrived = there.missing.is_none();

@@ -241,7 +241,7 @@ impl Walker<'_> {
             // A router's own address answers at once: the answer is what comes back.
             End::Port { ls, lsp, .. } if to.is_guest(self.world) => arrives(&path, ls, lsp),
             End::Port { .. } => self.answered(&path),
-            End::Address(_) => path.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered { .. })),
+            End::Address(_) => path.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Untunnelled { .. })),
         };
         if !there {
             let ended = failure(&path).unwrap_or_else(|| "the packet ended without a trace".to_owned());
@@ -296,7 +296,9 @@ impl Walker<'_> {
         if circle(path).is_some() {
             return "\"tpctl lsr show LR\" lists the routes of each of them; one must lead elsewhere".to_owned();
         }
-        let arrived = |outcome: &&Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Answered { .. });
+        let arrived = |outcome: &&Outcome| {
+            matches!(outcome, Outcome::Delivered { .. } | Outcome::Answered { .. } | Outcome::Untunnelled { .. })
+        };
         let Some(ended) = path.outcomes.iter().find(|outcome| !arrived(outcome)) else {
             return "look at the routes of the routers on the way (\"tpctl lsr show LR\"), and at the port where it arrived".to_owned();
         };
@@ -388,6 +390,7 @@ fn arrival(path: &Path) -> String {
     let said = path.outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Delivered { ls, lsp, chassis } => Some(format!("arrives at port {lsp} of switch {ls} on {chassis}")),
         Outcome::Answered { by, what, .. } => Some(format!("{by} answers, with an {what}")),
+        Outcome::Untunnelled { lr, chassis } => Some(format!("leaves {lr} by the own IP stack of {chassis}")),
         _ => None,
     });
     said.unwrap_or_else(|| "arrives".to_owned())
@@ -406,7 +409,7 @@ fn failure(path: &Path) -> Option<String> {
                 Some(format!("{reason} ({place}{chassis})"))
             }
             Outcome::Lost { chassis, towards, reason } => Some(format!("{reason} (from {chassis} to {towards})")),
-            Outcome::Delivered { .. } | Outcome::Answered { .. } => None,
+            Outcome::Delivered { .. } | Outcome::Answered { .. } | Outcome::Untunnelled { .. } => None,
         })
         .or_else(|| {
             path.outcomes.iter().find_map(|outcome| match outcome {
@@ -414,6 +417,9 @@ fn failure(path: &Path) -> Option<String> {
                     Some(format!("it arrives at port {lsp} of switch {ls} on {chassis} instead"))
                 }
                 Outcome::Answered { by, what, .. } => Some(format!("{by} answers it with an {what} instead")),
+                Outcome::Untunnelled { chassis, .. } => {
+                    Some(format!("it leaves by the own IP stack of {chassis} instead"))
+                }
                 _ => None,
             })
         })
