@@ -6,7 +6,7 @@ use crate::{
     core::{Core, Effect, Event, Identity, Level, ovs::Wanted, trace},
     driver::{
         http::{self, Pages},
-        openflow, ovsdb,
+        openflow, ovsdb, own_stack,
         signals::Signals,
         store::{self, Store},
     },
@@ -51,6 +51,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         kernel_datapath: std::path::Path::new("/sys/module/openvswitch").exists(),
         encaps: settings.encaps.iter().map(|e| e.kind).collect(),
         exports: settings.exports.clone(),
+        untunnel: settings.untunnel,
     };
     let identity = Identity {
         chassis: chassis.clone(),
@@ -74,7 +75,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut database_changed = true;
     let ended_by = loop {
         for event in queue.drain(..) {
-            database_changed |= matches!(event, Event::Ovs(_));
+            database_changed |= matches!(event, Event::Ovs(_) | Event::OwnStack(_));
             let effects = shared.borrow_mut().core.handle(event, Instant::now());
             for effect in effects {
                 match effect {
@@ -82,6 +83,7 @@ pub async fn run(settings: Settings) -> Result<()> {
                     Effect::Say(Level::Warn, text) => tracing::warn!("{text}"),
                     Effect::Say(Level::Error, text) => tracing::error!("{text}"),
                     Effect::Ovs(purpose, operations) => ovsdb::transact(&ovs, purpose, operations, &done),
+                    Effect::OwnStack(command) => own_stack::ask(command, &done),
                     Effect::Store(write) => store.write(write, &done),
                     Effect::PacketOut { actions, frame } => {
                         if let Some(switch) = &switch {
@@ -103,7 +105,8 @@ pub async fn run(settings: Settings) -> Result<()> {
             }
         }
         if std::mem::take(&mut database_changed) {
-            alive.has(shared.borrow().core.other_bridges());
+            let core = &shared.borrow().core;
+            alive.has(core.other_bridges(), core.untunnels());
         }
         // The bridge's socket appears with the bridge: before that there is nothing to connect to.
         if switch.is_none() && shared.borrow().core.has_bridge() {

@@ -4,10 +4,14 @@ use crate::{
     boot,
     config::Settings,
     core::{
-        Event, ovs,
+        Event,
+        ovs::{
+            self,
+            own_stack::{Answer, Command, DEVICE, memory, remembering},
+        },
         switch::{self, HOOK_TABLE, LAST_TABLE},
     },
-    driver::{openflow, ovsdb, signals::Signals, store},
+    driver::{openflow, ovsdb, own_stack, signals::Signals, store},
 };
 use anyhow::{Context, Result, anyhow, bail};
 use std::time::Duration;
@@ -57,6 +61,7 @@ async fn remove(settings: &Settings, client: &Client, tables: &ovs::Tables) -> R
             ),
         }
     }
+    restore(client, tables).await?;
     if let Some(ovs::Plan { operations, words }) = ovs::cleanup(tables, &settings.bridge) {
         timeout(PATIENCE, client.transact(operations))
             .await
@@ -66,6 +71,20 @@ async fn remove(settings: &Settings, client: &Client, tables: &ovs::Tables) -> R
     store.with_context(|| {
         format!("what this host wrote to the store is still there; remove it by tpctl ch del {chassis}")
     })
+}
+
+/// Puts back what was changed of the host's own IP stack beside our port, which goes with what it was set to.
+async fn restore(client: &Client, tables: &ovs::Tables) -> Result<()> {
+    let Some(((root, _), was)) = tables.root().zip(memory(tables)) else { return Ok(()) };
+    let command = Command::Restore { device: DEVICE.to_owned(), was: was.to_owned() };
+    match own_stack::run(&command) {
+        Answer::Failed(why) => bail!("what --untunnel changed of this host's IP stack cannot be put back: {why}"),
+        _ => tracing::info!("put back what --untunnel changed of this host's IP stack: {was}"),
+    }
+    timeout(PATIENCE, client.transact(vec![remembering(root, None)]))
+        .await
+        .context("the database of Open vSwitch does not answer")??;
+    Ok(())
 }
 
 /// Deletes our chassis, our bindings and our sign of life.

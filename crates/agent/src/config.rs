@@ -3,7 +3,7 @@
 //! One struct, [`Options`], is read by clap (flags and `TUPLENET_*` variables) and by serde (the file, same names in kebab case), so that the
 //! three cannot drift apart.
 
-use crate::core::ovs::{Export, Protocol};
+use crate::core::ovs::{Export, Protocol, own_stack::Families};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::{
@@ -73,6 +73,16 @@ pub struct Options {
     /// Export samples and counters by sFlow: IP[:PORT] of collectors and settings of Open vSwitch's table sFlow, with commas between them
     #[arg(long, value_name = "TARGET[,sampling=N,...]", env = "TUPLENET_SFLOW")]
     pub sflow: Option<String>,
+    /// Send what VMs send to the outside through this host's own IP stack instead of the tunnel to an edge: ipv4, ipv6, or both
+    #[arg(
+        long,
+        value_name = "FAMILIES",
+        env = "TUPLENET_UNTUNNEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "ipv4,ipv6"
+    )]
+    pub untunnel: Option<String>,
     /// Run the embedded store in this process, over this file
     #[arg(long, value_name = "FILE", env = "TUPLENET_WITH_STORE")]
     pub with_store: Option<PathBuf>,
@@ -193,6 +203,8 @@ pub struct Settings {
     pub audit_interval: Option<Duration>,
     /// To whom what passes the bridge is told.
     pub exports: Vec<Export>,
+    /// What leaves by the host's own IP stack.
+    pub untunnel: Option<Families>,
     /// The embedded store.
     pub embedded: Option<EmbeddedStore>,
     /// TLS with the store.
@@ -244,6 +256,7 @@ impl Options {
             audit_interval,
             ipfix,
             sflow,
+            untunnel,
             with_store,
             store_listen,
             cacert,
@@ -336,6 +349,7 @@ impl Options {
         let exports =
             exports.into_iter().filter_map(|(protocol, text)| Some((protocol, text?))).filter(|(_, t)| !t.is_empty());
         let exports = exports.map(|(protocol, text)| Export::parse(protocol, &text, ip)).collect::<Result<_>>()?;
+        let untunnel = self.untunnel.map(|families| Families::parse(&families)).transpose()?.flatten();
         let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -367,6 +381,7 @@ impl Options {
             metrics,
             audit_interval,
             exports,
+            untunnel,
             embedded,
             tls,
             user,

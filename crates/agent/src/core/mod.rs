@@ -61,6 +61,8 @@ pub enum Event {
     Written(String, records::Outcome),
     /// News from the database of Open vSwitch.
     Ovs(tuplenet_ovsdb::Event),
+    /// The kernel did what was asked of it for `--untunnel`, or not.
+    OwnStack(ovs::own_stack::Answer),
     /// A transaction there ended.
     OvsDone(ovs::Purpose, Result<(), String>),
     /// News from the switch, of that session.
@@ -84,6 +86,8 @@ pub enum Effect {
     Switch(u64, switch::Command),
     /// For the database of Open vSwitch. Answered by [`Event::OvsDone`].
     Ovs(ovs::Purpose, Vec<Operation>),
+    /// For the host's own IP stack. Answered by [`Event::OwnStack`].
+    OwnStack(ovs::own_stack::Command),
     /// For the store. Answered by [`Event::Written`].
     Store(Write),
     /// A packet for the switch, and what it is to do with it. Not answered: what gets lost is sent anew by who misses it.
@@ -172,6 +176,11 @@ impl Core {
                 self.act(now, &mut effects);
             }
             Event::Ovs(event) => self.on_ovs(event, now, &mut effects),
+            Event::OwnStack(answer) => {
+                let change = self.ovs.own_stack(answer, now, &mut effects);
+                self.change(change.into_iter().collect(), None, now, &mut effects);
+                self.act(now, &mut effects);
+            }
             Event::OvsDone(purpose, result) => self.ovs.done(&purpose, result, now, &mut effects),
             Event::Switch(session, event) => {
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
@@ -226,6 +235,11 @@ impl Core {
     /// The bridges of this host but ours, in order: those that patch ports may lead to.
     pub fn other_bridges(&self) -> Vec<String> {
         self.ovs.other_bridges()
+    }
+
+    /// Of which families this host's own IP stack takes what is for the outside now, in words.
+    pub fn untunnels(&self) -> Vec<&'static str> {
+        self.ovs.untunnels().map(ovs::own_stack::Families::names).unwrap_or_default()
     }
 
     /// Whether the bridge is there, so that its OpenFlow socket is worth a try.

@@ -37,6 +37,7 @@ impl Bench {
                 encaps: vec![EncapKind::Geneve],
                 exports: Vec::new(),
                 bfd_interval: 100,
+                untunnel: None,
             },
             audit_interval: None,
             clock: (Instant::now(), 1_000_000),
@@ -62,6 +63,7 @@ impl Bench {
             for effect in self.core.handle(event, self.now) {
                 match effect {
                     Effect::Say(_, text) => self.said.push(text),
+                    Effect::OwnStack(command) => panic!("nobody asked for {command:?}"),
                     Effect::Store(write) => self.writes.push(write),
                     Effect::Installed(_) => self.latencies += 1,
                     Effect::Trace(command) => self.traces.push(command),

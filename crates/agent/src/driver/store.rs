@@ -181,6 +181,8 @@ pub struct Alive {
     key: String,
     /// The bridges of this host, but for ours: patch ports may lead there.
     bridges: RefCell<Vec<String>>,
+    /// Of which families the host's own IP stack takes what is for the outside.
+    untunnels: RefCell<Vec<&'static str>>,
     lease: Cell<i64>,
 }
 
@@ -188,17 +190,23 @@ impl Alive {
     /// Not in the store yet.
     pub fn new(client: Client, prefix: &str, chassis: &str) -> Self {
         let key = format!("{prefix}/v1/status/{chassis}/alive");
-        Self { client, key, bridges: RefCell::default(), lease: Cell::new(0) }
+        Self { client, key, bridges: RefCell::default(), untunnels: RefCell::default(), lease: Cell::new(0) }
     }
 
-    /// Which bridges there are now: told with the next renewal.
-    pub fn has(&self, bridges: Vec<String>) {
+    /// Which bridges there are now, and what goes out by the host's own IP stack: told with the next renewal.
+    pub fn has(&self, bridges: Vec<String>, untunnels: Vec<&'static str>) {
         *self.bridges.borrow_mut() = bridges;
+        *self.untunnels.borrow_mut() = untunnels;
     }
 
     fn value(&self) -> String {
         let bridges = &*self.bridges.borrow();
-        json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "bridges": bridges }).to_string()
+        let mut value = json!({ "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "bridges": bridges });
+        let untunnels = &*self.untunnels.borrow();
+        if !untunnels.is_empty() {
+            value["untunnel"] = json!(untunnels);
+        }
+        value.to_string()
     }
 
     /// Keeps it in the store until dropped.

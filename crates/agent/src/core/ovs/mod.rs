@@ -2,6 +2,7 @@
 //! those interfaces with what they claimed.
 
 mod export;
+pub mod own_stack;
 mod patch;
 mod plan;
 mod tables;
@@ -18,6 +19,7 @@ use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
 use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair};
 
 pub use export::{Export, Protocol};
+use own_stack::{Answer, Families, OwnStack};
 pub use plan::{Plan, Wanted, cleanup, tunnel_name};
 pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
 
@@ -34,6 +36,8 @@ pub enum Purpose {
     Repair,
     /// To mark interfaces, or to take marks away.
     Mark,
+    /// To write down what a setting of the kernel was, or to strike that out.
+    Sysctl,
 }
 
 /// The OVSDB side. See the module.
@@ -59,6 +63,7 @@ pub struct Ovs {
     elsewhere: Vec<(EncapKind, String)>,
     /// What keeps exports from being made, as it was said.
     hindered: Vec<String>,
+    own_stack: OwnStack,
     repairing: bool,
     marking: bool,
     /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
@@ -83,6 +88,7 @@ impl Ovs {
     /// Knows nothing yet.
     pub fn new(wanted: Wanted) -> Self {
         Self {
+            own_stack: OwnStack::new(wanted.untunnel),
             wanted,
             tables: Tables::default(),
             known: false,
@@ -108,7 +114,17 @@ impl Ovs {
 
     /// Whether the whole state was told once.
     pub fn known(&self) -> bool {
-        self.known
+        self.known && self.own_stack.known()
+    }
+
+    /// Of which families this host's own IP stack takes what is for the outside now.
+    pub fn untunnels(&self) -> Option<Families> {
+        self.own_stack.works()
+    }
+
+    /// The kernel did what was asked of it, or not; gives what it means to the rules.
+    pub fn own_stack(&mut self, answer: Answer, now: Instant, effects: &mut Vec<Effect>) -> Option<Change> {
+        self.own_stack.answer(answer, &self.tables, now, effects)
     }
 
     /// The names of all bridges but ours, in order.
@@ -161,7 +177,8 @@ impl Ovs {
         let mut tunnels_touched = touched.structure;
         for uuid in &touched.interfaces {
             tunnels_touched |= self.tables.interface(*uuid).is_none_or(|row| {
-                row.string("name").is_some_and(|name| name.starts_with("tn-") || patch::concerns(name))
+                row.string("name")
+                    .is_some_and(|name| name.starts_with("tn-") || patch::concerns(name) || name == own_stack::DEVICE)
             });
             self.complain(*uuid, effects);
             let interface = self.local(*uuid);
@@ -182,6 +199,7 @@ impl Ovs {
             changes.extend(self.tunnel_changes());
             changes.extend(self.patch_changes());
             self.say_patches(effects);
+            changes.extend(self.own_stack.look(&self.tables, &self.wanted.bridge, now, effects));
         }
         self.act(now, effects);
         changes
@@ -367,6 +385,16 @@ impl Ovs {
         match purpose {
             Purpose::Repair => self.repairing = false,
             Purpose::Mark => self.marking = false,
+            Purpose::Sysctl => {
+                // It is asked for again when the kernel is.
+                if let Err(why) = result {
+                    effects.push(Effect::Say(
+                        Level::Error,
+                        format!("what this host's IP stack was set to cannot be noted: {why}"),
+                    ));
+                }
+                return;
+            }
         }
         if result.is_ok() {
             self.failure = None;
@@ -374,7 +402,7 @@ impl Ovs {
         match (result, purpose) {
             // The update that shows what we did comes before this; should it not, then soon.
             (Ok(()), Purpose::Repair) if self.unchecked => self.retry_at = Some(now + SETTLE),
-            (Ok(()), Purpose::Repair) => {}
+            (Ok(()), Purpose::Repair | Purpose::Sysctl) => {}
             (Ok(()), Purpose::Mark) => {
                 let sent = std::mem::take(&mut self.sent);
                 self.marks.retain(|uuid, mark| sent.get(uuid) != Some(mark));
@@ -382,7 +410,7 @@ impl Ovs {
             (Err(why), _) => {
                 let what = match purpose {
                     Purpose::Repair => "the bridge cannot be put right",
-                    Purpose::Mark => "interfaces cannot be marked with what they claimed",
+                    Purpose::Mark | Purpose::Sysctl => "interfaces cannot be marked with what they claimed",
                 };
                 let text = format!("{what}: {why}; trying again");
                 if self.failure.as_ref() != Some(&text) {
@@ -397,6 +425,7 @@ impl Ovs {
 
     /// Time passed.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.own_stack.tick(&self.tables, now, effects);
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.act(now, effects);
@@ -405,7 +434,7 @@ impl Ovs {
 
     /// When [`Ovs::tick`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        self.retry_at
+        self.retry_at.into_iter().chain(self.own_stack.wakeup()).min()
     }
 
     /// Starts what is to be done and is not under way.

@@ -2,6 +2,7 @@
 
 use super::{
     export::{self, Export},
+    own_stack::{self, Families},
     patch,
     tables::{MANAGED, Tables},
 };
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub encaps: Vec<EncapKind>,
     /// To whom what passes it is told, and how; at most one a protocol.
     pub exports: Vec<Export>,
+    /// Of which families this host's own IP stack takes what is for the outside.
+    pub untunnel: Option<Families>,
 }
 
 /// A transaction, and what it does in words.
@@ -83,6 +86,7 @@ pub fn plan(tables: &Tables, wanted: &Wanted, patches: Option<&BTreeMap<String, 
         Some((uuid, row)) => {
             repair(&mut plan, uuid, row, tables, wanted);
             export::repair(&mut plan, uuid, row, tables, wanted);
+            own_stack::repair(&mut plan, uuid, row, tables, wanted);
             if let Some(patches) = patches {
                 patch::repair(&mut plan, tables, wanted, patches);
             }

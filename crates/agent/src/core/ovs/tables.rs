@@ -37,7 +37,7 @@ pub fn monitor() -> Vec<TableMonitor> {
             ],
         ),
         (PORT, &["name", "interfaces", "external_ids"]),
-        (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error"]),
+        (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error", "mac", "ifindex"]),
         (
             IPFIX,
             &[

@@ -40,6 +40,7 @@ impl Bench {
             kernel_datapath: true,
             encaps: vec![EncapKind::Geneve],
             exports: Vec::new(),
+            untunnel: None,
         };
         Self { ovs: Ovs::new(wanted), now: Instant::now(), effects: Vec::new() }
     }

@@ -1,0 +1,174 @@
+//! What `--untunnel` needs of the host's kernel: that it forwards what comes in by one device, and nothing more than that takes.
+//!
+//! IPv4 is forwarded by the device that a packet comes in by (`net.ipv4.conf.DEVICE.forwarding`): that concerns our device alone, and goes with it. So does IPv6 with
+//! Linux 6.17 and later (`force_forwarding`). Before, IPv6 is forwarded for all devices or none (`net.ipv6.conf.all.forwarding`): what it was is remembered before it
+//! is switched on. That switch would also make a router of each device, one that listens to no router advertisements and forgets its default route: the others are
+//! kept what they are.
+
+use super::netlink;
+use crate::core::{
+    self,
+    ovs::own_stack::{Answer, Command, Families},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+/// Where sysctl(8) has its variables.
+const ROOT: &str = "/proc/sys";
+/// All devices' switch for IPv6.
+const ALL_IPV6: &str = "net/ipv6/conf/all/forwarding";
+/// Of link-local addresses (RFC 3927), for a device that has none: see [`Sysctl::ipv4`].
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 84, 78);
+
+/// Does it; the answer comes back as an event. Beside the loop: the kernel may be busy with its devices.
+pub fn ask(command: Command, done: &mpsc::UnboundedSender<core::Event>) {
+    let done = done.clone();
+    spawn_blocking(move || {
+        // The loop may have ended meanwhile.
+        let _ = done.send(core::Event::OwnStack(run(&command)));
+    });
+}
+
+/// Does it.
+pub fn run(command: &Command) -> Answer {
+    let sysctl = Sysctl { root: ROOT.into() };
+    let done = match command {
+        Command::Prepare { device, families, remembered } => prepare(&sysctl, device, *families, *remembered),
+        Command::Restore { device, was } => sysctl.restore(device, was).map(|()| Answer::Restored),
+    };
+    done.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")))
+}
+
+fn prepare(sysctl: &Sysctl, device: &str, families: Families, remembered: bool) -> Result<Answer> {
+    if families.ipv6
+        && let Some(was) = sysctl.ipv6(device, remembered)?
+    {
+        return Ok(Answer::Remember(was));
+    }
+    let address = families.ipv4 && sysctl.ipv4(device)?;
+    netlink::up(device)?;
+    if address {
+        netlink::add_address(device, ADDRESS)?;
+    }
+    Ok(Answer::Ready)
+}
+
+/// The variables below a directory.
+struct Sysctl {
+    root: PathBuf,
+}
+
+impl Sysctl {
+    fn read(&self, variable: &str) -> Result<String> {
+        let path = self.root.join(variable);
+        Ok(fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?.trim().to_owned())
+    }
+
+    /// Writes what is not so.
+    fn set(&self, variable: &str, value: &str) -> Result<()> {
+        if self.read(variable)? == value {
+            return Ok(());
+        }
+        let path = self.root.join(variable);
+        fs::write(&path, value).with_context(|| format!("cannot write {value} to {}", path.display()))
+    }
+
+    /// The same, of a variable that not every kernel has. Whether this one has it.
+    fn set_if_any(&self, variable: &str, value: &str) -> Result<bool> {
+        let there = self.root.join(variable).exists();
+        if there {
+            self.set(variable, value)?;
+        }
+        Ok(there)
+    }
+
+    /// Lets IPv4 pass that comes in by a device. Whether the device needs an address.
+    ///
+    /// The kernel may look whether the way back to a packet's source leads by the device that it came in by (RFC 3704), and it never does. Where that is asked for
+    /// everywhere (`all`), one device can only ask for less (any way back), and that it does only with an address.
+    fn ipv4(&self, device: &str) -> Result<bool> {
+        let of = |variable: &str| format!("net/ipv4/conf/{device}/{variable}");
+        let everywhere = self.read("net/ipv4/conf/all/rp_filter")? != "0";
+        self.set(&of("rp_filter"), if everywhere { "2" } else { "0" })?;
+        self.set(&of("forwarding"), "1")?;
+        Ok(everywhere)
+    }
+
+    /// Lets IPv6 pass. What must be remembered first, if anything.
+    fn ipv6(&self, device: &str, remembered: bool) -> Result<Option<String>> {
+        if !self.root.join(ALL_IPV6).exists() {
+            bail!("this host has no IPv6: use --untunnel=ipv4");
+        }
+        let of = |variable: &str| format!("net/ipv6/conf/{device}/{variable}");
+        // No address, and no words: who listens there is our switch.
+        for (variable, value) in [("accept_ra", "0"), ("autoconf", "0"), ("accept_dad", "0")] {
+            self.set(&of(variable), value)?;
+        }
+        self.set_if_any(&of("addr_gen_mode"), "1")?;
+        self.set(&of("disable_ipv6"), "0")?;
+        if self.set_if_any(&of("force_forwarding"), "1")? {
+            return Ok(None);
+        }
+        if self.read(ALL_IPV6)? == "0" {
+            if !remembered {
+                return Ok(Some(format!("{ALL_IPV6}=0")));
+            }
+            self.switch_all(device, true)?;
+        }
+        self.set(&of("forwarding"), "1")?;
+        Ok(None)
+    }
+
+    /// Puts back what [`Sysctl::ipv6`] wanted to be remembered.
+    fn restore(&self, device: &str, was: &str) -> Result<()> {
+        // Nothing else was ever changed: what is kept in a database that others write to is no order to write anything.
+        if was != format!("{ALL_IPV6}=0") {
+            bail!("what it remembers of this host is not what it wrote: {was}");
+        }
+        if self.root.join(ALL_IPV6).exists() && self.read(ALL_IPV6)? != "0" {
+            self.switch_all(device, false)?;
+        }
+        Ok(())
+    }
+
+    /// Switches IPv6 forwarding for all devices, and keeps each what it was, but for ours.
+    fn switch_all(&self, device: &str, on: bool) -> Result<()> {
+        let mut others = Vec::new();
+        let conf = self.root.join("net/ipv6/conf");
+        for entry in fs::read_dir(&conf).with_context(|| format!("cannot read {}", conf.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "all" && name != device {
+                others.push(format!("net/ipv6/conf/{name}"));
+            }
+        }
+        let mut before = Vec::new();
+        for other in others {
+            let (forwarding, accept_ra) = (format!("{other}/forwarding"), format!("{other}/accept_ra"));
+            // A device may go at any moment.
+            let Some((was, ra)) = self.read(&forwarding).ok().zip(self.read(&accept_ra).ok()) else { continue };
+            // 2: also of a router. Else the kernel would throw away the default routes that it learned.
+            let listens = on && was == "0" && ra == "1" && self.set(&accept_ra, "2").is_ok();
+            before.push((forwarding, was, listens.then_some(accept_ra)));
+        }
+        let switched = self.set(ALL_IPV6, if on { "1" } else { "0" });
+        for (forwarding, was, listened) in before {
+            let kept = self.set(&forwarding, &was);
+            let kept = kept.and_then(|()| listened.map_or(Ok(()), |accept_ra| self.set(&accept_ra, "1")));
+            match kept {
+                Err(error) if is_there(&self.root.join(&forwarding)) => return Err(error),
+                _ => {}
+            }
+        }
+        switched
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::metadata(path).map_or_else(|error| error.kind() != ErrorKind::NotFound, |_| true)
+}
