@@ -27,17 +27,17 @@ pub struct Edge {
 
 #[derive(Clone, Debug)]
 pub struct Patch {
-    /// Counted from the last.
+    /// Of those with a router, counted from the last.
     pub switch: usize,
     pub host: usize,
     pub vlan: Option<u16>,
 }
 
+/// A rule of each family.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub router: usize,
     pub kind: &'static str,
-    pub v6: bool,
     pub inner: usize,
     pub outer: usize,
     pub distributed: bool,
@@ -49,13 +49,13 @@ pub fn edge(rules: usize) -> impl Strategy<Value = Edge> {
     let vlan = option::weighted(0.3, prop_oneof![Just(100_u16), Just(1), Just(4094)]);
     let switch = prop_oneof![4 => Just(0_usize), 1 => 0..4_usize];
     let patch = (switch, 0..4_usize, vlan).prop_map(|(switch, host, vlan)| Patch { switch, host, vlan });
-    let kind = proptest::sample::select(vec!["snat", "floating", "dnat"]);
+    let kind = proptest::sample::select(vec!["snat", "snat", "snat", "floating", "floating", "dnat"]);
+    let router = prop_oneof![3 => Just(0_usize), 1 => 0..3_usize];
     let unlikely = || proptest::bool::weighted(0.2);
-    let rule = (0..3_usize, kind, any::<bool>(), 0..12_usize, 0..9_usize, unlikely(), unlikely()).prop_map(
-        |(router, kind, v6, inner, outer, distributed, free)| Rule {
+    let rule = (router, kind, 0..12_usize, 0..9_usize, unlikely(), unlikely()).prop_map(
+        |(router, kind, inner, outer, distributed, free)| Rule {
             router,
             kind,
-            v6,
             inner,
             outer,
             distributed: distributed && kind == "floating",
@@ -63,7 +63,7 @@ pub fn edge(rules: usize) -> impl Strategy<Value = Edge> {
         },
     );
     let ignorant = vec(0..4_usize, 0..=1);
-    (vec(patch, 1..=4), proptest::bool::weighted(0.85), vec(rule, rules.min(1)..=rules), ignorant)
+    (vec(patch, 1..=4), proptest::bool::weighted(0.85), vec(rule, rules.min(2)..=rules), ignorant)
         .prop_map(|(patches, ways_out, rules, ignorant)| Edge { patches, ways_out, rules, ignorant })
 }
 
@@ -92,8 +92,14 @@ impl Edge {
     }
 
     fn patched(&self, plan: &Plan) -> Vec<usize> {
-        let last = plan.switches.len() - 1;
-        self.patches.iter().map(|patch| last - patch.switch % plan.switches.len()).collect()
+        let mut linked: Vec<usize> = plan.real_links().iter().map(|(_, _, switch, _)| *switch).collect();
+        linked.sort_unstable();
+        linked.dedup();
+        let place = |patch: &Patch| match linked.len() {
+            0 => 0,
+            n => linked[n - 1 - patch.switch % n],
+        };
+        self.patches.iter().map(place).collect()
     }
 
     /// Router, its link, the switch: where routers meet a physical network.
@@ -146,7 +152,8 @@ impl Edge {
             self.build_ways_out(plan, draft);
         }
         for (i, rule) in self.rules.iter().enumerate() {
-            self.build_rule(plan, draft, i, rule);
+            self.build_rule(plan, draft, i, rule, false);
+            self.build_rule(plan, draft, i, rule, true);
         }
     }
 
@@ -183,7 +190,7 @@ impl Edge {
         }
     }
 
-    fn build_rule(&self, plan: &Plan, draft: &mut Draft, number: usize, rule: &Rule) {
+    fn build_rule(&self, plan: &Plan, draft: &mut Draft, number: usize, rule: &Rule, is_v6: bool) {
         let uplinks = self.uplinks(plan);
         let Some((router, link, switch)) = uplinks.get(rule.router % uplinks.len().max(1)).copied() else { return };
         let net = plan.net(switch);
@@ -195,12 +202,12 @@ impl Edge {
             let ports = ports.filter(|p| !near_only || near.contains(&p.ls));
             let ips = ports.flat_map(|p| p.ips.iter().map(|ip| (*ip, p.ls.clone())));
             let of_net = |ls: &str| ls.strip_prefix("LS-").and_then(|n| n.parse().ok()).map_or(0, |n| plan.net(n));
-            ips.filter(|(ip, _)| ip.is_ipv6() == rule.v6).map(|(ip, ls)| (ip, of_net(&ls))).collect()
+            ips.filter(|(ip, _)| ip.is_ipv6() == is_v6).map(|(ip, ls)| (ip, of_net(&ls))).collect()
         };
         let inner = Some(vms(true)).filter(|all| !all.is_empty()).unwrap_or_else(|| vms(false));
         let Some((vm, vm_net)) = inner.get(rule.inner % inner.len().max(1)).copied() else { return };
-        let long = if rule.v6 { 128 } else { 32 };
-        let outer: IpAddr = match (rule.outer, rule.v6) {
+        let long = if is_v6 { 128 } else { 32 };
+        let outer: IpAddr = match (rule.outer, is_v6) {
             (0..=1, v6_) => {
                 let own = plan.real_links().iter().find(|l| l.0 == link).map(|l| plan.nets(link, switch, l.3));
                 let own = own.unwrap_or_default().into_iter().find(|(ip, _)| ip.is_ipv6() == v6_);
@@ -212,11 +219,11 @@ impl Edge {
             (n, false) => IpAddr::from([203, 0, 113, n as u8]),
             (n, true) => IpAddr::from((0x2001_0db8_0009_u128 << 80 | n as u128).to_be_bytes()),
         };
-        let wide = match (rule.inner % 6, rule.v6) {
+        let wide = match (rule.inner % 6, is_v6) {
             (0 | 1, false) => format!("{}/24", v4(vm_net, 0)),
             (0 | 1, true) => format!("{}/64", v6(vm_net, 0)),
-            (2, false) => "10.0.0.0/8".into(),
-            (2, true) => "fd00::/16".into(),
+            (2 | 5, false) => "10.0.0.0/8".into(),
+            (2 | 5, true) => "fd00::/16".into(),
             (3, false) => "0.0.0.0/0".into(),
             (3, true) => "::/0".into(),
             _ => format!("{vm}/{long}"),
@@ -230,7 +237,7 @@ impl Edge {
         if rule.distributed {
             value["distributed"] = json!(true);
         }
-        draft.put(format!("lr/LR-{router}/lnat/n{number}"), value);
+        draft.put(format!("lr/LR-{router}/lnat/n{number}v{}", if is_v6 { 6 } else { 4 }), value);
         draft.externals.push(outer);
     }
 }

@@ -18,7 +18,7 @@ mod run;
 pub use frame::{Arp, Body, DATA, Frame, Ip, Ports, SYN, SYN_ACK, Says};
 pub use network::{Neighbour, Network, Object, Port};
 pub use packet::{Sent, Then};
-pub use run::{some, try_all, try_cases};
+pub use run::{some, try_all, try_cases, try_events};
 
 use proptest::prelude::*;
 use std::fmt;

@@ -88,6 +88,8 @@ enum Address {
     Gateway,
     /// One that a NAT rule gives.
     External,
+    /// A station's, for who is in another switch.
+    Station,
     /// That of a router port which leads nowhere, if there is one.
     RouterPort,
     Own,
@@ -165,7 +167,7 @@ fn crossing() -> impl Strategy<Value = Wish> {
         1 => Just(What::OtherProtocol(89)),
         1 => proptest::sample::select(vec![17, 6, 1, 58]).prop_map(What::Fragment),
     ];
-    let address = prop_oneof![4 => Just(Address::Vm), 3 => Just(Address::External), 1 => Just(Address::Outside)];
+    let address = prop_oneof![2 => Just(Address::Vm), 4 => Just(Address::Station), 3 => Just(Address::External), 1 => Just(Address::Outside)];
     let via = prop_oneof![8 => Just(Via::Right), 1 => Just(Via::Gateway)];
     let source = prop_oneof![12 => Just(Source::Own), 1 => Just(Source::Other), 1 => Just(Source::Gateway), 1 => Just(Source::Nobody)];
     let ttl = prop_oneof![12 => Just(64_u8), 1 => Just(2), 1 => Just(1), 1 => Just(3)];
@@ -275,10 +277,18 @@ fn nobody(is_v6: bool, net: u8) -> IpAddr {
 impl Wish {
     /// The packet, if the network has a port that can send it.
     pub fn build(&self, network: &Network) -> Option<Sent> {
-        let senders: Vec<&Port> = network.ports.iter().filter(|p| p.chassis.is_some()).collect();
+        let patched = |ls: &str| network.ports.iter().any(|port| port.outside && port.ls == ls);
+        let mut senders: Vec<&Port> = network.ports.iter().filter(|p| p.chassis.is_some()).collect();
+        if matches!(self.address, Address::Station) && senders.iter().any(|port| !patched(&port.ls)) {
+            senders.retain(|port| !patched(&port.ls));
+        }
         let from = *senders.get(self.from % senders.len().max(1))?;
-        let vms_only = matches!(self.address, Address::Vm);
-        let others: Vec<&Port> = network.ports.iter().filter(|p| !(vms_only && p.gateway)).collect();
+        let fits = |port: &&Port| match self.address {
+            Address::Vm => !port.gateway,
+            Address::Station => !port.gateway && port.outside != from.outside,
+            _ => true,
+        };
+        let others: Vec<&Port> = network.ports.iter().filter(fits).collect();
         let to = *others.get(self.to % others.len().max(1))?;
         let gateways: Vec<&Port> = network.ports.iter().filter(|p| p.gateway && p.ls == from.ls).collect();
         let gateway = gateways.get(self.to % gateways.len().max(1)).copied();
@@ -304,7 +314,7 @@ impl Wish {
         };
         let high = self.to % 2 == 1;
         let found = match self.address {
-            Address::Vm => address(to, is_v6, 0),
+            Address::Vm | Address::Station => address(to, is_v6, 0),
             Address::Other(which) => address(to, is_v6, which),
             Address::Gateway => gateway.and_then(|g| address(g, is_v6, 0)),
             Address::Own => address(from, is_v6, 0),
@@ -394,7 +404,11 @@ impl Wish {
             (Via::Right, Body::Ip(Ip { dst, .. })) if dst.is_multicast() => multicast(*dst),
             (Via::Right, _) if target == IpAddr::V4(Ipv4Addr::BROADCAST) => Mac([0xff; 6]),
             (Via::Right, _) if matches!(self.address, Address::Own) => from.mac,
-            (Via::Right, _) if matches!(self.address, Address::Vm | Address::Other(_)) && from.ls == to.ls => to.mac,
+            (Via::Right, _)
+                if matches!(self.address, Address::Vm | Address::Station | Address::Other(_)) && from.ls == to.ls =>
+            {
+                to.mac
+            }
             (Via::Right | Via::Gateway, _) => gateway,
             (Via::Other, _) => to.mac,
             (Via::Unknown, _) => Mac([0xf2, 1, 9, 9, 9, 9]),

@@ -48,6 +48,23 @@ pub fn try_cases(strategy: &impl Strategy<Value = Case>, cases: u32, check: impl
     }
 }
 
+/// The same, for networks and something that happens to them.
+pub fn try_events<T: Clone + Debug>(
+    strategy: &impl Strategy<Value = (Case, T)>,
+    cases: u32,
+    check: impl Fn(&Case, &T) -> Result<(), String>,
+) {
+    let (mut runner, seed) = runner(cases);
+    match runner.run(strategy, |(case, events)| check(&case, &events).map_err(TestCaseError::fail)) {
+        Ok(()) => {}
+        Err(TestError::Fail(_, (case, events))) => {
+            let (case, why) = reduced(case, &|case: &Case| check(case, &events));
+            panic!("the smallest that fails with TUPLENET_SEED={seed} is{case:?}\n{events:#?}\n{why}");
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
 fn reduced(mut case: Case, check: &impl Fn(&Case) -> Result<(), String>) -> (Case, String) {
     let mut why = check(&case).err().unwrap_or_else(|| "it did not fail again".into());
     let mut size = usize::MAX;

@@ -197,9 +197,12 @@ fn errors_are_translated_with_what_they_quote() {
         for (host, asked_for) in [(B1, "7"), (A2, "8")] {
             let asked = packet(proto, X1.ip(v4), 1001, external(v4, asked_for), 80);
             let (_, seen) = bed.arrives(X1, &asked);
-            let (to, told) = bed.arrives(host, &seen.error(host.ip(v4)));
-            assert_eq!((to.as_str(), told.src, told.dst), ("x1", external(v4, asked_for), X1.ip(v4)));
-            assert_eq!(told.says, Says::Error(Box::new(asked.clone())), "{told}");
+            // By the host itself, and by a router on the way whose own address no rule covers.
+            for by in [host.ip(v4), ip(if v4 { "192.0.2.77" } else { "2001:db8:77::7" })] {
+                let (to, told) = bed.arrives(host, &seen.error(by));
+                assert_eq!((to.as_str(), told.src, told.dst), ("x1", external(v4, asked_for), X1.ip(v4)));
+                assert_eq!(told.says, Says::Error(Box::new(asked.clone())), "{told}");
+            }
         }
     });
 }

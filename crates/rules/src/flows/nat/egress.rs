@@ -1,9 +1,9 @@
 //! What goes outside: from an inner address of a rule, by an uplink.
 
-use super::{ABOVE_PREFIXES, AtUplink, BY_PREFIX, begins, family, ingress::failed, known, state};
+use super::{ABOVE_PREFIXES, AtUplink, BY_PREFIX, begins, errors, family, ingress::failed, known, state};
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, these_within, within},
+    flow::{FlowRow, copy, flow, priority, resubmit, set, set_flags, these_within, within},
     port::Link,
     register,
     stage::{self, Stage},
@@ -16,7 +16,7 @@ use tuplenet_openflow::{Action, Match, action::Nat, field};
 
 /// ```text
 /// own(LR, LRP, Ip)            <- nat(_, LRP), lrp(LRP, Ip).                       (what the router itself says)
-/// error(LR, LRP)              <- nat(_, LRP).                                    (but for its ICMP errors)
+/// error(LR, LRP)              <- nat(_, LRP).                                     (ICMP errors, whoever tells)
 /// undnat(LR, LRP, Net)        <- nat(Rule, LRP, inner: Net).                      (known connections)
 /// snat(LR, LRP, Net, Ip)      <- nat(Rule, LRP, inner: Net, external: Ip), Rule is snat or floating.   (new ones)
 /// plain(LR, LRP, Ip)          <- nat(Rule, LRP, inner: Ip), Rule is dnat.         (nothing covers it: as it is)
@@ -87,17 +87,17 @@ fn own(link: &Link, ip: IpAddr) -> FlowRow {
     flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES, cookie, outward(lr, port, ip.into()), on)
 }
 
-/// An error of the router's own may be about a packet that was translated before it ended: conntrack gives what it quotes the addresses that its sender knows, and the
-/// error itself the one that was asked. What it does not know is quoted as it came.
-fn error(link: &Link) -> [FlowRow; 2] {
+/// An ICMP error may be about a packet that was translated on its way in, and who tells need not be whom it was for: this router, or one behind it whose
+/// own address no rule covers. Conntrack gives what it quotes the addresses that its sender knows, and the error itself the one that was asked. What it does not
+/// know goes as it is, unless a rule covers its source.
+fn error(link: &Link) -> Vec<FlowRow> {
     let (lr, port) = (link.router.lr, link.router.lrp.value.number);
-    [proto::IPV4, proto::IPV6].map(|ethertype| {
-        let errors = these_within(Match::new().with(field::ETH_TYPE, ethertype), lr).with(register::DST_PORT, port);
-        let errors = errors.with_masked(register::FLAGS, register::ERROR, register::ERROR);
-        let cookie = Cookie::datapath(Rule::Undnat, lr);
+    let error = |packets: Match| {
+        let errors = these_within(packets, lr).with(register::DST_PORT, port);
         let ct = known(lr, stage::LRP_EGRESS_UNDNAT_STAGE2.table);
-        flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES + 1, cookie, errors, ct)
-    })
+        flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES + 1, Cookie::datapath(Rule::Undnat, lr), errors, ct)
+    };
+    errors().map(error).collect()
 }
 
 fn undnat(at: &AtUplink) -> FlowRow {
@@ -179,6 +179,14 @@ fn of_router(lr: DatapathId) -> Vec<FlowRow> {
             priority::OBJECT + 1,
             Cookie::datapath(Rule::Undnat, lr),
             within(lr).with_masked(register::FLAGS, register::ERROR, register::ERROR),
+            vec![Action::CtClear, resubmit(stage::LRP_EGRESS_UPDATE_ETH_DST)],
+        ),
+        // An error that conntrack does not know, by a source that no rule covers.
+        flow(
+            stage::LRP_EGRESS_SNAT_STAGE1,
+            priority::GENERAL - 1,
+            Cookie::datapath(Rule::Undnat, lr),
+            within(lr).with_masked(field::CT_STATE, state::TRACKED, state::TRACKED),
             vec![Action::CtClear, resubmit(stage::LRP_EGRESS_UPDATE_ETH_DST)],
         ),
     ];

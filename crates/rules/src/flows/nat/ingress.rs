@@ -1,9 +1,9 @@
 //! What comes from outside: to an external address, by an uplink.
 
-use super::{AtUplink, begins, family, known, state};
+use super::{AtUplink, begins, errors, family, known, state};
 use crate::{
     cookie::{Cookie, Rule},
-    flow::{FlowRow, flow, priority, proto, resubmit, set, within},
+    flow::{FlowRow, flow, priority, resubmit, set, within},
     register,
     stage::{self, Stage},
 };
@@ -124,12 +124,7 @@ pub(super) fn failed(lr: DatapathId, stage: Stage, rule: Rule) -> Vec<FlowRow> {
         )
     };
     let drop = |priority, packets| flow(stage, priority, cookie, tracked(packets), vec![]);
-    let icmp = Match::new().with(field::ETH_TYPE, proto::IPV4).with(field::IP_PROTO, proto::ICMP);
-    let icmpv6 = Match::new().with(field::ETH_TYPE, proto::IPV6).with(field::IP_PROTO, proto::ICMPV6);
-    // Unreachable, source quench, redirect, time exceeded, parameter problem (RFC 792); and those of RFC 4443, section 3.
-    let errors4 = [3_u8, 4, 5, 11, 12].into_iter().map(|kind| icmp.clone().with(field::ICMPV4_TYPE, kind));
-    let errors6 = [1_u8, 2, 3, 4].into_iter().map(|kind| icmpv6.clone().with(field::ICMPV6_TYPE, kind));
-    let mut flows: Vec<FlowRow> = errors4.chain(errors6).map(|packets| drop(ERROR, packets)).collect();
+    let mut flows: Vec<FlowRow> = errors().map(|packets| drop(ERROR, packets)).collect();
     flows.push(drop(priority::GENERAL, Match::new()));
     flows
 }

@@ -20,7 +20,7 @@
 //! the packet ends.
 //!
 //! **Cheap**: a packet goes through conntrack only if its address is that of a rule, at an uplink; a router without rules has none of these flows.
-//! Cost of a rule: about eight flows an uplink, and one per other router on the uplink's switch; of a router with rules: nine an uplink once.
+//! Cost of a rule: about eight flows an uplink, and one per other router on the uplink's switch; of a router with rules: eighteen an uplink once.
 //!
 //! **Hairpin**: what inner hosts send to an external address of their own router leaves by the uplink as anything, so its source is translated; there it
 //! turns back, as if it came from outside.
@@ -216,6 +216,15 @@ fn own_mac(ip: IpAddr) -> [u8; 6] {
 /// IP packets of an address' family.
 fn family(ip: IpAddr, packets: Match) -> Match {
     packets.with(field::ETH_TYPE, if ip.is_ipv4() { proto::IPV4 } else { proto::IPV6 })
+}
+
+/// ICMP errors: unreachable, source quench, redirect, time exceeded, parameter problem (RFC 792); and those of RFC 4443, section 3.
+fn errors() -> impl Iterator<Item = Match> {
+    let icmp = Match::new().with(field::ETH_TYPE, proto::IPV4).with(field::IP_PROTO, proto::ICMP);
+    let icmpv6 = Match::new().with(field::ETH_TYPE, proto::IPV6).with(field::IP_PROTO, proto::ICMPV6);
+    let errors4 = [3_u8, 4, 5, 11, 12].into_iter().map(move |kind| icmp.clone().with(field::ICMPV4_TYPE, kind));
+    let errors6 = [1_u8, 2, 3, 4].into_iter().map(move |kind| icmpv6.clone().with(field::ICMPV6_TYPE, kind));
+    errors4.chain(errors6)
 }
 
 /// A router's zone. Two routers of one host whose ids are a multiple of 65,536 apart would share one.
