@@ -298,6 +298,28 @@ impl<'a> Identity<'a> {
             Key::Lnat(parent, name) => Self(7, name, parent),
         }
     }
+
+    /// Of a switch's port.
+    pub fn of_port(port: &'a Lsp) -> Self {
+        Self(2, &port.name.1, &port.name.0)
+    }
+
+    /// Of a binding.
+    pub fn of_binding(binding: &'a Binding) -> Self {
+        Self(6, &binding.lsp.1, &binding.lsp.0)
+    }
+}
+
+impl From<Lsp> for Fact {
+    fn from(port: Lsp) -> Self {
+        Fact::Lsp(port)
+    }
+}
+
+impl From<Binding> for Fact {
+    fn from(binding: Binding) -> Self {
+        Fact::Binding(binding)
+    }
 }
 
 impl Fact {
@@ -306,11 +328,11 @@ impl Fact {
         match self {
             Fact::Ls(f) => Identity(0, &f.name, ""),
             Fact::Lr(f) => Identity(1, &f.name, ""),
-            Fact::Lsp(f) => Identity(2, &f.name.1, &f.name.0),
+            Fact::Lsp(f) => Identity::of_port(f),
             Fact::Lrp(f) => Identity(3, &f.name.1, &f.name.0),
             Fact::Lsr(f) => Identity(4, &f.name.1, &f.name.0),
             Fact::Chassis(f) => Identity(5, &f.name, ""),
-            Fact::Binding(f) => Identity(6, &f.lsp.1, &f.lsp.0),
+            Fact::Binding(f) => Identity::of_binding(f),
             Fact::Lnat(f) => Identity(7, &f.name.1, &f.name.0),
         }
     }

@@ -2,7 +2,7 @@
 //! out and puts the new one in. What cannot be read is rejected and tells no fact.
 
 use crate::{
-    fact::{Fact, Identity},
+    fact::{Binding, Fact, Identity, Lsp},
     output::Reject,
 };
 use hashbrown::HashTable;
@@ -23,10 +23,13 @@ pub struct Effect {
     pub rejected: Option<Reject>,
 }
 
-/// The objects that the store has, as facts. A fact names the object that tells it, so that no path is kept for it.
+/// The objects that the store has, as facts. A fact names the object that tells it, so that no path is kept for it. Ports and bindings, which are most
+/// of all, have tables of their own, where each is a pointer and nothing more.
 #[derive(Default)]
 pub struct Intake {
-    facts: HashTable<Fact>,
+    ports: HashTable<Lsp>,
+    bindings: HashTable<Binding>,
+    others: HashTable<Fact>,
     rejected: FxHashMap<Box<str>, String>,
     names: FxHashSet<Name>,
 }
@@ -49,7 +52,7 @@ impl Intake {
         };
         let mut effect = Effect::default();
         if let Some(key) = key {
-            (effect.removed, effect.added) = self.replace(Identity::of_key(&key), fact);
+            (effect.removed, effect.added) = self.replace(&key, fact);
         }
         let reject = |reason| Reject { key: path.into(), reason };
         let before = match &reason {
@@ -64,23 +67,20 @@ impl Intake {
     }
 
     /// Puts the fact, if there is one, in the place of the one that was there. Both are given back if they differ.
-    fn replace(&mut self, identity: Identity<'_>, fact: Option<Fact>) -> (Option<Fact>, Option<Fact>) {
-        let found = self.facts.find_entry(hash(identity), |known| known.identity() == identity);
-        match (found, fact) {
-            (Ok(known), Some(fact)) if *known.get() == fact => (None, None),
-            (Ok(mut known), Some(fact)) => (Some(std::mem::replace(known.get_mut(), fact.clone())), Some(fact)),
-            (Ok(known), None) => (Some(known.remove().0), None),
-            (Err(_), Some(fact)) => {
-                self.facts.insert_unique(hash(identity), fact.clone(), |known| hash(known.identity()));
-                (None, Some(fact))
-            }
-            (Err(_), None) => (None, None),
+    fn replace(&mut self, key: &Key, fact: Option<Fact>) -> (Option<Fact>, Option<Fact>) {
+        let identity = Identity::of_key(key);
+        match (key, fact) {
+            (Key::Lsp(..), Some(Fact::Lsp(port))) => put(&mut self.ports, identity, Some(port)),
+            (Key::Lsp(..), _) => put(&mut self.ports, identity, None),
+            (Key::Binding(..), Some(Fact::Binding(binding))) => put(&mut self.bindings, identity, Some(binding)),
+            (Key::Binding(..), _) => put(&mut self.bindings, identity, None),
+            (_, fact) => put(&mut self.others, identity, fact),
         }
     }
 
     fn read(&mut self, key: &Key, value: &[u8], created: i64) -> Result<Fact, String> {
         let mut object = Object::parse(key, value).map_err(|invalid| invalid.reason())?;
-        if self.names.len() > 1024 + self.facts.len() {
+        if self.names.len() > 1024 + self.ports.len() + self.bindings.len() + self.others.len() {
             self.names.clear(); // names of objects long gone: those in use are few to share again
         }
         if let Object::Binding(binding) = &mut object {
@@ -105,11 +105,11 @@ impl Intake {
     /// The name of a port or of its binding, as the other of the two has it already: kept once.
     fn counterpart(&self, other: &Key, name: &Name) -> Name {
         let identity = Identity::of_key(other);
-        match self.facts.find(hash(identity), |known| known.identity() == identity) {
-            Some(Fact::Lsp(lsp)) => lsp.name.1.clone(),
-            Some(Fact::Binding(binding)) => binding.lsp.1.clone(),
-            _ => name.clone(),
-        }
+        let known = match other {
+            Key::Lsp(..) => find(&self.ports, identity).map(|port| &port.name.1),
+            _ => find(&self.bindings, identity).map(|binding| &binding.lsp.1),
+        };
+        known.unwrap_or(name).clone()
     }
 
     fn share(&mut self, name: &Name) -> Name {
@@ -118,6 +118,50 @@ impl Intake {
         }
         self.names.insert(name.clone());
         name.clone()
+    }
+}
+
+/// What is in a table of the intake.
+trait Known: Clone + PartialEq + Into<Fact> {
+    fn identity(&self) -> Identity<'_>;
+}
+
+impl Known for Lsp {
+    fn identity(&self) -> Identity<'_> {
+        Identity::of_port(self)
+    }
+}
+
+impl Known for Binding {
+    fn identity(&self) -> Identity<'_> {
+        Identity::of_binding(self)
+    }
+}
+
+impl Known for Fact {
+    fn identity(&self) -> Identity<'_> {
+        self.identity()
+    }
+}
+
+fn find<'a, T: Known>(table: &'a HashTable<T>, identity: Identity<'_>) -> Option<&'a T> {
+    table.find(hash(identity), |known| known.identity() == identity)
+}
+
+fn put<T: Known>(table: &mut HashTable<T>, identity: Identity<'_>, fact: Option<T>) -> (Option<Fact>, Option<Fact>) {
+    let found = table.find_entry(hash(identity), |known| known.identity() == identity);
+    match (found, fact) {
+        (Ok(known), Some(fact)) if *known.get() == fact => (None, None),
+        (Ok(mut known), Some(fact)) => {
+            let before = std::mem::replace(known.get_mut(), fact.clone());
+            (Some(before.into()), Some(fact.into()))
+        }
+        (Ok(known), None) => (Some(known.remove().0.into()), None),
+        (Err(_), Some(fact)) => {
+            table.insert_unique(hash(identity), fact.clone(), |known| hash(known.identity()));
+            (None, Some(fact.into()))
+        }
+        (Err(_), None) => (None, None),
     }
 }
 
