@@ -11,11 +11,12 @@ use std::{
 };
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
-const OPTIONAL: [&str; 12] = [
+const OPTIONAL: [&str; 13] = [
     "CHASSIS",
     "ROUTERS",
     "SWITCHES",
     "FLOOD",
+    "MTU",
     "NAT",
     "LINK TO",
     "PATCH TO",

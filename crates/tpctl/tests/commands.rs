@@ -42,6 +42,7 @@ on_both_stores! {
     chassis_are_shown_and_deleted
     the_doctor_lists_what_is_set_aside
     the_status_counts
+    the_mtu_is_shown_set_and_judged
     a_port_of_a_full_switch_gets_a_gap
     one_address_wanted_by_twenty_at_once
     twenty_ports_at_once
@@ -500,7 +501,10 @@ pub fn the_status_counts(b: &Bench) {
     assert_eq!(status["counts"]["switches"], 2);
     assert_eq!(status["counts"]["switch_ports"], 4);
     assert_eq!(status["counts"]["router_ports"], 2);
-    assert_eq!(status["chassis"], json!([{"name": "hv1", "alive": false, "version": null, "ports": 1}]));
+    let hv1 = &status["chassis"][0];
+    assert_eq!((&hv1["name"], &hv1["alive"], &hv1["version"]), (&json!("hv1"), &json!(false), &json!(null)));
+    assert_eq!((&hv1["ports"], &hv1["mtu"], &hv1["underlay_mtu"]), (&json!(1), &json!(null), &json!(null)));
+    assert_eq!(status["mtu"], json!({"carried": null, "by": null, "set": {}}));
     b.put("status/hv1/alive", r#"{"version":"9.9"}"#);
     b.put("ls/bad", "{");
     let table = b.ok("status");
@@ -510,6 +514,54 @@ pub fn the_status_counts(b: &Bench) {
             && table.contains("1 object is set aside")
             && table.contains("hv1      alive  1"),
         "{table}"
+    );
+}
+
+pub fn the_mtu_is_shown_set_and_judged(b: &Bench) {
+    b.tutorial();
+    for (host, mtu) in [(1, 1500), (2, 1400)] {
+        let encap = format!(r#"{{"type":"geneve","ip":"192.0.2.{host}"}}"#);
+        b.put(&format!("chassis/hv{host}"), &format!(r#"{{"encaps":[{encap}],"mtu":{mtu}}}"#));
+        b.put(&format!("binding/LS-A/vm{host}"), &format!(r#"{{"chassis":"hv{host}","generation":1}}"#));
+    }
+    let status = b.json("status");
+    assert_eq!(status["mtu"], json!({"carried": 1338, "by": "hv2", "set": {}}));
+    assert_eq!((&status["chassis"][0]["mtu"], &status["chassis"][0]["underlay_mtu"]), (&json!(1438), &json!(1500)));
+    b.ok("ls add LS-C --mtu 1300");
+    b.ok("ls set LS-A --mtu 1420");
+    assert_eq!(b.json("ls show LS-A")["mtu"], 1420);
+    assert!(b.ok("ls show").contains("1420"));
+    let (table, _) = b.exits(0, "status");
+    assert!(
+        table.contains(
+            "MTU 1338: no longer packets pass all tunnels (least: hv2, underlay 1400); set: LS-A 1420, LS-C 1300"
+        ),
+        "{table}"
+    );
+    let (_, notes) = b.exits(0, "doctor");
+    assert!(
+        notes.contains("switch LS-A has MTU 1420, and tunnels of hv2 carry 1338")
+            && notes.contains("tpctl ls set LS-A --mtu 1338")
+            && !notes.contains("LS-C"),
+        "{notes}"
+    );
+    // In documents, and back to what the hosts carry.
+    let document = b.ok("export");
+    assert!(document.contains("mtu: 1420") && document.contains("mtu: 1300"), "{document}");
+    let file = b.file("mtu.yaml", &document.replace("mtu: 1420", "mtu: 1330"));
+    let (difference, _) = b.exits(1, &format!("diff -f {file}"));
+    assert!(difference.contains("1330"), "{difference}");
+    b.ok(&format!("apply -f {file}"));
+    assert_eq!(b.json("ls show LS-A")["mtu"], 1330);
+    b.ok("ls set LS-A --mtu auto");
+    assert_eq!(b.json("ls show LS-A")["mtu"], serde_json::Value::Null);
+    let (_, refused) = b.exits(2, "ls set LS-A --mtu 1279");
+    assert!(refused.contains("1280 to 65535, or auto"), "{refused}");
+    b.put("chassis/hv2", r#"{"encaps":[{"type":"geneve","ip":"192.0.2.2"}],"mtu":1300}"#);
+    let (_, notes) = b.exits(0, "doctor");
+    assert!(
+        notes.contains("tunnels of hv2 carry packets of 1238 bytes") && notes.contains("to 1342 at least"),
+        "{notes}"
     );
 }
 

@@ -1,6 +1,6 @@
-//! `doctor`: every object that agents set aside, with the reason.
+//! `doctor`: every object that agents set aside, with the reason, and notes on what is valid and does not go together.
 
-use super::Context;
+use super::{Context, mtu::Mtus};
 use crate::{
     cli::Format,
     print::{self, View},
@@ -23,6 +23,9 @@ pub async fn doctor(context: &Context) -> Result<()> {
     let aside: BTreeSet<&str> = rejected.iter().map(|(key, _)| key.as_str()).collect();
     if let Some(note) = unclaimed(&snapshot, &aside) {
         eprintln!("tpctl: note: {note}");
+    }
+    for fault in Mtus::read(context, &found).faults() {
+        eprintln!("tpctl: note: {fault}");
     }
     if rejected.is_empty() && context.format == Format::Table {
         return print::out("every object is valid\n");

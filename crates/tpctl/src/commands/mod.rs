@@ -6,6 +6,7 @@ mod document;
 pub mod edge;
 pub mod explain;
 pub mod graph;
+mod mtu;
 mod nat;
 mod router;
 mod status;

@@ -1,9 +1,10 @@
-//! `status`: whether the store answers, which agents are alive, how much there is.
+//! `status`: whether the store answers, which agents are alive, how much there is, how long packets may be.
 
 use super::{
     Context,
     chassis::{alive, untunnels},
     doctor,
+    mtu::Mtus,
 };
 use crate::{
     cli::Format,
@@ -47,22 +48,25 @@ pub async fn status(context: &Context) -> Result<()> {
     let alive = alive(context).await?;
     let version = |name: &str| Some(alive.get(name)?.get("version")?.as_str()?.to_owned());
     let rejected = doctor::rejected(context, &found)?.len();
+    let mtus = Mtus::read(context, &found);
     let endpoints = context.store.client().endpoints();
     if context.format != Format::Table {
         let chassis: Vec<Value> = chassis
             .iter()
             .map(|name| {
                 let ports = hosted.get(name).copied().unwrap_or(0);
+                let (underlay, mtu) = mtus.of(name).unzip();
                 let untunnel =
                     alive.get(name).and_then(|said| said.get("untunnel")).cloned().unwrap_or_else(|| json!([]));
                 json!({"name": name, "alive": alive.contains_key(name), "version": version(name), "ports": ports,
-                       "untunnel": untunnel})
+                       "untunnel": untunnel, "mtu": mtu, "underlay_mtu": underlay})
             })
             .collect();
         let data = json!({
             "store": {"endpoints": endpoints, "version": store.version, "revision": revision, "bytes": store.db_size,
                       "leader": store.has_leader},
             "prefix": context.store.root(), "counts": counts, "set_aside": rejected, "chassis": chassis,
+            "mtu": mtus.data(),
         });
         return print::data(&data, context.format);
     }
@@ -96,6 +100,10 @@ pub async fn status(context: &Context) -> Result<()> {
             print::count(rejected, "object is", "objects are")
         ))?;
     }
+    print::out(&mtus.line().unwrap_or_default())?;
+    for fault in mtus.faults() {
+        eprintln!("tpctl: note: {fault}");
+    }
     for (name, families) in untunnels(&alive) {
         let families = match families {
             (true, true) => "IPv4 and IPv6",
@@ -113,7 +121,8 @@ pub async fn status(context: &Context) -> Result<()> {
         let state = if alive.contains_key(&name) { "alive" } else { "silent" };
         let ports = hosted.get(&name).copied().unwrap_or(0).to_string();
         let version = version(&name).unwrap_or_default();
-        (vec![name, state.to_owned(), ports, version], Value::Null)
+        let mtu = mtus.of(&name).map_or_else(String::new, |(_, carries)| carries.to_string());
+        (vec![name, state.to_owned(), ports, mtu, version], Value::Null)
     });
-    View::list(&["CHASSIS", "AGENT", "PORTS", "VERSION"], rows).print(context.format)
+    View::list(&["CHASSIS", "AGENT", "PORTS", "MTU", "VERSION"], rows).print(context.format)
 }

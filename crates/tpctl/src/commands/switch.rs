@@ -54,7 +54,7 @@ struct Below {
 }
 
 async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 8] = ["SWITCH", "ID", "PORTS", "ROUTERS", "PATCH TO", "FLOOD", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 9] = ["SWITCH", "ID", "PORTS", "ROUTERS", "PATCH TO", "FLOOD", "MTU", "LABELS", "DESCRIPTION"];
     let mut switches: Vec<(Name, LogicalSwitch, Value)> = Vec::new();
     let path = match only {
         Some(ls) => {
@@ -90,6 +90,7 @@ async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
             commas(&routers),
             patches.join("; "),
             flood.to_owned(),
+            switch.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
             labels(&switch.meta),
             description(&switch.meta),
         ];
