@@ -9,6 +9,7 @@ use crate::{
         openflow, ovsdb, own_stack,
         signals::Signals,
         store::{self, Store},
+        underlay,
     },
     metrics::{self, Metrics},
     sources::Sources,
@@ -16,10 +17,12 @@ use crate::{
 use anyhow::Result;
 use std::{
     cell::RefCell,
+    net::IpAddr,
     rc::Rc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{sync::mpsc, task::spawn_local};
+use tuplenet_model::mtu::{LEAST_UNDERLAY, MOST_UNDERLAY};
 
 struct Shared {
     core: Core,
@@ -51,12 +54,14 @@ pub async fn run(settings: Settings) -> Result<()> {
         kernel_datapath: std::path::Path::new("/sys/module/openvswitch").exists(),
         encaps: settings.encaps.iter().map(|e| e.kind).collect(),
         exports: settings.exports.clone(),
+        bfd_interval: settings.bfd_interval,
         untunnel: settings.untunnel,
     };
     let identity = Identity {
         chassis: chassis.clone(),
         encaps: settings.encaps.clone(),
         bridge,
+        probe: settings.probe.clone(),
         audit_interval: settings.audit_interval,
         clock: (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
     };
@@ -72,6 +77,21 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut switch: Option<openflow::Driver> = None;
     let mut queue: Vec<Event> = first.events.into_iter().map(Event::Ovs).collect();
 
+    let (ip, tell) = (settings.encap_ip, done.clone());
+    queue.push(Event::Underlay(match settings.underlay_mtu {
+        Some(mtu) => Some(mtu),
+        None => {
+            let device = underlay::device(ip).unwrap_or_else(|error| {
+                tracing::warn!("the MTU of the underlay is not known, so routers look at no packet's length for it: {error:#}");
+                None
+            });
+            let known = said(ip, device.as_ref());
+            spawn_local(underlay::follow(ip, device, move |device| {
+                tell.send(Event::Underlay(said(ip, device.as_ref()))).is_ok()
+            }));
+            known
+        }
+    }));
     let mut database_changed = true;
     let ended_by = loop {
         for event in queue.drain(..) {
@@ -129,6 +149,28 @@ pub async fn run(settings: Settings) -> Result<()> {
         embedded.stop().await;
     }
     Ok(())
+}
+
+/// The MTU of the underlay's device, and for the log what follows from it.
+fn said(ip: IpAddr, device: Option<&underlay::Device>) -> Option<u32> {
+    match device {
+        // What is sent from the address of a loopback device leaves by others, whose MTU is not known; but for the addresses that are of this host only.
+        Some(device) if device.loopback && !ip.is_loopback() => {
+            tracing::warn!(
+                "{ip} is on {}, so the underlay's MTU is not known and routers look at no packet's length for it: give it with --underlay-mtu",
+                device.name
+            );
+            None
+        }
+        Some(device) => {
+            tracing::info!("the underlay's MTU is {}, that of {}", device.mtu, device.name);
+            Some(device.mtu).filter(|mtu| (LEAST_UNDERLAY..=MOST_UNDERLAY).contains(mtu))
+        }
+        None => {
+            tracing::warn!("no device of this host has the address {ip} of --encap-ip: add it, or nothing reaches this host by tunnel");
+            None
+        }
+    }
 }
 
 async fn serve_metrics(listen: MetricsListen, shared: &Rc<RefCell<Shared>>) -> Result<()> {

@@ -3,16 +3,21 @@
 //! One struct, [`Options`], is read by clap (flags and `TUPLENET_*` variables) and by serde (the file, same names in kebab case), so that the
 //! three cannot drift apart.
 
-use crate::core::ovs::{Export, Protocol, own_stack::Families};
+use crate::core::{
+    ovs::{Export, Protocol, own_stack::Families},
+    probe,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 use tuplenet_model::{
     entity::{Encap, EncapKind},
+    mtu::{LEAST_UNDERLAY, MOST_UNDERLAY},
     name::Name,
 };
 
@@ -20,6 +25,16 @@ use tuplenet_model::{
 pub const STORE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 /// Where metrics are served when nothing else was said.
 pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);
+
+/// Between two packets of a BFD session, in milliseconds, when nothing else was said, and what may be. Below that Open vSwitch is late by itself.
+const BFD_INTERVAL: u64 = 100;
+const BFD_INTERVALS: std::ops::RangeInclusive<u64> = 10..=10_000;
+
+/// Between two probes of an address, in milliseconds, when nothing else was said, and what may be.
+const PROBE_INTERVAL: u64 = 1_000;
+const PROBE_INTERVALS: std::ops::RangeInclusive<u64> = 100..=60_000;
+/// Addresses that may be probed.
+const MAX_PROBES: usize = 16;
 
 /// The longest time between two audits, in seconds.
 const MAX_AUDIT_INTERVAL: u64 = 86_400;
@@ -37,6 +52,9 @@ pub struct Options {
     /// Address of this host on the underlay, to which other hosts send their tunnels
     #[arg(long, value_name = "IP", env = "TUPLENET_ENCAP_IP")]
     pub encap_ip: Option<IpAddr>,
+    /// The longest IP packet that the underlay carries, in bytes, 68 to 65536 [default: the MTU of the device that has --encap-ip]
+    #[arg(long, value_name = "BYTES", env = "TUPLENET_UNDERLAY_MTU")]
+    pub underlay_mtu: Option<u32>,
     /// Tunnel types, comma-separated, best first: geneve, vxlan, gre [default: geneve]
     #[arg(long, value_name = "TYPES", env = "TUPLENET_ENCAP_TYPE")]
     pub encap_type: Option<String>,
@@ -73,6 +91,9 @@ pub struct Options {
     /// Export samples and counters by sFlow: IP[:PORT] of collectors and settings of Open vSwitch's table sFlow, with commas between them
     #[arg(long, value_name = "TARGET[,sampling=N,...]", env = "TUPLENET_SFLOW")]
     pub sflow: Option<String>,
+    /// Milliseconds between two packets by which edges and those that use them watch each other, 10 to 10000: after three that are missing the other end is dead [default: 100]
+    #[arg(long, value_name = "MS", env = "TUPLENET_BFD_INTERVAL")]
+    pub bfd_interval: Option<u64>,
     /// Send what VMs send to the outside through this host's own IP stack instead of the tunnel to an edge: ipv4, ipv6, or both
     #[arg(
         long,
@@ -83,6 +104,12 @@ pub struct Options {
         default_missing_value = "ipv4,ipv6"
     )]
     pub untunnel: Option<String>,
+    /// Addresses outside, with commas between them or each with an option of its own: while none of them answers echo requests, this host is no edge
+    #[arg(long, value_name = "IP", env = "TUPLENET_PROBE", value_delimiter = ',')]
+    pub probe: Option<Vec<IpAddr>>,
+    /// Milliseconds between two echo requests to each of them, 100 to 60000: three without an answer are silence [default: 1000]
+    #[arg(long, value_name = "MS", env = "TUPLENET_PROBE_INTERVAL")]
+    pub probe_interval: Option<u64>,
     /// Run the embedded store in this process, over this file
     #[arg(long, value_name = "FILE", env = "TUPLENET_WITH_STORE")]
     pub with_store: Option<PathBuf>,
@@ -187,6 +214,10 @@ pub struct Settings {
     pub prefix: String,
     /// How other hosts reach us, best first.
     pub encaps: Vec<Encap>,
+    /// The address of all of them.
+    pub encap_ip: IpAddr,
+    /// What the underlay carries, if it was said.
+    pub underlay_mtu: Option<u32>,
     /// Our name, if it does not come from Open vSwitch.
     pub chassis: Option<Name>,
     /// Target of the database of Open vSwitch.
@@ -203,6 +234,10 @@ pub struct Settings {
     pub audit_interval: Option<Duration>,
     /// To whom what passes the bridge is told.
     pub exports: Vec<Export>,
+    /// Between two packets of a BFD session, in milliseconds.
+    pub bfd_interval: u16,
+    /// Addresses outside, one of which must answer.
+    pub probe: probe::Wanted,
     /// What leaves by the host's own IP stack.
     pub untunnel: Option<Families>,
     /// The embedded store.
@@ -244,6 +279,7 @@ impl Options {
             store,
             prefix,
             encap_ip,
+            underlay_mtu,
             encap_type,
             chassis,
             ovsdb,
@@ -256,6 +292,9 @@ impl Options {
             audit_interval,
             ipfix,
             sflow,
+            bfd_interval,
+            probe,
+            probe_interval,
             untunnel,
             with_store,
             store_listen,
@@ -305,6 +344,10 @@ impl Options {
         if ip.is_unspecified() || ip.is_multicast() {
             bail!("--encap-ip {ip} is no address of a host: use the one that other hosts reach this host by");
         }
+        let mtus = LEAST_UNDERLAY..=MOST_UNDERLAY;
+        if let Some(mtu) = self.underlay_mtu.filter(|mtu| !mtus.contains(mtu)) {
+            bail!("--underlay-mtu {mtu}: use {LEAST_UNDERLAY} to {MOST_UNDERLAY} bytes");
+        }
         let encaps = encap_kinds(self.encap_type.as_deref().unwrap_or("geneve"))?
             .into_iter()
             .map(|kind| Encap { kind, ip })
@@ -344,6 +387,25 @@ impl Options {
                 bail!("--audit-interval {seconds}: use up to {MAX_AUDIT_INTERVAL} seconds (a day), or 0 for no audits")
             }
         };
+        let bfd_interval = match self.bfd_interval.unwrap_or(BFD_INTERVAL) {
+            ms if BFD_INTERVALS.contains(&ms) => u16::try_from(ms).unwrap_or(u16::MAX),
+            ms => bail!("--bfd-interval {ms}: use {} to {} milliseconds", BFD_INTERVALS.start(), BFD_INTERVALS.end()),
+        };
+        let targets: BTreeSet<IpAddr> = self.probe.unwrap_or_default().into_iter().collect();
+        if let Some(ip) = targets.iter().find(|ip| ip.is_unspecified() || ip.is_multicast() || ip.is_loopback()) {
+            bail!("--probe {ip} is no address of a host outside");
+        }
+        if targets.len() > MAX_PROBES {
+            bail!("--probe: {} addresses; use up to {MAX_PROBES}", targets.len());
+        }
+        let interval = match self.probe_interval.unwrap_or(PROBE_INTERVAL) {
+            ms if PROBE_INTERVALS.contains(&ms) => Duration::from_millis(ms),
+            ms => {
+                let (least, most) = (PROBE_INTERVALS.start(), PROBE_INTERVALS.end());
+                bail!("--probe-interval {ms}: use {least} to {most} milliseconds")
+            }
+        };
+        let probe = probe::Wanted { targets, interval };
         // An option that says nothing, as in an environment file, is none.
         let exports = [(Protocol::Ipfix, self.ipfix), (Protocol::Sflow, self.sflow)];
         let exports =
@@ -373,6 +435,8 @@ impl Options {
             store,
             prefix,
             encaps,
+            encap_ip: ip,
+            underlay_mtu: self.underlay_mtu,
             chassis,
             ovsdb,
             of,
@@ -381,6 +445,8 @@ impl Options {
             metrics,
             audit_interval,
             exports,
+            bfd_interval,
+            probe,
             untunnel,
             embedded,
             tls,
@@ -492,6 +558,10 @@ mod tests {
             ("cert = \"c.pem\"", "--cert and --key go together"),
             ("user = \"root\"", "no password for the user root"),
             ("prefix = \"tuplenet\"", "must begin with /"),
+            ("underlay-mtu = 60", "use 68 to 65536 bytes"),
+            ("bfd-interval = 9", "use 10 to 10000 milliseconds"),
+            ("probe-interval = 5", "use 100 to 60000 milliseconds"),
+            ("probe = [\"224.0.0.1\"]", "is no address of a host"),
             // A time that far away is no time.
             ("audit-interval = 9223372036854775807", "use up to 86400 seconds"),
         ] {

@@ -34,7 +34,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tuplenet");
         let build = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("chassis", chassis.to_owned())];
         registry.register("build", "Which agent this is", Info::new(build.to_vec()));
-        let gauges: [(&str, &str, Reader); 16] = [
+        let gauges: [(&str, &str, Reader); 19] = [
             ("flows_desired", "Flows that the rules want in the switch", |s| s.flows_desired),
             ("flows_installed", "Of those, the ones that the switch has, as far as known", |s| s.flows_installed),
             ("flows_queued", "Flow changes that wait for the switch", |s| s.flows_queued),
@@ -45,6 +45,9 @@ impl Metrics {
             ("objects_rejected", "Objects of the store that are set aside (tpctl doctor lists them)", |s| s.rejected),
             ("neighbours", "Neighbours outside that are known", |s| s.neighbours),
             ("neighbours_asked", "Addresses outside that are being asked for", |s| s.neighbours_asked),
+            ("bfd_sessions", "Tunnel end points of other chassis that are watched by BFD", |s| s.bfd_sessions),
+            ("bfd_up", "Of those, the ones that may be sent to", |s| s.bfd_up),
+            ("withdrawn", "1 while those that watch this host are told not to send here", |s| s.withdrawn.into()),
             ("store_revision", "Last revision of the store that was taken in", |s| {
                 u64::try_from(s.store_revision).unwrap_or(0)
             }),
@@ -56,7 +59,7 @@ impl Metrics {
                 s.switch_settled.into()
             }),
         ];
-        let counters: [(&str, &str, Reader); 28] = [
+        let counters: [(&str, &str, Reader); 31] = [
             ("flow_mods", "Flow mods sent to the switch", |s| s.flow_mods),
             ("group_mods", "Group mods sent to the switch", |s| s.group_mods),
             ("bundles", "Bundles sent to the switch", |s| s.bundles),
@@ -79,6 +82,9 @@ impl Metrics {
             ("neighbour_packets_held", "Packets kept until their next hop outside is known", |s| {
                 s.neighbour_packets_held
             }),
+            ("probes", "Questions to addresses outside that are probed", |s| s.probes),
+            ("probe_answers", "Answers to them", |s| s.probe_answers),
+            ("bfd_changes", "How often a watched end point came or went", |s| s.bfd_changes),
             ("neighbour_packets_dropped", "Packets that were dropped instead", |s| s.neighbour_packets_dropped),
             ("icmp_errors", "ICMP errors that routers here sent", |s| s.icmp_errors),
             ("packets_cut", "Packets that were too long, and that routers here cut", |s| s.packets_cut),

@@ -43,7 +43,7 @@ impl Reports {
         let (queue, room) = match of {
             Some(Userdata::Neighbour(_)) => (&mut self.neighbours, MAX_NEIGHBOURS),
             Some(Userdata::IcmpError(_)) => (&mut self.errors, MAX_ERRORS),
-            Some(Userdata::Trace(_)) | None => (&mut self.traces, MAX_TRACES),
+            Some(Userdata::Trace(_) | Userdata::Probe(_)) | None => (&mut self.traces, MAX_TRACES),
         };
         if queue.len() >= room {
             return Err(of);
@@ -62,6 +62,10 @@ impl Reports {
         let queue = [neighbours, errors].into_iter().find(|queue| !queue.is_empty()).unwrap_or(traces);
         queue.drain(..queue.len().min(REPORTS_AT_ONCE)).collect()
     }
+}
+
+fn is_probe(packet: &PacketIn2) -> bool {
+    matches!(Userdata::decode(&packet.userdata), Some(Userdata::Probe(_)))
 }
 
 /// All that the loop waits for. See the module.
@@ -113,6 +117,8 @@ impl Sources {
                 }
                 event = heard(&mut self.switch), if in_a_row < REPORTS_IN_A_ROW => {
                     match event.context("the connection to the switch has ended")? {
+                        // Few, and late they would look like silence.
+                        Event::Packet(at, packet) if is_probe(&packet) => Event::Packet(at, packet),
                         Event::Packet(at, packet) => {
                             self.in_a_row = in_a_row + 1;
                             match self.reports.put(at, packet) {

@@ -60,6 +60,13 @@ pub enum Change {
         /// `None`: not known any more.
         mac: Option<Mac>,
     },
+    /// An address outside that the agent probes.
+    Probe {
+        /// The address.
+        target: IpAddr,
+        /// Whether its answers are to come to the agent.
+        wanted: bool,
+    },
 }
 
 /// The port by which the host's own IP stack takes packets.

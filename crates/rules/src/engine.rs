@@ -31,6 +31,7 @@ pub struct Engine {
     patches: FxHashMap<String, PatchFact>,
     bridges: FxHashMap<String, BridgeFact>,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
+    probes: FxHashMap<IpAddr, IpAddr>,
     untunnel: FxHashMap<(), UntunnelFact>,
     flows: FlowTable,
     groups: GroupTable,
@@ -57,6 +58,7 @@ impl Engine {
             patches: FxHashMap::default(),
             bridges: FxHashMap::default(),
             neighbours: FxHashMap::default(),
+            probes: FxHashMap::default(),
             untunnel: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
@@ -172,6 +174,9 @@ impl Engine {
             Change::Bridge { name, mtu } => {
                 let next = mtu.map(|mtu| BridgeFact { name: name.clone(), mtu });
                 replace(&mut self.program, self.inputs.bridge, &mut self.bridges, name, next);
+            }
+            Change::Probe { target, wanted } => {
+                replace(&mut self.program, self.inputs.probe, &mut self.probes, target, wanted.then_some(target));
             }
             Change::Untunnel { port } => {
                 let next = port.map(|UntunnelPort { ofport, mac, ipv4, ipv6 }| UntunnelFact {

@@ -15,28 +15,36 @@
 //! were told, and then go into the rules as one transaction.
 
 pub mod icmp;
+pub mod ledger;
 pub mod neighbour;
 pub mod ovs;
+pub mod probe;
 pub mod records;
+pub mod session;
 pub mod stats;
 pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod withdraw;
 
 use bytes::Bytes;
 use neighbour::Neighbours;
 use ovs::Ovs;
+use probe::Probes;
 use records::{Records, Write};
+use session::Sessions;
 use stats::Stats;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use switch::{Context, Desired, Switch};
 use trace::{Asked, Place, Traces};
 use tuplenet_model::{entity::Encap, name::Name};
 use tuplenet_openflow::{Action, Flow, message::PacketIn2};
 use tuplenet_ovsdb::Operation;
-use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope, userdata::Userdata};
+use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope, outside::Outside, userdata::Userdata};
 use tuplenet_store::mirror::{MirrorChange, MirrorEvent};
+use withdraw::{Facts, Fill, Withdraw};
 
 /// How many rejected objects one transaction may log; `tpctl doctor` lists them all.
 const MAX_REJECTS_LOGGED: usize = 20;
@@ -73,6 +81,8 @@ pub enum Event {
     Lost(Option<Userdata>, u64),
     /// Something of a trace.
     Trace(trace::Event),
+    /// The MTU of the underlay is that now, in bytes; `None`: it is not known.
+    Underlay(Option<u32>),
     /// Time passed.
     Tick,
 }
@@ -112,6 +122,8 @@ pub struct Identity {
     pub encaps: Vec<Encap>,
     /// The bridge as it should be.
     pub bridge: ovs::Wanted,
+    /// What to probe.
+    pub probe: probe::Wanted,
     /// Between two audits; `None` for none.
     pub audit_interval: Option<Duration>,
     /// An instant, and what the clock on the wall showed then, in seconds since 1970.
@@ -138,6 +150,13 @@ pub struct Core {
     traces: Traces,
     neighbours: Neighbours,
     errors: icmp::Errors,
+    sessions: Sessions,
+    probes: Probes,
+    withdraw: Withdraw,
+    /// Where routers meet physical networks here.
+    outside: BTreeSet<Outside>,
+    /// Something changed that decides whether this host draws traffic.
+    unminded: bool,
     stats: Stats,
     /// How many facts the rules were told while the network is not known in full; `None` from then on.
     waiting: Option<usize>,
@@ -147,14 +166,22 @@ pub struct Core {
 impl Core {
     /// A core that knows nothing but who it is.
     pub fn new(identity: Identity) -> Self {
-        let Identity { chassis, encaps, bridge, audit_interval, clock } = identity;
+        let Identity { chassis, encaps, bridge, probe, audit_interval, clock } = identity;
+        let mut rules = Engine::new(Config { chassis: chassis.clone(), scope: Scope::Reachable });
+        let probes = Probes::new(&chassis, probe, clock.0);
+        rules.preload(probes.changes());
         Self {
-            rules: Rules(Engine::new(Config { chassis: chassis.clone(), scope: Scope::Reachable })),
+            rules: Rules(rules),
             ovs: Ovs::new(bridge),
             switch: Switch::new(audit_interval),
             traces: Traces::new(chassis.clone()),
             neighbours: Neighbours::new(&chassis, clock),
             errors: icmp::Errors::default(),
+            sessions: Sessions::new(&chassis, clock),
+            probes,
+            withdraw: Withdraw::default(),
+            outside: BTreeSet::new(),
+            unminded: false,
             records: Records::new(chassis, encaps),
             stats: Stats::default(),
             waiting: Some(0),
@@ -171,6 +198,10 @@ impl Core {
                 let mut cx = neighbour::Context { now, effects: &mut effects, stats: &mut self.stats };
                 self.neighbours.written(&path, &outcome, &mut cx);
             }
+            Event::Written(path, outcome) if self.sessions.owns(&path) => {
+                self.sessions.written(&path, &outcome, now);
+                self.unminded = true;
+            }
             Event::Written(path, outcome) => {
                 self.records.done(&path, outcome, now, &mut effects, &mut self.stats);
                 self.act(now, &mut effects);
@@ -184,12 +215,23 @@ impl Core {
             Event::OvsDone(purpose, result) => self.ovs.done(&purpose, result, now, &mut effects),
             Event::Switch(session, event) => {
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
+                let before = switch.fill();
                 switch.handle(session, event, &mut cx);
+                self.unminded |= before != self.switch.fill();
+            }
+            Event::Underlay(mtu) => {
+                self.records.underlay(mtu);
+                self.act(now, &mut effects);
             }
             Event::Trace(event) => self.traces.handle(event, now, &mut effects, &mut self.stats),
             Event::Packet(at, packet) => self.on_packet(at, packet, now, &mut effects),
             Event::Lost(of, n) => self.lose(of, n, now, &mut effects),
             Event::Tick => {
+                self.unminded = true;
+                // Without flows no question would leave.
+                let able = self.switch.fill() == Fill::Full && self.waiting.is_none();
+                let works = self.outside.iter().filter(|at| able && at.works);
+                self.probes.tick(works, now, &mut effects, &mut self.stats);
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
@@ -199,7 +241,35 @@ impl Core {
                 self.tell_neighbours(now, &mut effects);
             }
         }
+        self.ovs.steady(self.switch.settled(), now, &mut effects);
+        if std::mem::take(&mut self.unminded) {
+            self.mind(now, &mut effects);
+        }
         effects
+    }
+
+    /// Whether this host draws traffic of those that watch it, and what its sessions say.
+    fn mind(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let sessions = self.ovs.sessions();
+        let watching = !sessions.is_empty();
+        let facts = Facts {
+            fill: self.switch.fill(),
+            uplinks: match self.waiting {
+                Some(_) => None,
+                None => self.ovs.uplinks(|ls| self.outside.iter().any(|at| at.ls == *ls)),
+            },
+            answers: self.probes.answers(),
+        };
+        // To nobody there is nothing to say.
+        let mut unsaid = Vec::new();
+        let said = if watching { &mut *effects } else { &mut unsaid };
+        if let Some(withdrawn) = self.withdraw.judge(&facts, now, said) {
+            self.ovs.withdraw(withdrawn, now, effects);
+        }
+        self.stats.withdrawn = watching && self.withdraw.why().is_some();
+        self.sessions.are(sessions, now, &mut self.stats);
+        self.sessions.withdrawn(self.withdraw.why().filter(|_| watching).map(str::to_owned), now);
+        self.sessions.act(self.waiting.is_none(), now, effects, &mut self.stats);
     }
 
     /// So many packet-ins of a kind were dropped before they came here.
@@ -213,6 +283,7 @@ impl Core {
                 self.stats.packet_ins += n;
                 self.stats.icmp_errors_withheld += n;
             }
+            Some(Userdata::Probe(_)) => self.stats.packet_ins += n,
             Some(Userdata::Trace(_)) | None => {
                 self.traces.handle(trace::Event::Lost(n), now, effects, &mut self.stats);
             }
@@ -221,10 +292,16 @@ impl Core {
 
     /// When there is something to do even if nothing happens: then send [`Event::Tick`].
     pub fn wakeup(&self) -> Option<Instant> {
-        [self.ovs.wakeup(), self.records.wakeup(), self.switch.wakeup(), self.neighbours.wakeup()]
-            .into_iter()
-            .flatten()
-            .min()
+        let parts = [
+            self.ovs.wakeup(),
+            self.records.wakeup(),
+            self.switch.wakeup(),
+            self.neighbours.wakeup(),
+            self.sessions.wakeup(self.waiting.is_none()),
+            self.withdraw.wakeup(),
+            self.probes.wakeup(),
+        ];
+        parts.into_iter().flatten().min()
     }
 
     /// How things stand.
@@ -282,6 +359,11 @@ impl Core {
                         }
                         continue;
                     }
+                    if self.sessions.owns(&path) {
+                        self.sessions.see(&path, value.as_deref(), mod_revision);
+                        self.unminded = true;
+                        continue;
+                    }
                     if self.neighbours.owns(&path) {
                         self.neighbours.see(&path, value.as_deref(), mod_revision, now);
                         continue;
@@ -316,6 +398,7 @@ impl Core {
         }
         self.stats.ovsdb_connected = self.ovs.is_up();
         self.stats.interfaces = self.ovs.interfaces() as u64;
+        self.unminded = true;
         self.change(changes, None, now, effects);
         self.act(now, effects);
     }
@@ -350,7 +433,6 @@ impl Core {
         }
         self.records.change(claims);
         self.ovs.pairs(patches, now, effects);
-        let _ = watches;
         self.say_rejects(rejects, effects);
         effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
         let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);
@@ -360,10 +442,20 @@ impl Core {
             switch.change(flows, groups, since, &mut cx);
         }
         let mut cx = neighbour::Context { now, effects, stats: &mut self.stats };
+        let (come, go): (Vec<_>, Vec<_>) = outside.iter().partition(|(_, there)| *there);
+        go.into_iter().for_each(|(at, _)| {
+            self.outside.remove(at);
+        });
+        self.outside.extend(come.into_iter().map(|(at, _)| at.clone()));
+        self.unminded |= opening || !outside.is_empty();
         self.neighbours.own(own, now);
         self.neighbours.outside(outside, &mut cx);
         if opening {
             self.neighbours.open(&mut cx);
+        }
+        let ports = self.ovs.watches(watches);
+        if !ports.is_empty() {
+            self.change(ports, None, now, effects);
         }
         self.tell_neighbours(now, effects);
     }
@@ -390,6 +482,9 @@ impl Core {
             Some(Userdata::IcmpError(event)) => {
                 let nets = |router, number| self.rules.0.router_port(router, number);
                 self.errors.packet_in(event, &packet, nets, now, effects, &mut self.stats);
+            }
+            Some(Userdata::Probe(event)) => {
+                self.unminded |= self.probes.packet_in(event, &packet, effects, &mut self.stats);
             }
             // Of flows of other software.
             _ => {}

@@ -91,6 +91,18 @@ pub struct Stats {
     pub neighbour_packets_held: u64,
     /// Of those, and of what neighbours said, how many were dropped, in total.
     pub neighbour_packets_dropped: u64,
+    /// End points that are watched by BFD.
+    pub bfd_sessions: u64,
+    /// Of those, the ones that may be sent to.
+    pub bfd_up: u64,
+    /// How often one of them came or went, in total.
+    pub bfd_changes: u64,
+    /// Questions to addresses outside that are probed, in total.
+    pub probes: u64,
+    /// Their answers, in total.
+    pub probe_answers: u64,
+    /// Whether those that watch this host are told not to send here.
+    pub withdrawn: bool,
     /// ICMP errors that routers here sent, in total.
     pub icmp_errors: u64,
     /// Packets that were too long and were cut, in total.

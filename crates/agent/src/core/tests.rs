@@ -39,6 +39,7 @@ impl Bench {
                 bfd_interval: 100,
                 untunnel: None,
             },
+            probe: probe::Wanted { targets: Default::default(), interval: Duration::from_secs(1) },
             audit_interval: None,
             clock: (Instant::now(), 1_000_000),
         };

@@ -25,15 +25,15 @@ use tuplenet_openflow::{
     },
     port,
 };
-use tuplenet_rules::{GroupForm, Selection, icmp, outside, trace};
+use tuplenet_rules::{GroupForm, Selection, icmp, outside, probe, trace};
 
 /// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more wait to be sent to us than its queue holds (see
 /// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
 
 /// What limits packet-ins, each its own kind.
-pub const METERS: [trace::Meter; 5] =
-    [trace::METER, outside::ASK_METER, icmp::METER, outside::LEARN_METER, icmp::TOO_BIG_METER];
+pub const METERS: [trace::Meter; 6] =
+    [trace::METER, outside::ASK_METER, icmp::METER, outside::LEARN_METER, icmp::TOO_BIG_METER, probe::METER];
 
 /// The switch, to be asked.
 pub struct Driver {

@@ -69,6 +69,7 @@ impl Store {
         config.subtrees.push(path::injections(me));
         // What we wrote ourselves: read once, at the start.
         config.subtrees.push(format!("status/{me}/neighbour/"));
+        config.subtrees.push(format!("status/{me}/bfd/"));
         let root = config.root();
         let (handle, events) = mirror::start(client.clone(), config);
         let store = Self {

@@ -109,7 +109,9 @@ pub async fn follow(ip: IpAddr, mut before: Option<Device>, tell: impl Fn(Option
 
 /// Until nobody wants to know any more.
 async fn changes(ip: IpAddr, before: &mut Option<Device>, tell: &impl Fn(Option<Device>) -> bool) -> Result<()> {
-    let fd = AsyncFd::register(connect(GROUPS, SockFlag::SOCK_NONBLOCK)?).context("netlink")?;
+    // Its successor is unsafe to call, as who implements `AsRawFd` may do that wrongly: an `OwnedFd` does not.
+    #[allow(deprecated)]
+    let fd = AsyncFd::new(connect(GROUPS, SockFlag::SOCK_NONBLOCK)?).context("netlink")?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let now = device(ip)?;

@@ -212,6 +212,7 @@ pub fn subject(change: &Change) -> String {
         Change::Tunnel { kind, remote, .. } => format!("tunnel {kind:?} {remote:?}"),
         Change::Patch { name, .. } => format!("patch {name}"),
         Change::Bridge { name, .. } => format!("bridge {name}"),
+        Change::Probe { target, .. } => format!("probe {target}"),
         Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),
         Change::Untunnel { .. } => "untunnel".to_owned(),
     }

@@ -370,7 +370,7 @@ fn events(run: &Run) -> Vec<(Option<usize>, Fate)> {
             Effect::Controller { userdata, reason, .. } => match Userdata::decode(userdata) {
                 // Copies: the packet goes on.
                 Some(Userdata::Trace(_) | Userdata::Neighbour(outside::Event::Learn)) => continue,
-                Some(Userdata::Neighbour(outside::Event::Ask) | Userdata::IcmpError(_)) | None => {
+                Some(Userdata::Neighbour(outside::Event::Ask) | Userdata::IcmpError(_) | Userdata::Probe(_)) | None => {
                     Fate::Ended(Ended::Controller { step: effect.step(), reason: *reason })
                 }
             },

@@ -95,7 +95,8 @@ fn each_end_has_its_error_in_both_families() {
 
 #[test]
 fn who_sends_long_packets_is_told_how_long_they_may_be() {
-    let too_big = |mtu: u32, frame: &[u8]| super::error(Event::TooBig, mtu, frame, &nets()).map(|(_, told)| read(&told));
+    let too_big =
+        |mtu: u32, frame: &[u8]| super::error(Event::TooBig, mtu, frame, &nets()).map(|(_, told)| read(&told));
     let (kind, code, mtu, _) = too_big(1438, &v4(UDP, VM, FAR, &[7; 1480])).unwrap();
     assert_eq!((kind, code, mtu), (3, 4, 1438));
     let (kind, code, mtu, quote) = too_big(1438, &v6(UDP, VM6, FAR6, &[7; 1460])).unwrap();

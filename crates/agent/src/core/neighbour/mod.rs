@@ -12,14 +12,18 @@
 //! Everything is bounded, and where it is full, who has most of it loses: by the address that the packets come from, so that one who scans a network takes from
 //! himself.
 
-mod ledger;
 pub mod packet;
 #[cfg(test)]
 mod tests;
 
-use super::{Effect, records::Outcome, stats::Stats};
-use ledger::{Ledger, Shown};
+use super::{
+    Effect,
+    ledger::{self, Ledger},
+    records::Outcome,
+    stats::Stats,
+};
 use packet::{Asker, Eth};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -67,8 +71,32 @@ const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duratio
 /// Pause before something is tried for which the switch was not ready.
 const NOT_READY: Duration = Duration::from_millis(500);
 
+/// A neighbour that answers goes on doing so: how much older than the truth the store's `seen` may be, in seconds.
+const STALE: u64 = 300;
+
+/// What the store shows of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// When it last answered, in seconds since 1970.
+    pub seen: u64,
+}
+
+impl ledger::Shown for Shown {
+    fn will_do(&self, known: &Self) -> bool {
+        self.mac == known.mac && known.seen < self.seen.saturating_add(STALE)
+    }
+}
+
 /// A switch and an address in its physical network.
 type Key = (Name, IpAddr);
+
+/// Where the store shows it: `<ls>/<ip>`.
+fn place_of((ls, ip): &Key) -> String {
+    format!("{ls}/{ip}")
+}
+
 /// A router's port: the router, and the port's number in registers.
 type Port = (DatapathId, u32);
 
@@ -128,7 +156,7 @@ pub struct Neighbours {
     asked: usize,
     held: usize,
     held_bytes: usize,
-    ledger: Ledger,
+    ledger: Ledger<Shown>,
     /// For the rules.
     changes: Vec<Change>,
     open: bool,
@@ -148,7 +176,7 @@ impl Neighbours {
             asked: 0,
             held: 0,
             held_bytes: 0,
-            ledger: Ledger::new(me, clock.0),
+            ledger: Ledger::new(format!("status/{me}/neighbour/"), clock.0),
             changes: Vec::new(),
             open: false,
         }
@@ -162,7 +190,10 @@ impl Neighbours {
     /// What the store says of such a path. Before the network is known, these are neighbours that an agent before us learned: they are used at once, so that a
     /// restart changes no flow, and asked at once, so that none is trusted for its age.
     pub fn see(&mut self, path: &str, value: Option<&[u8]>, revision: i64, now: Instant) {
-        let Some((ls, ip, shown)) = self.ledger.see(path, value, revision) else { return };
+        let Some((place, shown)) = self.ledger.see(path, value, revision) else { return };
+        let Some((Ok(ls), Ok(ip))) = place.split_once('/').map(|(ls, ip)| (ls.parse::<Name>(), ip.parse())) else {
+            return;
+        };
         let good = !shown.mac.is_multicast() && !shown.mac.is_zero();
         let key = (ls, ip);
         if self.open || !good || self.entries.len() >= MAX_ALL || self.entries.contains_key(&key) {
@@ -173,7 +204,7 @@ impl Neighbours {
         let due = now + Duration::from_millis(200 + 5 * turn);
         let mut entry = self.entry(None, None, due);
         (entry.mac, entry.seen) = (Some(shown.mac.0), shown.seen);
-        self.ledger.want(&key.0, key.1, Some(shown));
+        self.ledger.want(&place_of(&key), Some(shown));
         self.changes.push(Change::Neighbour { ls: key.0.clone(), ip, mac: Some(shown.mac) });
         self.due.insert((due, key.clone()));
         self.entries.insert(key, entry);
@@ -466,7 +497,7 @@ impl Neighbours {
         if let Some(entry) = self.entries.get_mut(key) {
             (entry.asked, entry.asked_all, entry.seen) = (0, false, seen);
         }
-        self.ledger.want(&key.0, key.1, Some(Shown { mac: Mac(mac), seen }));
+        self.ledger.want(&place_of(key), Some(Shown { mac: Mac(mac), seen }));
         self.schedule(key, cx.now + REFRESH);
     }
 
@@ -479,7 +510,7 @@ impl Neighbours {
         cx.stats.neighbour_packets_dropped += entry.held.len() as u64;
         if entry.mac.is_some() {
             self.changes.push(Change::Neighbour { ls: key.0.clone(), ip: key.1, mac: None });
-            self.ledger.want(&key.0, key.1, None);
+            self.ledger.want(&place_of(key), None);
         } else {
             self.asked = self.asked.saturating_sub(1);
         }

@@ -1,6 +1,7 @@
 //! The OVSDB side: keeps the bridge and its tunnel ports as they should be, tells the rules which interfaces ask for which switch port, and marks
 //! those interfaces with what they claimed.
 
+mod bfd;
 mod export;
 pub mod own_stack;
 mod patch;
@@ -8,16 +9,18 @@ mod plan;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod uplink;
 
 use super::{Effect, Level};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
-use tuplenet_model::entity::EncapKind;
+use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
-use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair};
+use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair, Watch};
 
+pub use bfd::{End, Session};
 pub use export::{Export, Protocol};
 use own_stack::{Answer, Families, OwnStack};
 pub use plan::{Plan, Wanted, cleanup, tunnel_name};
@@ -55,6 +58,18 @@ pub struct Ovs {
     pairs: Option<BTreeMap<String, PatchPair>>,
     /// Those that are whole, as the rules were told.
     patches: BTreeMap<String, LocalPatch>,
+    /// How long packets may be that leave by other bridges, as the rules were told.
+    mtus: BTreeMap<String, u32>,
+    /// The end points that are to be watched; `None` while nobody knows.
+    watches: Option<BTreeMap<End, Name>>,
+    /// The ports for that, as the rules were told.
+    watching: BTreeMap<End, u32>,
+    /// Whether the other ends are told not to send here; `None` while nobody knows.
+    withdrawn: Option<bool>,
+    /// Whether the switch holds what the rules want.
+    steady: bool,
+    /// Bridges that were seen with a network card.
+    carded: BTreeSet<String>,
     /// What was last said of each wanted pair.
     said_of_pairs: BTreeMap<String, String>,
     /// Complaints that were logged, by interface.
@@ -97,6 +112,12 @@ impl Ovs {
             tunnels: BTreeMap::new(),
             pairs: None,
             patches: BTreeMap::new(),
+            mtus: BTreeMap::new(),
+            watches: None,
+            watching: BTreeMap::new(),
+            withdrawn: None,
+            steady: false,
+            carded: BTreeSet::new(),
             said_of_pairs: BTreeMap::new(),
             complaints: HashMap::new(),
             elsewhere: Vec::new(),
@@ -192,11 +213,15 @@ impl Ovs {
             }
             self.erase_stale_mark(*uuid);
         }
+        if touched.structure || touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none()) {
+            changes.extend(self.mtu_changes());
+        }
         if tunnels_touched {
             self.unchecked = true;
             self.complain_of_tunnels(effects);
             self.complain_of_exports(effects);
             changes.extend(self.tunnel_changes());
+            changes.extend(self.watch_changes());
             changes.extend(self.patch_changes());
             self.say_patches(effects);
             changes.extend(self.own_stack.look(&self.tables, &self.wanted.bridge, now, effects));
@@ -300,6 +325,86 @@ impl Ovs {
                 changes.push(Change::Tunnel { kind: *kind, remote: None, ofport });
             }
         }
+        changes
+    }
+
+    fn watch_changes(&mut self) -> Vec<Change> {
+        let now = bfd::numbers(&self.tables, &self.wanted, self.watches.as_ref());
+        let tunnel = |(kind, ip): End, ofport| Change::Tunnel { kind, remote: Some(ip), ofport };
+        let gone = self.watching.keys().filter(|end| !now.contains_key(*end));
+        let mut changes: Vec<Change> = gone.map(|end| tunnel(*end, None)).collect();
+        let new = now.iter().filter(|(end, number)| self.watching.get(*end) != Some(*number));
+        changes.extend(new.map(|(end, number)| tunnel(*end, Some(*number))));
+        self.watching = now;
+        changes
+    }
+
+    /// End points that are to be watched from now on, and no more: the first time all of them. Gives what it means to the rules.
+    pub fn watches(&mut self, changes: Vec<(Watch, bool)>) -> Vec<Change> {
+        let first = self.watches.is_none();
+        if changes.is_empty() && !first {
+            return Vec::new();
+        }
+        let watches = self.watches.get_or_insert_default();
+        let (come, go): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, wanted)| *wanted);
+        for (watch, _) in go {
+            watches.remove(&(watch.kind, watch.ip));
+        }
+        watches.extend(come.into_iter().map(|(watch, _)| ((watch.kind, watch.ip), watch.chassis)));
+        // First the flows, then the ports: see [`Ovs::steady`].
+        self.steady = false;
+        self.watch_changes()
+    }
+
+    /// Whether the switch holds what the rules want. Only then ports that watch are made, whose first packets need their flows.
+    pub fn steady(&mut self, steady: bool, now: Instant, effects: &mut Vec<Effect>) {
+        let before = std::mem::replace(&mut self.steady, steady);
+        if steady && !before && self.watches.is_some() {
+            self.unchecked = true;
+            self.act(now, effects);
+        }
+    }
+
+    /// Tells the other ends of all sessions whether packets may be sent here.
+    pub fn withdraw(&mut self, withdrawn: bool, now: Instant, effects: &mut Vec<Effect>) {
+        if self.withdrawn != Some(withdrawn) {
+            self.withdrawn = Some(withdrawn);
+            self.unchecked = true;
+            self.act(now, effects);
+        }
+    }
+
+    /// The bridges that these switches meet the physical network by, and what is wrong with each; `None`: nobody knows yet which.
+    pub fn uplinks(&mut self, concerns: impl Fn(&Name) -> bool) -> Option<BTreeMap<String, Result<(), String>>> {
+        let pairs = self.pairs.as_ref()?;
+        let mut uplinks: BTreeMap<String, Result<(), String>> = BTreeMap::new();
+        for pair in pairs.values().filter(|pair| concerns(&pair.ls)) {
+            let whole = self.patches.get(&pair.name).is_some_and(|patch| patch.bridge == pair.bridge);
+            let state = uplink::state(&self.tables, &pair.bridge, &mut self.carded);
+            let state = state.and_then(|()| match whole {
+                true => Ok(()),
+                false => Err(format!("{}: the patch port {}/{} is not joined to it", pair.bridge, pair.ls, pair.lsp)),
+            });
+            // Of several patch ports on one bridge one is enough.
+            if uplinks.get(&pair.bridge).is_none_or(Result::is_err) {
+                uplinks.insert(pair.bridge.clone(), state);
+            }
+        }
+        Some(uplinks)
+    }
+
+    /// What the BFD sessions say, by end point.
+    pub fn sessions(&self) -> BTreeMap<End, Session> {
+        bfd::sessions(&self.tables, &self.wanted.bridge)
+    }
+
+    fn mtu_changes(&mut self) -> Vec<Change> {
+        let mtus = patch::mtus(&self.tables, &self.wanted.bridge);
+        let gone = self.mtus.keys().filter(|name| !mtus.contains_key(*name));
+        let mut changes: Vec<Change> = gone.map(|name| Change::Bridge { name: name.clone(), mtu: None }).collect();
+        let new = mtus.iter().filter(|(name, mtu)| self.mtus.get(*name) != Some(*mtu));
+        changes.extend(new.map(|(name, mtu)| Change::Bridge { name: name.clone(), mtu: Some(*mtu) }));
+        self.mtus = mtus;
         changes
     }
 
@@ -443,7 +548,13 @@ impl Ovs {
             return;
         }
         if !self.repairing && self.unchecked {
-            match plan::plan(&self.tables, &self.wanted, self.pairs.as_ref()) {
+            let parts = plan::Parts {
+                patches: self.pairs.as_ref(),
+                watches: self.watches.as_ref(),
+                steady: self.steady,
+                withdrawn: self.withdrawn,
+            };
+            match plan::plan(&self.tables, &self.wanted, parts) {
                 Some(Plan { operations, words }) => {
                     self.repairing = true;
                     if self.words != words {

@@ -1,6 +1,7 @@
 //! The bridge as it should be, and the transaction that makes it so.
 
 use super::{
+    bfd::{self, End},
     export::{self, Export},
     own_stack::{self, Families},
     patch,
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::config::DatapathType;
 use std::collections::BTreeMap;
-use tuplenet_model::entity::EncapKind;
+use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 use tuplenet_rules::PatchPair;
 
@@ -32,8 +33,23 @@ pub struct Wanted {
     pub encaps: Vec<EncapKind>,
     /// To whom what passes it is told, and how; at most one a protocol.
     pub exports: Vec<Export>,
+    /// Between two packets of a BFD session, in milliseconds. Three that are missing mean that the other end is dead.
+    pub bfd_interval: u16,
     /// Of which families this host's own IP stack takes what is for the outside.
     pub untunnel: Option<Families>,
+}
+
+/// What there should be beside the bridge, as the rules derive it and as this host stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'a> {
+    /// The pairs of patch Interfaces, by name; `None`: nobody knows yet which.
+    pub patches: Option<&'a BTreeMap<String, PatchPair>>,
+    /// The end points that are watched; `None`: nobody knows yet which.
+    pub watches: Option<&'a BTreeMap<End, Name>>,
+    /// Whether ports for them may be made now.
+    pub steady: bool,
+    /// Whether the other ends are told not to send here; `None`: nobody knows yet, and it stays as it is.
+    pub withdrawn: Option<bool>,
 }
 
 /// A transaction, and what it does in words.
@@ -77,8 +93,8 @@ pub fn tunnels_elsewhere(tables: &Tables, wanted: &Wanted) -> Vec<(EncapKind, St
     wanted.encaps.iter().filter_map(elsewhere).collect()
 }
 
-/// What is to be done; `None`: all is well. `patches` are the pairs of patch Interfaces, by name; `None`: nobody knows yet which.
-pub fn plan(tables: &Tables, wanted: &Wanted, patches: Option<&BTreeMap<String, PatchPair>>) -> Option<Plan> {
+/// What is to be done; `None`: all is well.
+pub fn plan(tables: &Tables, wanted: &Wanted, parts: Parts<'_>) -> Option<Plan> {
     let (root, root_row) = tables.root()?;
     let mut plan = Plan { operations: Vec::new(), words: Vec::new() };
     match tables.bridge(&wanted.bridge) {
@@ -86,8 +102,9 @@ pub fn plan(tables: &Tables, wanted: &Wanted, patches: Option<&BTreeMap<String, 
         Some((uuid, row)) => {
             repair(&mut plan, uuid, row, tables, wanted);
             export::repair(&mut plan, uuid, row, tables, wanted);
+            bfd::repair(&mut plan, tables, wanted, &parts);
             own_stack::repair(&mut plan, uuid, row, tables, wanted);
-            if let Some(patches) = patches {
+            if let Some(patches) = parts.patches {
                 patch::repair(&mut plan, tables, wanted, patches);
             }
         }
@@ -172,7 +189,7 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
                     Operation::update("Interface")
                         .row(uuid)
                         .column("type", interface_type(*kind))
-                        .column("options", tunnel_options()),
+                        .column("options", Value::map(tunnel_options("flow"))),
                 );
                 plan.words.push(format!("putting the tunnel port {tunnel} right"));
             }
@@ -182,7 +199,8 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
     for (uuid, row) in tables.ports(row) {
         let port = row.string("name").unwrap_or_default();
         let ours = Tables::pair(row, "external_ids", MANAGED).is_some();
-        if ours && port.starts_with("tn-") && !wanted.encaps.iter().any(|k| tunnel_name(*k) == port) {
+        let flow_based = port.starts_with("tn-") && !bfd::is_watch(row);
+        if ours && flow_based && !wanted.encaps.iter().any(|k| tunnel_name(*k) == port) {
             plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Delete, uuid));
             plan.words.push(format!("removing the tunnel port {port}, whose encap is not configured any more"));
         }
@@ -193,12 +211,13 @@ fn managed() -> Value {
     Value::map([(MANAGED, "true")])
 }
 
-fn tunnel_options() -> Value {
-    Value::map([("remote_ip", "flow"), ("key", "flow")])
+/// Options of a tunnel port of ours to that end point, or for `flow` to any.
+pub fn tunnel_options(remote: &str) -> [(&'static str, &str); 2] {
+    [("remote_ip", remote), ("key", "flow")]
 }
 
 fn tunnel_port(plan: &mut Plan, kind: EncapKind, number: usize) -> Value {
-    port(plan, &tunnel_name(kind), interface_type(kind), &[("remote_ip", "flow"), ("key", "flow")], number)
+    port(plan, &tunnel_name(kind), interface_type(kind), &tunnel_options("flow"), number)
 }
 
 /// Inserts an Interface and a Port; gives the reference to the Port.

@@ -37,7 +37,24 @@ pub fn monitor() -> Vec<TableMonitor> {
             ],
         ),
         (PORT, &["name", "interfaces", "external_ids"]),
-        (INTERFACE, &["name", "type", "options", "external_ids", "ofport", "error", "mac", "ifindex"]),
+        (
+            INTERFACE,
+            &[
+                "name",
+                "type",
+                "options",
+                "external_ids",
+                "ofport",
+                "ofport_request",
+                "mtu",
+                "error",
+                "link_state",
+                "bfd",
+                "bfd_status",
+                "mac",
+                "ifindex",
+            ],
+        ),
         (
             IPFIX,
             &[

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bfd;
 mod export;
 
 use super::*;
@@ -40,6 +41,7 @@ impl Bench {
             kernel_datapath: true,
             encaps: vec![EncapKind::Geneve],
             exports: Vec::new(),
+            bfd_interval: 100,
             untunnel: None,
         };
         Self { ovs: Ovs::new(wanted), now: Instant::now(), effects: Vec::new() }

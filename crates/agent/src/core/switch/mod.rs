@@ -15,7 +15,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use super::{Effect, Level, stats::Stats};
+use super::{Effect, Level, stats::Stats, withdraw::Fill};
 use aside::Aside;
 use bundle::{Flight, Item};
 use groups::{Groups, Reported};
@@ -157,6 +157,8 @@ pub struct Switch {
     failures: u32,
     complaint: String,
     phase: Phase,
+    /// Whether it forwards anything.
+    fill: Fill,
     shadow: Shadow,
     groups: Groups,
     queue: FxHashMap<KeyHash, Queued>,
@@ -208,6 +210,7 @@ impl Switch {
             failures: 0,
             complaint: String::new(),
             phase: Phase::Down,
+            fill: Fill::Unknown,
             shadow: Shadow::default(),
             groups: Groups::default(),
             queue: FxHashMap::default(),
@@ -279,6 +282,15 @@ impl Switch {
 
     /// Something from the switch. Answers of an earlier session are dropped.
     pub fn handle(&mut self, session: u64, event: Event, cx: &mut Context<'_>) {
+        if let Event::Tables(Ok(tables)) = &event
+            && session == self.session
+            && !matches!(self.phase, Phase::Down)
+            && self.fill != Fill::Full
+        {
+            // What an agent puts there ends with this table.
+            let holds = tables.contains(&tuplenet_rules::stage::PHYSICAL_IN.table);
+            self.fill = if holds { Fill::Full } else { Fill::Empty };
+        }
         match event {
             Event::Up => self.up(session, cx),
             _ if session != self.session => return,
@@ -290,11 +302,21 @@ impl Switch {
                 match self.phase {
                     // About what was under way before the pause, and void.
                     Phase::Pause(until) => self.begin_when_quiet(until, cx),
+                    // Only whether it holds anything was asked.
+                    Phase::Waiting => {}
                     _ => self.answered(event, cx),
                 }
             }
         }
+        if self.settled() {
+            self.fill = Fill::Full;
+        }
         self.report(cx);
+    }
+
+    /// Whether the switch forwards anything, by us or an agent before.
+    pub fn fill(&self) -> Fill {
+        self.fill
     }
 
     fn answered(&mut self, event: Event, cx: &mut Context<'_>) {
@@ -397,9 +419,11 @@ impl Switch {
         cx.stats.switch_connects += 1;
         cx.say(Level::Info, "connected to the switch");
         self.phase = Phase::Waiting;
+        self.fill = Fill::Unknown;
         if self.open {
             self.begin(cx);
         } else {
+            self.ask(Command::ReadTables, cx);
             cx.say(Level::Info, "the switch stays as it is until the whole network is known");
         }
     }
@@ -410,6 +434,7 @@ impl Switch {
             _ => cx.say(Level::Warn, format!("lost the switch: {why}; trying again")),
         }
         self.phase = Phase::Down;
+        self.fill = Fill::Away;
         self.succeeded();
         self.forget_plans();
     }

@@ -383,6 +383,13 @@ pub const ALL: &[Explained] = &[
         counts: "ARP replies and neighbour advertisements from outside.",
     },
     Explained {
+        rule: Rule::ProbeAnswer,
+        subject: RouterPort,
+        stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_DNAT_STAGE1],
+        why: "Two for each address that the agent probes (its option --probe) and each address of a router's port at an uplink here: echo replies that no               inner host waits for go to the agent, which withdraws the edge while none of those addresses answers.",
+        counts: "Echo replies to probes. Less than the agent sends: the way outside loses packets.",
+    },
+    Explained {
         rule: Rule::NeighbourAsk,
         subject: RouterPort,
         stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],

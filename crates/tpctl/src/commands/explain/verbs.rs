@@ -13,7 +13,7 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    icmp, is_ecmp_group, is_steer_group, outside, register, trace,
+    icmp, is_ecmp_group, is_steer_group, outside, probe, register, trace,
     userdata::Userdata,
 };
 
@@ -97,6 +97,9 @@ impl Teller<'_> {
                         icmp::Event::Itself => "port or protocol unreachable",
                     };
                     format!("ends it at the agent: its sender is told by ICMP ({error})")
+                }
+                Some(Userdata::Probe(probe::Event::Answer)) => {
+                    "gives it to the agent, which probes whether its uplinks lead anywhere".to_owned()
                 }
                 None => "reports it to the agent".to_owned(),
             },

@@ -1,52 +1,54 @@
-//! What neighbours the store shows: `status/<chassis>/neighbour/<ls>/<ip>`, brought to what is known at a bounded rate.
+//! What the store shows of a kind of things that this host knows, below a part of `status/<chassis>/`: brought to what is known at a bounded rate.
 
 use crate::core::{
     Effect,
     records::{Outcome, Write},
     stats::Stats,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    fmt::Debug,
     time::{Duration, Instant},
 };
-use tuplenet_model::{mac::Mac, name::Name};
 
 /// Writes in a second, and at once.
 const RATE: u32 = 20;
-/// A neighbour that answers goes on doing so: how much older than the truth the store's `seen` may be, in seconds.
-const STALE: u64 = 300;
 /// Pause before a write that failed, or that the store did not take, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Keys that are minded: what others put there beyond stays.
 const MAX_ROWS: usize = 16_384;
 
 /// A value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// Its link-layer address.
-    pub mac: Mac,
-    /// When it last answered, in seconds since 1970.
-    pub seen: u64,
+pub trait Shown: Clone + Debug + PartialEq + Serialize + DeserializeOwned {
+    /// Whether the store may go on showing this where that is known: for what changes all the time and means little.
+    fn will_do(&self, known: &Self) -> bool {
+        self == known
+    }
 }
 
-#[derive(Debug, Default)]
-struct Row {
+#[derive(Debug)]
+struct Row<T> {
     /// That changed the key last; 0: there is no such key.
     revision: i64,
-    stored: Option<Shown>,
-    wanted: Option<Shown>,
+    stored: Option<T>,
+    wanted: Option<T>,
     /// What is being written.
-    sent: Option<Option<Shown>>,
+    sent: Option<Option<T>>,
     retry_at: Option<Instant>,
 }
 
-impl Row {
+impl<T> Default for Row<T> {
+    fn default() -> Self {
+        Self { revision: 0, stored: None, wanted: None, sent: None, retry_at: None }
+    }
+}
+
+impl<T: Shown> Row<T> {
     fn is_right(&self) -> bool {
-        match (self.stored, self.wanted) {
+        match (&self.stored, &self.wanted) {
             (None, None) => self.revision == 0,
-            (Some(stored), Some(wanted)) => stored.mac == wanted.mac && wanted.seen < stored.seen.saturating_add(STALE),
+            (Some(stored), Some(wanted)) => stored.will_do(wanted),
             _ => false,
         }
     }
@@ -54,27 +56,21 @@ impl Row {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Ledger<T> {
     /// A time that is past.
     start: Instant,
     subtree: String,
-    rows: BTreeMap<String, Row>,
+    rows: BTreeMap<String, Row<T>>,
     /// Rows that are not right and wait for nothing but their turn.
     dirty: BTreeSet<String>,
     /// When the current second of writes began, and how many there were.
     spent: Option<(Instant, u32)>,
 }
 
-impl Ledger {
-    /// Of a chassis. Knows nothing of the store.
-    pub fn new(me: &Name, start: Instant) -> Self {
-        Self {
-            start,
-            subtree: format!("status/{me}/neighbour/"),
-            rows: BTreeMap::new(),
-            dirty: BTreeSet::new(),
-            spent: None,
-        }
+impl<T: Shown> Ledger<T> {
+    /// Of that subtree, such as `status/hv1/neighbour/`. Knows nothing of the store.
+    pub fn new(subtree: String, start: Instant) -> Self {
+        Self { start, subtree, rows: BTreeMap::new(), dirty: BTreeSet::new(), spent: None }
     }
 
     /// Whether a path is of ours.
@@ -82,28 +78,23 @@ impl Ledger {
         path.starts_with(&self.subtree)
     }
 
-    fn path(&self, ls: &Name, ip: IpAddr) -> String {
-        format!("{}{ls}/{ip}", self.subtree)
-    }
-
-    /// What the store says of a path.
-    pub fn see(&mut self, path: &str, value: Option<&[u8]>, revision: i64) -> Option<(Name, IpAddr, Shown)> {
+    /// What the store says of a path: what is below the subtree, and its value.
+    pub fn see<'a>(&mut self, path: &'a str, value: Option<&[u8]>, revision: i64) -> Option<(&'a str, T)> {
         let known = self.rows.contains_key(path);
         if !known && (value.is_none() || self.rows.len() >= MAX_ROWS) {
             return None;
         }
-        let shown = value.and_then(|v| serde_json::from_slice::<Shown>(v).ok());
+        let shown = value.and_then(|v| serde_json::from_slice::<T>(v).ok());
         let row = self.rows.entry(path.to_owned()).or_default();
         row.revision = if value.is_some() { revision } else { 0 };
-        row.stored = shown;
+        row.stored.clone_from(&shown);
         self.judge(path);
-        let (ls, ip) = path.strip_prefix(&self.subtree)?.split_once('/')?;
-        Some((ls.parse().ok()?, ip.parse().ok()?, shown?))
+        Some((path.strip_prefix(&self.subtree)?, shown?))
     }
 
-    /// What is to be shown of a neighbour from now on.
-    pub fn want(&mut self, ls: &Name, ip: IpAddr, shown: Option<Shown>) {
-        let path = self.path(ls, ip);
+    /// What is to be shown from now on at a place below the subtree.
+    pub fn want(&mut self, place: &str, shown: Option<T>) {
+        let path = format!("{}{place}", self.subtree);
         if shown.is_none() && !self.rows.contains_key(&path) {
             return;
         }
@@ -137,8 +128,8 @@ impl Ledger {
             if row.retry_at.is_some_and(|at| at > now) {
                 continue;
             }
-            let value = row.wanted.and_then(|shown| serde_json::to_vec(&shown).ok());
-            row.sent = Some(row.wanted);
+            let value = row.wanted.as_ref().and_then(|shown| serde_json::to_vec(shown).ok());
+            row.sent = Some(row.wanted.clone());
             row.retry_at = None;
             self.dirty.remove(&path);
             writes += 1;
@@ -154,8 +145,8 @@ impl Ledger {
         let Some(sent) = row.sent.take() else { return };
         match outcome {
             Outcome::Done(revision) => {
-                row.stored = sent;
                 row.revision = if sent.is_some() { *revision } else { 0 };
+                row.stored = sent;
             }
             // What the key holds now, the mirror shows.
             Outcome::Conflict | Outcome::Failed(_) => row.retry_at = Some(now + RETRY),

@@ -1,0 +1,222 @@
+//! Tunnel ports that watch another chassis' end point by BFD (RFC 5880): which there are, which there should be, what they say.
+//!
+//! Each is an Interface with a fixed `remote_ip`, otherwise like the flow-based port of its protocol. Packets leave by that one; by a port here only those come in that
+//! its end point sends, as Open vSwitch prefers it to the flow-based one. Open vSwitch runs the sessions by itself, with or without an agent.
+//!
+//! A port is told to the rules with the number that it asks for *before* it is made: from its first packet on there is a flow for them.
+
+use super::{
+    plan::{Parts, Plan, Wanted, interface_type, tunnel_options},
+    tables::{MANAGED, Tables},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
+
+/// On each: the chassis that it watches.
+pub const WATCH: &str = "tuplenet-watch";
+/// Our keys of an Interface's `bfd`.
+const KEYS: [&str; 4] = ["enable", "min_rx", "min_tx", WITHDRAWN];
+/// Tells the other end that it must not send here, as what is behind this end is dead (RFC 5880 section 6.8.17).
+const WITHDRAWN: &str = "cpath_down";
+/// Numbers that the ports ask for: high, as Open vSwitch gives from 1 upwards to those that ask for none; 0xff00 and more are reserved.
+const NUMBERS: std::ops::Range<u32> = 0xc000..0xfe00;
+
+/// A tunnel end point of another chassis.
+pub type End = (EncapKind, IpAddr);
+
+/// What a session says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The chassis at the other end, as the port has it.
+    pub chassis: String,
+    /// Whether packets may be sent there.
+    pub forwarding: bool,
+    /// `up`, `down`, `init` or `admin_down`.
+    pub state: String,
+    /// What this end says (RFC 5880 section 4.1), empty for nothing.
+    pub diagnostic: String,
+    /// What the other end said last, empty for nothing.
+    pub remote_diagnostic: String,
+}
+
+/// The end point of an Interface of ours that watches one.
+fn end(row: &Row) -> Option<End> {
+    Tables::pair(row, "external_ids", WATCH)?;
+    let kind = [EncapKind::Geneve, EncapKind::Vxlan, EncapKind::Gre].into_iter().find(|kind| {
+        row.string("type") == Some(interface_type(*kind)) && Tables::pair(row, "options", "key") == Some("flow")
+    })?;
+    Some((kind, Tables::pair(row, "options", "remote_ip")?.parse().ok()?))
+}
+
+/// Our ports that watch, on our bridge, with their Interfaces.
+fn ports<'a>(tables: &'a Tables, bridge: &str) -> Vec<(Uuid, Uuid, &'a Row)> {
+    let Some((_, bridge)) = tables.bridge(bridge) else { return Vec::new() };
+    let watching = |(port, row): (Uuid, &Row)| {
+        let interface = row.uuids("interfaces").into_iter().next()?;
+        let row = tables.interface(interface)?;
+        Tables::pair(row, "external_ids", WATCH)?;
+        Some((port, interface, row))
+    };
+    tables.ports(bridge).into_iter().filter_map(watching).collect()
+}
+
+/// Whether a Port of ours is one of them, by what it is for.
+pub fn is_watch(port: &Row) -> bool {
+    Tables::pair(port, "external_ids", WATCH).is_some()
+}
+
+fn hash(end: End, salt: u8) -> u64 {
+    // FNV-1a: the same on every machine and in every version, as names in the database are made of it.
+    let text = format!("{} {} {salt}", interface_type(end.0), end.1);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// At most 15 bytes, which Linux takes for a name; never that of a flow-based port, which is no hexadecimal number.
+fn name(end: End, taken: impl Fn(&str) -> bool) -> Option<String> {
+    let names = (0..=u8::MAX).map(|salt| format!("tn-{:012x}", hash(end, salt) & 0xffff_ffff_ffff));
+    names.into_iter().find(|name| !taken(name))
+}
+
+/// Ports by end point with their number: those that the switch has, and those that are to be made, with the number that they ask for.
+pub fn numbers(tables: &Tables, wanted: &Wanted, watches: Option<&BTreeMap<End, Name>>) -> BTreeMap<End, u32> {
+    let mut numbers = BTreeMap::new();
+    let mut missing: Vec<End> = watches.into_iter().flat_map(BTreeMap::keys).copied().collect();
+    for (_, _, row) in ports(tables, &wanted.bridge) {
+        let Some(end) = end(row) else { continue };
+        let number = row.integer("ofport").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+        match number {
+            Some(number) => drop(numbers.entry(end).or_insert(number)),
+            // Being made, or refused.
+            None if row.integer("ofport").is_none() => {
+                let asked = row.integer("ofport_request").and_then(|n| u32::try_from(n).ok());
+                numbers.extend(asked.map(|number| (end, number)));
+            }
+            None => {}
+        }
+        missing.retain(|missing| *missing != end);
+    }
+    let mut used: BTreeSet<u32> = numbers.values().copied().collect();
+    used.extend(tables.members().filter_map(|(_, row)| row.integer("ofport")).filter_map(|n| u32::try_from(n).ok()));
+    for end in missing {
+        let width = NUMBERS.end - NUMBERS.start;
+        let first = u32::try_from(hash(end, 0) % u64::from(width)).unwrap_or_default();
+        let number = (0..width).map(|i| NUMBERS.start + (first + i) % width).find(|n| !used.contains(n));
+        used.extend(number);
+        numbers.extend(number.map(|number| (end, number)));
+    }
+    numbers
+}
+
+/// What the sessions say, by end point.
+pub fn sessions(tables: &Tables, bridge: &str) -> BTreeMap<End, Session> {
+    let session = |row: &Row| {
+        let said = |key: &str| Tables::pair(row, "bfd_status", key).unwrap_or_default();
+        let diagnostic = |key: &str| match said(key) {
+            "No Diagnostic" => String::new(),
+            other => other.to_owned(),
+        };
+        let state = said("state");
+        Session {
+            chassis: Tables::pair(row, "external_ids", WATCH).unwrap_or_default().to_owned(),
+            forwarding: said("forwarding") == "true",
+            // Nothing is said of a session that has just begun.
+            state: if state.is_empty() { "down" } else { state }.to_owned(),
+            diagnostic: diagnostic("diagnostic"),
+            remote_diagnostic: diagnostic("remote_diagnostic"),
+        }
+    };
+    ports(tables, bridge).into_iter().filter_map(|(_, _, row)| Some((end(row)?, session(row)))).collect()
+}
+
+/// What the `bfd` column of a port should have, of our keys.
+fn settings(wanted: &Wanted, withdrawn: bool) -> Vec<(&'static str, String)> {
+    let interval = wanted.bfd_interval.to_string();
+    let mut all = vec![("enable", "true".to_owned()), ("min_rx", interval.clone()), ("min_tx", interval)];
+    all.extend(withdrawn.then(|| (WITHDRAWN, "true".to_owned())));
+    all
+}
+
+/// Adds to the plan what makes the ports be as they should. While nobody knows what is to be watched, all ports stay.
+pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'_>) {
+    let Parts { watches, withdrawn, steady, .. } = *parts;
+    let Some((bridge, _)) = tables.bridge(&wanted.bridge) else { return };
+    let mut found = BTreeSet::new();
+    for (port, interface, row) in ports(tables, &wanted.bridge) {
+        let name = row.string("name").unwrap_or_default();
+        let end = end(row);
+        let stays = end.is_some_and(|end| watches.is_none_or(|w| w.contains_key(&end)) && found.insert(end));
+        if !stays && watches.is_some() {
+            plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Delete, port));
+            plan.words.push(format!("removing the port {name}, which watched an end point"));
+            continue;
+        }
+        let down = withdrawn.unwrap_or_else(|| Tables::pair(row, "bfd", WITHDRAWN) == Some("true"));
+        let should = settings(wanted, down);
+        let is = |key: &str| Tables::pair(row, "bfd", key);
+        let as_it_should =
+            KEYS.iter().all(|key| is(key) == should.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str()));
+        if !as_it_should {
+            let operation = Operation::mutate("Interface").row(interface);
+            let operation = operation.mutation("bfd", Mutator::Delete, Value::set(KEYS));
+            let pairs = should.iter().map(|(key, value)| (*key, value.as_str()));
+            plan.operations.push(operation.mutation("bfd", Mutator::Insert, Value::map(pairs)));
+            plan.words.push(format!("setting BFD of {name}: {}", words(&should)));
+        }
+    }
+    let numbers = numbers(tables, wanted, watches);
+    let missing = watches.filter(|_| steady).into_iter().flatten().filter(|(end, _)| !found.contains(*end));
+    let mut names = BTreeSet::new();
+    for (number, (end, chassis)) in missing.enumerate() {
+        let taken = |name: &str| tables.interface_named(name).is_some() || names.contains(name);
+        let Some(name) = name(*end, taken) else { continue };
+        let port =
+            make(plan, number, &name, (*end, chassis), numbers.get(end), &settings(wanted, withdrawn == Some(true)));
+        plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
+        plan.words.push(format!("adding {name}, which watches {chassis} ({} {})", interface_type(end.0), end.1));
+        names.insert(name);
+    }
+}
+
+fn words(settings: &[(&str, String)]) -> String {
+    let all: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    all.join(" ")
+}
+
+/// Inserts an Interface and a Port; gives the reference to the Port.
+fn make(
+    plan: &mut Plan,
+    number: usize,
+    name: &str,
+    (end, chassis): (End, &Name),
+    ofport: Option<&u32>,
+    bfd: &[(&str, String)],
+) -> Value {
+    let (interface, port) = (format!("watch_interface{number}"), format!("watch_port{number}"));
+    let ids = || Value::map([(MANAGED, "true"), (WATCH, &**chassis)]);
+    let remote = end.1.to_string();
+    let mut operation = Operation::insert("Interface")
+        .named(&interface)
+        .column("name", name)
+        .column("type", interface_type(end.0))
+        .column("options", Value::map(tunnel_options(&remote)))
+        .column("bfd", Value::map(bfd.iter().map(|(key, value)| (*key, value.as_str()))))
+        .column("external_ids", ids());
+    if let Some(ofport) = ofport {
+        operation = operation.column("ofport_request", i64::from(*ofport));
+    }
+    plan.operations.push(operation);
+    plan.operations.push(
+        Operation::insert("Port")
+            .named(&port)
+            .column("name", name)
+            .column("interfaces", Value::named(&interface))
+            // Where Open vSwitch's start script is told to delete such ports at boot, a host that comes up draws nothing before its agent has filled it.
+            .column("other_config", Value::map([("transient", "true")]))
+            .column("external_ids", ids()),
+    );
+    Value::named(&port)
+}

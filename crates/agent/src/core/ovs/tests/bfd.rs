@@ -1,0 +1,179 @@
+//! Ports that watch end points: made once there are flows for them, kept over a restart, put right, taken away; and what their sessions say.
+
+use super::*;
+
+fn watch(chassis: &str, ip: &str) -> Watch {
+    Watch { chassis: chassis.parse().unwrap(), kind: EncapKind::Geneve, ip: ip.parse().unwrap() }
+}
+
+/// A port as we make it, with that number.
+fn watching(
+    uuid: u128,
+    chassis: &str,
+    ip: &str,
+    ofport: i64,
+    bfd: &[(&str, &str)],
+    status: &[(&str, &str)],
+) -> Vec<RowUpdate> {
+    let ids = [("tuplenet-managed", "true"), ("tuplenet-watch", chassis)];
+    let name = format!("tn-{uuid:012x}");
+    let columns = [
+        ("name", text(&name)),
+        ("type", text("geneve")),
+        ("options", map(&[("remote_ip", ip), ("key", "flow")])),
+        ("external_ids", map(&ids)),
+        ("ofport", Datum::scalar(Atom::from(ofport))),
+        ("bfd", map(bfd)),
+        ("bfd_status", map(status)),
+    ];
+    let port = [("name", text(&name)), ("interfaces", uuids(&[uuid + 1])), ("external_ids", map(&ids))];
+    vec![row("Port", uuid, &port), row("Interface", uuid + 1, &columns)]
+}
+
+const GOOD: [(&str, &str); 3] = [("enable", "true"), ("min_rx", "100"), ("min_tx", "100")];
+
+fn bench(ports: &[u128], more: Vec<RowUpdate>) -> Bench {
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = complete(&[]);
+    rows.retain(|row| row.uuid != Uuid(2));
+    rows.push(bridge(&[&[20, 30], ports].concat()));
+    rows.extend(more);
+    bench.update(true, rows);
+    bench
+}
+
+fn done(bench: &mut Bench) {
+    bench.ovs.done(&Purpose::Repair, Ok(()), bench.now, &mut bench.effects);
+    bench.now += SETTLE;
+    bench.ovs.tick(bench.now, &mut bench.effects);
+}
+
+fn steady(bench: &mut Bench, steady: bool) -> Vec<(Purpose, String)> {
+    bench.ovs.steady(steady, bench.now, &mut bench.effects);
+    bench.transactions()
+}
+
+#[test]
+fn a_port_is_told_to_the_rules_before_it_is_made_with_the_number_that_it_asks_for() {
+    let mut bench = bench(&[], Vec::new());
+    steady(&mut bench, true);
+    let changes = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]);
+    let [Change::Tunnel { kind: EncapKind::Geneve, remote: Some(ip), ofport: Some(number) }] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(ip.to_string(), "192.0.2.11");
+    assert!(bench.transactions().is_empty() && steady(&mut bench, false).is_empty());
+    let sent = steady(&mut bench, true);
+    assert_eq!(sent.len(), 1);
+    for part in [
+        "\"remote_ip\",\"192.0.2.11\"",
+        "\"key\",\"flow\"",
+        "\"enable\",\"true\"",
+        "\"min_rx\",\"100\"",
+        "\"min_tx\",\"100\"",
+        "\"tuplenet-watch\",\"e1\"",
+        &format!("\"ofport_request\":{number}"),
+    ] {
+        assert!(sent[0].1.contains(part), "{part} is not in {}", sent[0].1);
+    }
+    // It got another number.
+    let mut rows = vec![bridge(&[20, 30, 40])];
+    rows.extend(watching(40, "e1", "192.0.2.11", 12, &GOOD, &[]));
+    let changes = bench.update(false, rows);
+    assert!(matches!(changes[..], [Change::Tunnel { remote: Some(_), ofport: Some(12), .. }]), "{changes:?}");
+    done(&mut bench);
+    assert!(bench.transactions().is_empty());
+}
+
+#[test]
+fn a_port_of_an_agent_before_is_used_as_it_is() {
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = complete(&[]);
+    rows.retain(|row| row.uuid != Uuid(2));
+    rows.push(bridge(&[20, 30, 40]));
+    rows.extend(watching(40, "e1", "192.0.2.11", 12, &[&GOOD[..], &[("cpath_down", "true")]].concat(), &[]));
+    let changes = bench.update(true, rows);
+    assert!(
+        changes.iter().any(|c| matches!(c, Change::Tunnel { remote: Some(_), ofport: Some(12), .. })),
+        "{changes:?}"
+    );
+    assert!(bench.transactions().is_empty(), "nobody knows yet what is wanted");
+    assert!(bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]).is_empty());
+    assert!(steady(&mut bench, true).is_empty());
+    bench.ovs.withdraw(false, bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("\"delete\",[\"set\",[\"enable\",\"min_rx\""), "{sent:?}");
+    assert!(!sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
+}
+
+#[test]
+fn what_is_unwanted_goes_and_what_was_altered_is_put_right() {
+    let altered = [("enable", "false"), ("min_rx", "100"), ("min_tx", "100"), ("mult", "5")];
+    let rows = [watching(40, "e1", "192.0.2.11", 12, &altered, &[]), watching(50, "e2", "192.0.2.12", 13, &GOOD, &[])];
+    let mut bench = bench(&[40, 50], rows.concat());
+    bench.transactions();
+    done(&mut bench);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]);
+    let sent: Vec<String> = steady(&mut bench, true).into_iter().map(|(_, text)| text).collect();
+    let sent = sent.concat();
+    assert!(sent.contains(&format!("\"ports\",\"delete\",[\"uuid\",\"{}\"]", Uuid(50))), "{sent}");
+    assert!(!sent.contains(&format!("\"ports\",\"delete\",[\"uuid\",\"{}\"]", Uuid(40))), "{sent}");
+    let changes = bench.update(false, vec![bridge(&[20, 30, 40])]);
+    assert!(matches!(changes[..], [Change::Tunnel { remote: Some(_), ofport: None, .. }]), "{changes:?}");
+    done(&mut bench);
+    let gone = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false)]);
+    assert!(gone.is_empty(), "while it is there packets come by it: {gone:?}");
+}
+
+#[test]
+fn all_ports_say_that_this_end_is_withdrawn_and_no_longer() {
+    let mut bench = bench(&[40], watching(40, "e1", "192.0.2.11", 12, &GOOD, &[]));
+    assert!(bench.transactions().is_empty());
+    // The store may be away: nobody knows what is wanted.
+    bench.ovs.withdraw(true, bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
+    let down = [&GOOD[..], &[("cpath_down", "true")]].concat();
+    bench.update(false, watching(40, "e1", "192.0.2.11", 12, &down, &[]));
+    done(&mut bench);
+    assert!(bench.transactions().is_empty());
+    // One that is made now says it from its first packet on.
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)]);
+    let sent = steady(&mut bench, true);
+    assert!(sent[0].1.contains("192.0.2.12") && sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
+}
+
+#[test]
+fn names_and_numbers_are_given_once() {
+    let mut bench = bench(&[], Vec::new());
+    let all: Vec<Watch> = (1..=200).map(|i| watch("e1", &format!("192.0.2.{i}"))).collect();
+    let changes = bench.ovs.watches(all.into_iter().map(|w| (w, true)).collect());
+    let numbers: std::collections::BTreeSet<u32> = changes
+        .iter()
+        .filter_map(|change| if let Change::Tunnel { ofport, .. } = change { *ofport } else { None })
+        .collect();
+    assert_eq!(numbers.len(), 200);
+    let sent = steady(&mut bench, true);
+    let names: std::collections::BTreeSet<&str> =
+        sent[0].1.split("\"name\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(names.len(), 200);
+    assert!(names.iter().all(|name| name.len() == 15 && name.starts_with("tn-")), "{names:?}");
+}
+
+#[test]
+fn what_a_session_says() {
+    let status = |pairs: &[(&str, &str)]| {
+        let bench = bench(&[40], watching(40, "e1", "192.0.2.11", 12, &GOOD, pairs));
+        bench.ovs.sessions().into_values().next().unwrap()
+    };
+    let begun = status(&[]);
+    assert_eq!((begun.state.as_str(), begun.forwarding, begun.chassis.as_str()), ("down", false, "e1"));
+    let nothing = ("diagnostic", "No Diagnostic");
+    let up = status(&[("state", "up"), ("forwarding", "true"), nothing]);
+    assert_eq!((up.state.as_str(), up.forwarding, up.diagnostic.as_str()), ("up", true, ""));
+    let withdrawn =
+        status(&[("state", "up"), ("forwarding", "false"), nothing, ("remote_diagnostic", "Concatenated Path Down")]);
+    assert_eq!((withdrawn.forwarding, withdrawn.remote_diagnostic.as_str()), (false, "Concatenated Path Down"));
+}
