@@ -124,6 +124,10 @@ rules! {
     Mtu = 45 "mtu",
     /// An address outside that is probed answers: the agent is told.
     ProbeAnswer = 48 "probe-answer",
+    /// To a chassis that BFD watches: by way of another one while it cannot be reached.
+    Redirect = 49 "redirect",
+    /// A packet on such a detour is sent on to where it is for.
+    RedirectIn = 50 "redirect-in",
     /// What an edge would only send on outside leaves by this host's own IP stack.
     Untunnel = 51 "untunnel",
     /// What this host's own IP stack sends into the switch ends.

@@ -127,6 +127,15 @@ pub fn these_within(packets: Match, datapath: DatapathId) -> Match {
     packets.with(register::DATAPATH, u64::from(datapath.get()))
 }
 
+/// A number made from bytes, always the same: FNV-1a, and the last step of MurmurHash3, which spreads what differs in a few bits.
+pub fn hash(parts: &[&[u8]]) -> u32 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
 /// Ethertypes and protocol numbers that rules match.
 pub mod proto {
     /// IPv4.

@@ -14,6 +14,7 @@ pub mod patch;
 pub mod physical;
 pub mod pipeline;
 pub mod probe;
+pub mod redirect;
 pub mod route;
 pub mod router;
 pub mod steer;

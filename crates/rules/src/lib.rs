@@ -40,5 +40,7 @@ mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope, UntunnelPort};
 pub use engine::Engine;
-pub use flows::{ecmp::is_group as is_ecmp_group, steer::is_group as is_steer_group};
+pub use flows::{
+    ecmp::is_group as is_ecmp_group, redirect::is_group as is_redirect_group, steer::is_group as is_steer_group,
+};
 pub use output::{Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection, Watch};

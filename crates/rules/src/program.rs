@@ -13,8 +13,8 @@ use crate::{
     flows::outside as outside_flows,
     flows::probe as probe_flows,
     flows::{
-        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, route, router,
-        steer, trace, tunnel, untunnel,
+        drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, redirect,
+        route, router, steer, trace, tunnel, untunnel,
     },
     nat,
     output::{PatchPair, Reject, Watch},
@@ -78,6 +78,7 @@ pub fn fixed_flows() -> Vec<FlowRow> {
     flows.extend(flood::fixed());
     flows.extend(drop::fixed());
     flows.extend(ecmp::fixed());
+    flows.extend(redirect::fixed());
     flows.extend(trace::fixed());
     flows.extend(patch_flows::fixed());
     flows.extend(mtu::fixed());
@@ -190,6 +191,12 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         lsr_by_lr: &lsr_by_lr,
         lnat: &lnat,
     });
+    let redirect = redirect::derive(&redirect::Sources {
+        endpoint: &ports.endpoint,
+        tunnel: &tunnel,
+        ports: &tunnel_ports,
+        pinned: &ports.pinned,
+    });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([
         &tunnel::flows(&tunnel_ports, &tunnel, &ports.endpoint),
         &l2::flows(&ports.local, &ports.remote, &ports.link),
@@ -208,6 +215,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &patch_flows,
         &mtu_flows,
         &untunnel_flows,
+        &redirect.flows,
     ]);
     let rejects = datapaths.rejects.concat_all([
         &ports.rejects,
@@ -237,8 +245,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     };
     let outputs = Outputs {
         flows: flows.output(),
-        groups: groups.concat_all([&ecmp.groups, &steer_groups]).output(),
-        buckets: buckets.concat_all([&ecmp.buckets, &steer_buckets]).output(),
+        groups: groups.concat_all([&ecmp.groups, &steer_groups, &redirect.groups]).output(),
+        buckets: buckets.concat_all([&ecmp.buckets, &steer_buckets, &redirect.buckets]).output(),
         want: claims.want.output(),
         release: claims.release.output(),
         local: ports.local.map(|l| (l.port.lsp.name.clone(), l.ofport)).output(),

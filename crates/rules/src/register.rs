@@ -65,6 +65,10 @@ pub const PENDING: u32 = 1 << 8;
 pub const ANSWER: u32 = 1 << 10;
 /// Flag: a router's own ICMP error; NAT translates what it quotes.
 pub const ERROR: u32 = 1 << 12;
+/// Flag: its chassis could not be reached, and it is on a detour to one that is to send it on.
+pub const REDIRECTED: u32 = 1 << 9;
+/// Flag: sent on by such a chassis, to no further detour.
+pub const RELAYED: u32 = 1 << 13;
 
 /// The most bytes that an IP packet may have in the switch that a router sends it into; and whether it has more ([`TOO_BIG`]).
 pub const MTU: &Field = field::REG13;

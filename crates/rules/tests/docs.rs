@@ -61,6 +61,8 @@ fn pipeline() -> String {
         (register::ANSWER, "a router's answer to an echo request"),
         (register::ERROR, "a router's own ICMP error"),
         (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
+        (register::REDIRECTED, "on a detour: its chassis could not be reached by the host that sent it"),
+        (register::RELAYED, "sent on by the host that the detour went by"),
     ];
     for (flag, meaning) in flags {
         let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");

@@ -136,6 +136,10 @@ impl Case<'_> {
             }
             Rule::RouterDrop => self.router_drop(cookie.datapath != 0),
             Rule::Flood => self.flood(),
+            Rule::RedirectIn => format!(
+                "a host that could not reach its chassis sent it to {} instead, where nobody knows whom it is for",
+                self.chassis
+            ),
             Rule::PatchOwn => {
                 let source = mac(self.packet.slot(Slot::EthSrc));
                 format!(
@@ -165,6 +169,7 @@ impl Case<'_> {
             | Rule::Connected
             | Rule::Static
             | Rule::Ecmp
+            | Rule::Redirect
             | Rule::EcmpMember
             | Rule::EcmpHome
             | Rule::NextHop

@@ -21,7 +21,7 @@ use super::route::{self, Route, equal_routes};
 use crate::{
     cookie::{Cookie, Rule},
     fact::TunnelFact,
-    flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, priority, proto, resubmit, set, these_within},
+    flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, hash, priority, proto, resubmit, set, these_within},
     output::{Bucket, GroupForm, Selection},
     port::{Endpoint, LocalPort, SwitchPort},
     register, stage,
@@ -119,15 +119,6 @@ const GROUPS: u32 = 0x4000_0000;
 /// Whether a group is that of equal routes, by its id.
 pub fn is_group(id: u32) -> bool {
     (GROUPS..2 * GROUPS).contains(&id)
-}
-
-/// FNV-1a, and the last step of MurmurHash3, which spreads what differs in a few bits.
-pub fn hash(parts: &[&[u8]]) -> u32 {
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
-    let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
-    hash ^ hash >> 16
 }
 
 /// ```text

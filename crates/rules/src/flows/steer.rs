@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cookie::{Cookie, Rule},
     fact::Lnat,
-    flow::{BucketRow, FlowRow, GroupRow, resubmit},
+    flow::{BucketRow, FlowRow, GroupRow, hash, resubmit},
     output::{Bucket, GroupForm},
     port::{Link, SwitchPort},
     stage,
@@ -106,11 +106,11 @@ pub fn flows(s: &Sources<'_>) -> (Relation<FlowRow>, Relation<GroupRow>, Relatio
 
 fn group_id(((lr, prefix), inner): Inner) -> u32 {
     let prefix = ecmp::group_id((lr, prefix)).to_be_bytes();
-    let hash = match inner {
-        IpAddr::V4(ip) => ecmp::hash(&[&prefix, &ip.octets()]),
-        IpAddr::V6(ip) => ecmp::hash(&[&prefix, &ip.octets()]),
+    let hashed = match inner {
+        IpAddr::V4(ip) => hash(&[&prefix, &ip.octets()]),
+        IpAddr::V6(ip) => hash(&[&prefix, &ip.octets()]),
     };
-    GROUPS | hash & (GROUPS / 2 - 1)
+    GROUPS | hashed & (GROUPS / 2 - 1)
 }
 
 fn choice(inner: &Inner) -> FlowRow {

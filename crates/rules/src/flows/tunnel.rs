@@ -17,7 +17,7 @@ use crate::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tuplenet_datalog::Relation;
 use tuplenet_model::entity::EncapKind;
-use tuplenet_openflow::{Match, field};
+use tuplenet_openflow::{Action, Match, field};
 
 /// Width of a VNI, in bits.
 const VNI: u16 = 24;
@@ -59,23 +59,25 @@ fn tunnel_in(tunnel: &TunnelFact) -> FlowRow {
 
 /// What came by a tunnel matches none of these, and ends at the egress here.
 fn tunnel_out(endpoint: &Endpoint, tunnel: &TunnelFact) -> FlowRow {
-    let matching = Match::new().with_masked(register::FLAGS, 0_u32, register::FROM_TUNNEL);
-    let (matching, dst) = match endpoint.ip {
-        IpAddr::V4(ip) => {
-            // All four words, so that no IPv6 end point that begins with this address is taken for it.
-            let matching = matching.with(register::REMOTE6, u128::from(u32::from(ip)) << 96);
-            (matching, [set(field::TUN_DST, ip), set(field::TUN_IPV6_DST, Ipv6Addr::UNSPECIFIED)])
-        }
-        IpAddr::V6(ip) => (
-            matching.with(register::REMOTE6, ip),
-            [set(field::TUN_DST, Ipv4Addr::UNSPECIFIED), set(field::TUN_IPV6_DST, ip)],
-        ),
-    };
-    // A packet that came by a tunnel and that a router here sends on still has that tunnel's address, perhaps of the other
-    // family, and of two Open vSwitch takes the IPv4 one.
+    let matching = remote(Match::new().with_masked(register::FLAGS, 0_u32, register::FROM_TUNNEL), endpoint.ip);
+    let actions = fields(tunnel.kind).into_iter().chain(towards(endpoint.ip)).chain(leave(tunnel.ofport)).collect();
+    let cookie = Cookie::named(Rule::TunnelOut, None, &endpoint.chassis);
+    flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, priority::OBJECT, cookie, matching, actions)
+}
+
+/// What is to go to this end point.
+pub(super) fn remote(packets: Match, ip: IpAddr) -> Match {
+    match ip {
+        // All four words, so that no IPv6 end point that begins with this address is taken for it.
+        IpAddr::V4(ip) => packets.with(register::REMOTE6, u128::from(u32::from(ip)) << 96),
+        IpAddr::V6(ip) => packets.with(register::REMOTE6, ip),
+    }
+}
+
+/// What a tunnel packet says of the packet in it.
+pub(super) fn fields(kind: EncapKind) -> Vec<Action> {
     let mut actions = vec![copy(register::DATAPATH, field::TUN_ID, VNI)];
-    actions.extend(dst);
-    if tunnel.kind == EncapKind::Geneve {
+    if kind == EncapKind::Geneve {
         actions.extend([
             to_option(register::SRC_PORT, option::SRC_PORT),
             to_option(register::DST_PORT, option::DST_PORT),
@@ -83,7 +85,19 @@ fn tunnel_out(endpoint: &Endpoint, tunnel: &TunnelFact) -> FlowRow {
             to_option(register::COMMAND, option::COMMAND),
         ]);
     }
-    actions.extend([forget_in_port(), output(tunnel.ofport)]);
-    let cookie = Cookie::named(Rule::TunnelOut, None, &endpoint.chassis);
-    flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, priority::OBJECT, cookie, matching, actions)
+    actions
+}
+
+/// Where a tunnel packet goes. Both families are set: a packet that came by a tunnel and that a router here sends on still has that tunnel's address, perhaps of the other
+/// family, and of two Open vSwitch takes the IPv4 one.
+pub(super) fn towards(ip: IpAddr) -> [Action; 2] {
+    match ip {
+        IpAddr::V4(ip) => [set(field::TUN_DST, ip), set(field::TUN_IPV6_DST, Ipv6Addr::UNSPECIFIED)],
+        IpAddr::V6(ip) => [set(field::TUN_DST, Ipv4Addr::UNSPECIFIED), set(field::TUN_IPV6_DST, ip)],
+    }
+}
+
+/// Out by a tunnel port, also by the one that the packet came from.
+pub(super) fn leave(port: u32) -> [Action; 2] {
+    [forget_in_port(), output(port)]
 }

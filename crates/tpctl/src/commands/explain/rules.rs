@@ -367,6 +367,22 @@ pub const ALL: &[Explained] = &[
         counts: "What left by the port, whatever its length.",
     },
     Explained {
+        rule: Rule::Redirect,
+        subject: Chassis,
+        stages: &[stage::LSP_INGRESS_OUTPUT_DST_PORT],
+        why: "One for each chassis that BFD watches, where an edge may stand in: while its tunnel is dead, packets for it go to an edge that can be \
+              reached, which sends them on.",
+        counts: "What was sent to that chassis, directly or not. The buckets of the flow's group say which (ovs-ofctl dump-group-stats).",
+    },
+    Explained {
+        rule: Rule::RedirectIn,
+        subject: Nothing,
+        stages: &[stage::LSP_EGRESS_PUSHOUT, stage::LSP_INGRESS_LOOKUP_DST_PORT],
+        why: "On every host: what another host could not send to its chassis, and sent here instead, is looked up again and sent on, once. What nobody \
+              here knows ends.",
+        counts: "Packets on a detour by this host. Many: two hosts cannot reach each other, but both reach this one.",
+    },
+    Explained {
         rule: Rule::Neighbour,
         subject: SwitchPort,
         stages: &[stage::LRP_EGRESS_UPDATE_ETH_DST],

@@ -187,6 +187,14 @@ pub const ALL: &[Explained] = &[
                 check: "Nothing: a VM that is itself a bridge sends them all the time.",
             },
             End {
+                rule: Rule::RedirectIn,
+                owned: false,
+                which: any,
+                packets: "packets on a detour by this host to a MAC that nobody here knows",
+                why: "Another host could not reach a chassis and sent its packets here. This host does not know the port either.",
+                check: "\"tpctl edge show\" for the BFD sessions that are down; \"tpctl lsp show LS\" for the port.",
+            },
+            End {
                 rule: Rule::PatchElsewhere,
                 owned: true,
                 which: any,

@@ -13,7 +13,7 @@ use tuplenet_openflow::{
 };
 use tuplenet_rules::{
     cookie::{Cookie, Rule},
-    icmp, is_ecmp_group, is_steer_group, outside, probe, register, trace,
+    icmp, is_ecmp_group, is_redirect_group, is_steer_group, outside, probe, register, trace,
     userdata::Userdata,
 };
 
@@ -68,6 +68,9 @@ impl Teller<'_> {
                 }
                 None if is_steer_group(*id) => {
                     format!("gives it to the next hop that translates its source, or to any while that is dead (group {id})")
+                }
+                None if is_redirect_group(*id) => {
+                    format!("sends it there, or by way of an edge while BFD says that the tunnel is dead (group {id})")
                 }
                 None => format!("gives it to group {id}"),
             },
