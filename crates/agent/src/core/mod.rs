@@ -298,7 +298,8 @@ impl Core {
             self.switch.wakeup(),
             self.neighbours.wakeup(),
             self.sessions.wakeup(self.waiting.is_none()),
-            self.withdraw.wakeup(),
+            // To return is news to those who watch.
+            self.withdraw.wakeup().filter(|_| self.stats.bfd_sessions > 0),
             self.probes.wakeup(),
         ];
         parts.into_iter().flatten().min()

@@ -348,7 +348,7 @@ mod tests {
     fn what_is_no_answer_to_our_question_is_not_believed() {
         let mut bench = Bench::new(&["192.0.2.1"], vec![uplink(9, &["192.0.2.10/24"])]);
         let old = bench.ask().remove(0);
-        assert!(!bench.answer(&[]) && !bench.answer(&old[..40]));
+        assert!((0..old.len()).all(|length| Answer::read(&reply(&old)[..length]).is_none() || length >= 50));
         for (at, what) in
             [(23, "another protocol"), (39, "another identifier"), (45, "another mark"), (33, "another address")]
         {

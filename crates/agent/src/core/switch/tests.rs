@@ -238,12 +238,30 @@ fn nothing_is_touched_before_the_network_is_known() {
     let mut bench = Bench::new();
     bench.toy.flows.insert(FlowKey::of(&flow(0, 1, 9)), flow(0, 1, 9));
     bench.up();
-    assert!(bench.line.is_empty(), "not even asked");
+    assert_eq!(bench.line.len(), 1);
+    assert!(format!("{:?}", bench.line).contains("ReadTables"), "only asked whether it holds anything");
+    bench.run();
+    assert_eq!(bench.switch.fill(), Fill::Full);
     bench.wait(AUDIT);
     assert!(bench.line.is_empty());
     bench.open();
     bench.run();
     bench.check();
+}
+
+#[test]
+fn a_switch_is_full_once_what_packets_begin_with_is_there() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.switch.fill(), Fill::Unknown);
+    bench.toy.flows.insert(FlowKey::of(&flow(1, 1, 9)), flow(1, 1, 9));
+    bench.up();
+    bench.run();
+    assert_eq!(bench.switch.fill(), Fill::Empty, "an agent before got so far");
+    bench.open();
+    bench.run();
+    assert_eq!(bench.switch.fill(), Fill::Full);
+    bench.down();
+    assert_eq!(bench.switch.fill(), Fill::Away);
 }
 
 #[test]

@@ -113,7 +113,9 @@ fn what_is_unwanted_goes_and_what_was_altered_is_put_right() {
     let altered = [("enable", "false"), ("min_rx", "100"), ("min_tx", "100"), ("mult", "5")];
     let rows = [watching(40, "e1", "192.0.2.11", 12, &altered, &[]), watching(50, "e2", "192.0.2.12", 13, &GOOD, &[])];
     let mut bench = bench(&[40, 50], rows.concat());
-    bench.transactions();
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.contains("[\"enable\",\"true\"]"), "{sent:?}");
+    bench.update(false, watching(40, "e1", "192.0.2.11", 12, &[&GOOD[..], &[("mult", "5")]].concat(), &[]));
     done(&mut bench);
     bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]);
     let sent: Vec<String> = steady(&mut bench, true).into_iter().map(|(_, text)| text).collect();
