@@ -15,6 +15,7 @@ mod packets;
 mod power;
 mod same;
 mod tables;
+mod translate;
 mod views;
 mod walk;
 mod words;

@@ -2,7 +2,7 @@
 
 use crate::{
     generate::{self, Case, Sent},
-    walk::{Delivery, Fate},
+    walk::{Delivery, Fate, State},
     words,
     world::World,
 };
@@ -16,7 +16,11 @@ pub fn name(s: &str) -> Name {
 
 /// The network in the simulator.
 pub fn simulated(network: &generate::Network) -> Network {
-    Network::new(network.objects.iter().map(object))
+    let mut simulated = Network::new(network.objects.iter().map(object));
+    for known in &network.neighbours {
+        simulated.learn(&name(&known.chassis), &name(&known.ls), known.ip, Some(known.mac));
+    }
+    simulated
 }
 
 pub fn object(object: &generate::Object) -> Object {
@@ -61,30 +65,61 @@ fn expected(deliveries: &[Delivery]) -> Vec<Got> {
 
 /// What is wrong, if something is.
 pub fn compare(network: &mut Network, world: &World, sent: &Sent) -> Result<Option<Fate>, String> {
-    let should = world.send(&sent.ls, &sent.lsp, &sent.frame);
-    let does = simulate(network, sent)?;
-    if should.as_ref().map(|fate| expected(&fate.delivered)) == does {
-        return Ok(should);
+    compare_after(network, world, &mut State::default(), sent)
+}
+
+/// The same after other packets, which may have begun connections.
+pub fn compare_after(
+    network: &mut Network,
+    world: &World,
+    state: &mut State,
+    sent: &Sent,
+) -> Result<Option<Fate>, String> {
+    let should = world.outcomes(state, &sent.ls, &sent.lsp, &sent.frame);
+    if should.iter().flatten().any(|(fate, _)| fate.unknown) {
+        return Ok(None);
     }
-    let should = match &should {
-        None => "\n    not be sent".into(),
-        Some(Fate { delivered, ended }) if delivered.is_empty() => format!("\n    end: {ended:?}"),
-        Some(fate) => {
-            let tell = |d: &Delivery| {
-                format!("\n    to {}/{} on {}, {} crossings: {}", d.ls, d.lsp, d.chassis, d.crossings, d.frame)
-            };
-            fate.delivered.iter().map(tell).collect::<String>()
-        }
+    let does = simulate(network, sent)?;
+    let Some(outcomes) = should else {
+        return match does {
+            None => Ok(None),
+            Some(_) => Err(format!("{sent}\n  should not be sent\n  does{}", tell(&does))),
+        };
     };
-    let does = match &does {
+    let same = |(fate, _): &&(Fate, State)| Some(expected(&fate.delivered)) == does;
+    if let Some((fate, after)) = outcomes.iter().find(same) {
+        *state = after.clone().later(outcomes.iter().filter(same).count() == 1);
+        return Ok(Some(fate.clone()));
+    }
+    let should: String = outcomes
+        .iter()
+        .map(|(fate, _)| match fate {
+            Fate { delivered, ended, .. } if delivered.is_empty() => format!("\n    end: {ended:?}"),
+            fate => {
+                let tell = |d: &Delivery| {
+                    format!("\n    to {}/{} on {}, {} crossings: {}", d.ls, d.lsp, d.chassis, d.crossings, d.frame)
+                };
+                fate.delivered.iter().map(tell).collect::<String>()
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n   or");
+    let why = match Packet::parse(&sent.frame.to_bytes()) {
+        Ok(packet) => network.walk(&name(&sent.ls), &name(&sent.lsp), packet).map_or(Vec::new(), |path| path.outcomes),
+        Err(_) => Vec::new(),
+    };
+    Err(format!("{sent}\n  should{should}\n  does{}\n  {why:?}", tell(&does)))
+}
+
+fn tell(does: &Option<Vec<Got>>) -> String {
+    match does {
         None => "\n    not come from that port".into(),
         Some(all) => {
             let hex = |frame: &[u8]| frame.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let tell = |got: &Got| format!("\n    to {}, {} crossings: {}", got.to, got.crossings, hex(&got.frame));
             all.iter().map(tell).collect::<String>()
         }
-    };
-    Err(format!("{sent}\n  should{should}\n  does{does}"))
+    }
 }
 
 /// What packets met, so that a test whose packets all end at once does not pass for a good one.

@@ -10,7 +10,6 @@
 use crate::{
     generate::{self, Body, Case, Frame, Ip, Says, Sent, Then},
     packets::{Got, name, object, simulate, simulated},
-    walk::best_route,
     world::{Place, World},
 };
 use std::cell::Cell;
@@ -137,8 +136,9 @@ fn answer(world: &World, case: &Case, asked: &Sent, got: &tuplenet_sim::Delivery
         1 => {
             let gate = world.switches.get(&got.ls)?.ports.values().find(|port| port.is.mac == Some(back_to))?;
             let Place::Link { lr, .. } = &gate.place else { return None };
-            let (back, hop) = best_route(world.routers.get(lr)?, *src)?;
-            let straight = hop == *src && back.link.as_ref().is_some_and(|(ls, _)| **ls == *asked.ls);
+            let [(_, back, hop)] = world.ways(world.routers.get(lr)?, *dst, *src)[..] else { return None };
+            let straight =
+                hop.is_none_or(|hop| hop == *src) && back.link.as_ref().is_some_and(|(ls, _)| **ls == *asked.ls);
             if !straight {
                 return None;
             }

@@ -9,29 +9,47 @@
 //! - gives any other frame to all VMs' ports that can be reached from here, if it floods, else to nobody;
 //! - never gives a frame back to the port that it came from.
 //!
+//! A switch with patch ports also
+//! - gives what is for all, and what is for a MAC that no port has, to the physical network: by the patch port of the host where it is, or else of the designated
+//!   one. Nothing that came from there goes back there, and nothing that has a tag goes there;
+//! - takes from a patch port what has the VLAN of that, or no tag if it has none; nothing that has a MAC of a port as its source; and of what is for a port, or
+//!   asks for one, only what is for those that its host speaks for: its own, and on the designated host those of hosts without a patch port;
+//! - answers for the external addresses of routers that are linked to it: for those of a pinned router with the MAC of its port, for distributed ones with one of their own.
+//!
 //! A router
 //! - takes no tagged frames, nothing but IP, and nothing from nobody's address (RFC 1812 section 5.3.7, RFC 4291 section 2.5): 0.0.0.0/8, 127.0.0.0/8,
 //!   224.0.0.0/3, ::/16, fe80::/10, ff00::/8;
 //! - answers an echo request to any of its addresses, whatever its TTL, with TTL 255, and routes the answer like any packet;
 //! - forwards nothing else that is for itself or for nobody's address, nor with a TTL below 2, nor of protocol 0 (which also stands for packets that
 //!   end within their headers);
-//! - sends a packet by the route with the longest prefix; of equal ones by a static route before a connected network, of static ones by the oldest.
-//!   A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
+//! - sends a packet by the route with the longest prefix; of equal ones by a static route before a connected network, of static ones by any, but all of one connection by the same; what comes from an address that
+//!   edges among the next hops translate (`dnat`, `floating`) by one of those. A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
 //!   and not an address of that port;
 //! - asks that the next hop (the destination itself, if it is connected) is the address of a port of the switch behind the route's port, in a network of
 //!   the route's port, and can be reached from here; else the packet ends;
-//! - lowers the TTL by one, and writes its port's MAC and the next hop's.
+//! - lowers the TTL by one, and writes its port's MAC and the next hop's;
+//! - knows as next hops also external addresses of other routers on that switch and, where its host has a patch port, neighbours that the host has learned of; asks there
+//!   for others (the packet waits, and so ends here). If the router is everywhere, and its host has no patch port, the router of the designated host does so: it gets the packet as if it came from the switch;
+//! - translates what comes and goes by its uplinks, its ports on switches with patch ports: see `translate`. What is for an external address of its own turns back
+//!   there, once, as if it came from outside.
 //!
 //! A distributed router is on every host: the packet stays where it is. To a pinned one, and to a VM on another host, it crosses the underlay.
 //! Who has never a bound port can send nothing.
 
-use crate::generate::{Arp, Body, Frame, Ip, Says};
-use crate::world::{Gate, Place, Port, Router, World};
+use crate::{
+    generate::{Arp, Body, Frame, Ip, Says},
+    translate::{Becomes, Connections},
+    world::{Gate, Place, Port, Router, World},
+};
 use std::{
-    cmp::Reverse,
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
 };
-use tuplenet_model::{mac::Mac, name::Name};
+use tuplenet_model::{
+    entity::{EncapKind, NatKind, NatRule},
+    mac::Mac,
+    name::Name,
+};
 
 /// A frame that a port gets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +100,18 @@ pub enum Why {
     ProtocolZero,
     NoRoute(IpAddr),
     NoNextHop(IpAddr),
+    /// The host's agent asks who has it.
+    Asked(IpAddr),
+    /// At an uplink: nothing translates it, and something should.
+    Untranslated,
+    /// From a physical network: not of our VLAN.
+    OtherVlan,
+    /// From there: one of ours, come back.
+    Own,
+    /// From there: another host's patch port is the one for it.
+    Elsewhere,
+    /// To there, with a tag.
+    TaggedOut,
 }
 
 /// What becomes of a frame.
@@ -89,12 +119,10 @@ pub enum Why {
 pub struct Fate {
     pub delivered: Vec<Delivery>,
     pub ended: Vec<End>,
-}
-
-impl Fate {
-    fn end(&mut self, at: &At, datapath: &Name, why: Why) {
-        self.ended.push(End { chassis: at.host.to_string(), datapath: datapath.to_string(), why });
-    }
+    /// What nobody can tell from outside, or from this packet alone, had a part in it.
+    pub unknown: bool,
+    /// Uplinks that translated it.
+    pub translated: u32,
 }
 
 /// Where a packet is: on a host, and how often it crossed the underlay until there.
@@ -104,49 +132,393 @@ struct At {
     crossings: u32,
 }
 
+/// How a frame entered its switch.
+#[derive(Clone, Copy, PartialEq)]
+enum From {
+    Vm,
+    Router,
+    Patch,
+}
+
+/// What is not the same for each packet: what earlier ones began, and which of several equal ways is taken.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Of a router on a host.
+    connections: BTreeMap<(Name, Name), Connections>,
+    /// By what was to be chosen, how many ways there were and which was taken.
+    choices: Vec<(String, usize, usize)>,
+    /// Which was taken before: all of one connection go the same way.
+    settled: BTreeMap<String, usize>,
+}
+
+impl State {
+    /// For the packets after this one. `sure`: nothing else than these choices explains what was seen.
+    pub fn later(self, sure: bool) -> State {
+        let State { connections, choices, mut settled } = self;
+        if sure {
+            settled.extend(choices.into_iter().map(|(question, _, taken)| (question, taken)));
+        }
+        State { connections, choices: Vec::new(), settled }
+    }
+}
+
+/// How many outcomes of one packet are looked at.
+const OUTCOMES: usize = 64;
+/// How many routers one packet passes: beyond, it goes in circles.
+const CIRCLES: u32 = 260;
+
+/// One packet on its way through a network.
+struct Walk<'a> {
+    world: &'a World,
+    state: State,
+    fate: Fate,
+    routers: u32,
+}
+
 impl World {
     /// What becomes of that frame when that port sends it. `None`: the port is not in use.
     pub fn send(&self, ls: &str, lsp: &str, frame: &Frame) -> Option<Fate> {
-        let Place::Vm(host) = &self.switches.get(ls)?.ports.get(lsp)?.place else { return None };
-        let mut fate = Fate::default();
-        self.switch(&At { host: host.clone(), crossings: 0 }, &name(ls), &name(lsp), frame, &mut fate);
-        Some(fate)
+        self.outcomes(&State::default(), ls, lsp, frame).map(|mut all| all.remove(0).0)
     }
 
-    fn switch(&self, at: &At, ls: &Name, from: &Name, frame: &Frame, fate: &mut Fate) {
-        match self.answer(at, ls, from, frame) {
-            Reply::Answer(answer) => self.deliver(at, ls, from, &answer, fate),
-            Reply::FromAfar => fate.end(at, ls, Why::FromAfar),
-            Reply::NotAsked if is_reserved(frame.dst) => fate.end(at, ls, Why::Reserved),
-            Reply::NotAsked if frame.dst.is_multicast() => self.flood(at, ls, from, frame, fate),
-            Reply::NotAsked => match self.switches[ls].ports.iter().find(|(_, port)| port.is.mac == Some(frame.dst)) {
-                None => fate.end(at, ls, Why::NoMac),
-                Some((to, _)) if to == from => fate.end(at, ls, Why::Sender),
-                Some((to, _)) => self.deliver(at, ls, to, frame, fate),
+    /// All that may become of it, each with what is known then; the last one is of no use if there are too many.
+    pub fn outcomes(&self, before: &State, ls: &str, lsp: &str, frame: &Frame) -> Option<Vec<(Fate, State)>> {
+        let (ls, lsp) = (name(ls), name(lsp));
+        let (host, from) = match &self.switches.get(&ls)?.ports.get(&lsp)?.place {
+            Place::Vm(host) => (host, From::Vm),
+            Place::Patch(host) if self.exists(host) => (host, From::Patch),
+            Place::Patch(_) | Place::Link { .. } | Place::Nowhere => return None,
+        };
+        let mut all = Vec::new();
+        let mut choices: Vec<(String, usize, usize)> = Vec::new();
+        loop {
+            let state = State { choices, ..before.clone() };
+            let mut walk = Walk { world: self, state, fate: Fate::default(), routers: 0 };
+            walk.begin(&At { host: host.clone(), crossings: 0 }, &ls, &lsp, frame, from);
+            walk.fate.unknown |= all.len() >= OUTCOMES;
+            choices = walk.state.choices.clone();
+            all.push((walk.fate, walk.state));
+            // The last choice that had another way.
+            while choices.last().is_some_and(|(_, ways, taken)| taken + 1 == *ways) {
+                choices.pop();
+            }
+            match choices.last_mut() {
+                Some((.., taken)) if all.len() <= OUTCOMES => *taken += 1,
+                _ => return Some(all),
+            }
+        }
+    }
+
+    /// Whether there is such a host.
+    fn exists(&self, host: &Name) -> bool {
+        let bound = |port: &Port| port.place == Place::Vm(host.clone());
+        self.chassis.contains_key(host)
+            || self.switches.values().any(|switch| switch.ports.values().any(bound))
+            || self.routers.values().any(|router| router.pinned.as_ref() == Some(host))
+    }
+
+    /// The host where a port is, seen from a host; `None` if it cannot be reached.
+    fn reach(&self, at: &At, port: &Port) -> Option<At> {
+        let there = match &port.place {
+            Place::Vm(chassis) | Place::Patch(chassis) => Some(chassis),
+            Place::Link { lr, .. } => self.routers[lr].pinned.as_ref(),
+            Place::Nowhere => return None,
+        };
+        there.map_or_else(|| Some(at.clone()), |there| self.go(at, there))
+    }
+
+    fn go(&self, at: &At, there: &Name) -> Option<At> {
+        if *there == at.host {
+            return Some(at.clone());
+        }
+        self.tunnel(&at.host, there).map(|_| At { host: there.clone(), crossings: at.crossings + 1 })
+    }
+
+    /// How a host can send to another.
+    fn tunnel(&self, from: &Name, to: &Name) -> Option<EncapKind> {
+        let (from, to) = (self.chassis.get(from)?, self.chassis.get(to)?);
+        to.encaps.iter().map(|encap| encap.kind).find(|kind| from.encaps.iter().any(|ours| ours.kind == *kind))
+    }
+
+    /// By which patch port the frames of a host leave, and where that is.
+    fn way_out(&self, at: &At, ls: &Name) -> Option<(At, Name)> {
+        let switch = &self.switches[ls];
+        let there = if switch.patch(&at.host).is_some() { &at.host } else { self.designated(ls)? };
+        Some((self.go(at, there)?, switch.patch(there)?.0.clone()))
+    }
+
+    /// Whether what comes from outside for a port is let in by the patch port of that host.
+    fn speaks(&self, host: &Name, ls: &Name, port: &Port) -> bool {
+        let designated = self.designated(ls) == Some(host);
+        let there = match &port.place {
+            Place::Vm(there) => there,
+            Place::Link { lr, .. } => match &self.routers[lr].pinned {
+                Some(there) => there,
+                None => return designated,
+            },
+            Place::Patch(_) | Place::Nowhere => return false,
+        };
+        self.speaks_for(host, ls, there)
+    }
+
+    fn speaks_for(&self, host: &Name, ls: &Name, there: &Name) -> bool {
+        there == host || self.designated(ls) == Some(host) && self.switches[ls].patch(there).is_none()
+    }
+
+    /// Whether a router's port is an uplink.
+    fn is_uplink(&self, gate: &Gate) -> bool {
+        let patched = |ls: &Name| self.switches[ls].ports.values().any(|port| matches!(port.place, Place::Patch(_)));
+        gate.link.as_ref().is_some_and(|(ls, _)| patched(ls))
+    }
+
+    /// The host with the VM that a distributed rule is for.
+    fn home(&self, lr: &Name, rule: &NatRule) -> Option<&Name> {
+        let linked = self.routers[lr].ports.values().filter_map(|gate| Some(&gate.link.as_ref()?.0));
+        let ports = linked.flat_map(|ls| self.switches[ls].ports.values());
+        ports.filter(|port| port.is.ips.contains(&rule.inner().addr())).find_map(|port| match &port.place {
+            Place::Vm(host) => Some(host),
+            _ => None,
+        })
+    }
+
+    /// The rules that a router has in force on a host.
+    fn rules(&self, host: &Name, lr: &Name) -> Vec<NatRule> {
+        let router = &self.routers[lr];
+        let here = |rule: &&NatRule| router.pinned.is_some() || self.home(lr, rule) == Some(host);
+        router.rules.iter().filter(here).cloned().collect()
+    }
+
+    /// Distributed external addresses on a switch that a host knows of: the address, its MAC, the host that has it, the router and its port.
+    fn floats(&self, at: &At, ls: &Name) -> Vec<(IpAddr, Mac, At, &Name, &Name)> {
+        let mut all = Vec::new();
+        for (lr, router) in self.routers.iter().filter(|(_, router)| router.pinned.is_none()) {
+            for (lrp, gate) in router.ports.iter().filter(|(_, gate)| self.is_uplink(gate)) {
+                if gate.link.as_ref().is_none_or(|(on, _)| on != ls) {
+                    continue;
+                }
+                for rule in &router.rules {
+                    let there = self.home(lr, rule).and_then(|home| self.go(at, home));
+                    all.extend(there.map(|there| (rule.external(), float(rule.external()), there, lr, lrp)));
+                }
+            }
+        }
+        all
+    }
+
+    /// External addresses on a switch of pinned routers that can be reached: the address, and the router's port there.
+    fn externals(&self, at: &At, ls: &Name) -> Vec<(IpAddr, &Name, &Port)> {
+        let switch = &self.switches[ls];
+        if !switch.ports.values().any(|port| matches!(port.place, Place::Patch(_))) {
+            return Vec::new();
+        }
+        let gates = switch.ports.values().filter_map(|port| match &port.place {
+            Place::Link { lr, .. } if self.routers[lr].pinned.is_some() => Some((lr, port)),
+            _ => None,
+        });
+        let gates = gates.filter(|(_, port)| self.reach(at, port).is_some());
+        let known =
+            gates.flat_map(|(lr, port)| self.routers[lr].rules.iter().map(move |rule| (rule.external(), lr, port)));
+        known.filter(|(ip, _, port)| !port.is.ips.contains(ip)).collect()
+    }
+}
+
+/// `f2:01` and the address, or `f2:02` and its last four bytes.
+fn float(ip: IpAddr) -> Mac {
+    match ip {
+        IpAddr::V4(ip) => Mac::derived(ip),
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            Mac([0xf2, 2, a, b, c, d])
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn end(&mut self, at: &At, datapath: &Name, why: Why) {
+        self.fate.ended.push(End { chassis: at.host.to_string(), datapath: datapath.to_string(), why });
+    }
+
+    /// One of several ways; the same one for the same question.
+    fn choose(&mut self, question: String, ways: usize) -> usize {
+        if ways < 2 {
+            return 0;
+        }
+        if let Some((_, _, taken)) = self.state.choices.iter().find(|(asked, ..)| *asked == question) {
+            return *taken;
+        }
+        if let Some(taken) = self.state.settled.get(&question) {
+            return *taken;
+        }
+        self.state.choices.push((question, ways, 0));
+        0
+    }
+
+    fn begin(&mut self, at: &At, ls: &Name, from: &Name, frame: &Frame, how: From) {
+        let mut frame = frame.clone();
+        if how == From::Patch {
+            let vlan = self.world.switches[ls].ports[from].is.patch.as_ref().and_then(|patch| patch.vlan);
+            if frame.vlan != vlan {
+                self.fate.ended.push(End {
+                    chassis: at.host.to_string(),
+                    datapath: String::new(),
+                    why: Why::OtherVlan,
+                });
+                return;
+            }
+            frame.vlan = None;
+            let located = |port: &Port| self.world.reach(at, port).is_some();
+            let own = |port: &Port| port.is.mac == Some(frame.src) && located(port);
+            let floats = self.world.floats(at, ls).iter().any(|(_, mac, ..)| *mac == frame.src);
+            if floats || self.world.switches[ls].ports.values().any(own) {
+                return self.end(at, ls, Why::Own);
+            }
+        }
+        self.switch(at, ls, from, &frame, how);
+    }
+
+    fn switch(&mut self, at: &At, ls: &Name, from: &Name, frame: &Frame, how: From) {
+        match self.answer(at, ls, from, frame, how) {
+            Reply::Answer(answer) => return self.deliver(at, ls, from, &answer),
+            Reply::FromAfar => return self.end(at, ls, Why::FromAfar),
+            Reply::Elsewhere => return self.end(at, ls, Why::Elsewhere),
+            Reply::NotAsked => {}
+        }
+        if is_reserved(frame.dst) {
+            return self.end(at, ls, Why::Reserved);
+        }
+        let world = self.world;
+        let port = world.switches[ls].ports.iter().find(|(_, port)| port.is.mac == Some(frame.dst));
+        match port {
+            // From its own router: to that of the host which can ask outside.
+            Some((to, _)) if to == from && how == From::Router => match self.relay(at, ls, to) {
+                Some(there) => self.deliver(&there, ls, to, frame),
+                None => self.end(at, ls, Why::Sender),
+            },
+            Some((_, port))
+                if how == From::Patch && world.reach(at, port).is_some() && !world.speaks(&at.host, ls, port) =>
+            {
+                self.end(at, ls, Why::Elsewhere)
+            }
+            Some((to, _)) if to == from => self.end(at, ls, Why::Sender),
+            Some((to, port)) if world.reach(at, port).is_some() => self.deliver(at, ls, to, frame),
+            _ => {
+                let floats = world.floats(at, ls);
+                if let Some((_, _, there, lr, lrp)) = floats.into_iter().find(|(_, mac, ..)| *mac == frame.dst) {
+                    if how == From::Patch && !world.speaks_for(&at.host, ls, &there.host) {
+                        return self.end(at, ls, Why::Elsewhere);
+                    }
+                    return self.router(&there, lr, lrp, frame);
+                }
+                let nobody = match port {
+                    Some((to, _)) => Why::Unreachable(to.to_string()),
+                    None => Why::NoMac,
+                };
+                self.unknown(at, ls, from, frame, how, nobody);
+            }
+        }
+    }
+
+    /// For all, or for a MAC that nobody has who can be reached.
+    fn unknown(&mut self, at: &At, ls: &Name, from: &Name, frame: &Frame, how: From, nobody: Why) {
+        let world = self.world;
+        let switch = &world.switches[ls];
+        // The router is on all hosts, its MAC is at one port of the physical network.
+        let everywhere = match &switch.ports[from].place {
+            Place::Link { lr, .. } => {
+                world.routers[lr].pinned.is_none() && switch.ports[from].is.mac == Some(frame.src)
+            }
+            _ => false,
+        };
+        let there = world.designated(ls).and_then(|there| Some((world.go(at, there)?, switch.patch(there)?.0.clone())));
+        let out = match how {
+            From::Patch => None,
+            From::Router if everywhere => there.or_else(|| world.way_out(at, ls)),
+            From::Router | From::Vm => world.way_out(at, ls),
+        };
+        let for_all = frame.dst.is_multicast();
+        if for_all && switch.flood {
+            return self.flood(at, ls, from, frame, how, out);
+        }
+        match out {
+            Some((there, lsp)) => self.leave(&there, ls, &lsp, frame),
+            None if !for_all => self.end(at, ls, nobody),
+            None => match question(frame) {
+                Some(asked) => self.end(at, ls, Why::Unanswered(asked)),
+                None => self.end(at, ls, Why::NoFlood),
             },
         }
     }
 
+    /// To all VMs of a switch, save who sent it, and outside.
+    fn flood(&mut self, at: &At, ls: &Name, from: &Name, frame: &Frame, how: From, out: Option<(At, Name)>) {
+        let world = self.world;
+        let switch = &world.switches[ls];
+        let others = switch.ports.iter().filter(|(name, port)| *name != from && matches!(port.place, Place::Vm(_)));
+        let others = others.filter(|(_, port)| world.reach(at, port).is_some());
+        let others: Vec<&Name> = others
+            .filter(|(_, port)| how != From::Patch || world.speaks(&at.host, ls, port))
+            .map(|(name, _)| name)
+            .collect();
+        // Of a MAC that nobody told of, copies by such a tunnel do not say who took them out.
+        let known = switch.ports.values().any(|port| port.is.mac == Some(frame.src));
+        if !known && world.designated(ls).is_some_and(|there| world.tunnel(&at.host, there) != Some(EncapKind::Geneve))
+        {
+            self.fate.unknown = true;
+        }
+        if others.is_empty() && out.is_none() {
+            return self.end(at, ls, Why::NobodyElse);
+        }
+        for to in others {
+            self.deliver(at, ls, to, frame);
+        }
+        if let Some((there, lsp)) = out {
+            self.leave(&there, ls, &lsp, frame);
+        }
+    }
+
+    /// Out of a patch port of the host where it is.
+    fn leave(&mut self, at: &At, ls: &Name, lsp: &Name, frame: &Frame) {
+        if frame.vlan.is_some() {
+            return self.end(at, ls, Why::TaggedOut);
+        }
+        self.deliver(at, ls, lsp, frame);
+    }
+
     /// What a switch answers itself.
-    fn answer(&self, at: &At, ls: &Name, from: &Name, frame: &Frame) -> Reply {
+    fn answer(&mut self, at: &At, ls: &Name, from: &Name, frame: &Frame, how: From) -> Reply {
+        let world = self.world;
         let Some(asked) = question(frame) else { return Reply::NotAsked };
-        let ports = &self.switches[ls].ports;
-        let Some(port) = ports.values().find(|port| port.is.ips.contains(&asked)) else { return Reply::NotAsked };
-        let own = ports[from].is.ips.contains(&asked) && matches!(ports[from].place, Place::Vm(_));
-        if own || self.reach(at, port).is_none() {
+        let ports = &world.switches[ls].ports;
+        if ports[from].is.ips.contains(&asked) && how == From::Vm {
             return Reply::NotAsked;
         }
-        let mac = port.is.mac_or_zero();
+        let port = ports.values().find(|port| port.is.ips.contains(&asked) && world.reach(at, port).is_some());
+        let (mac, router, speaks) = match port {
+            Some(port) => (port.is.mac_or_zero(), port.is.peer.is_some(), world.speaks(&at.host, ls, port)),
+            None => {
+                let central = world.externals(at, ls).into_iter().find(|(ip, ..)| *ip == asked);
+                let central =
+                    central.map(|(_, _, port)| (port.is.mac_or_zero(), true, world.speaks(&at.host, ls, port)));
+                let floats = world.floats(at, ls).into_iter().find(|(ip, ..)| *ip == asked);
+                let floats = floats.map(|(_, mac, there, ..)| (mac, true, world.speaks_for(&at.host, ls, &there.host)));
+                match central.or(floats) {
+                    Some(known) => known,
+                    None => return Reply::NotAsked,
+                }
+            }
+        };
+        if how == From::Patch && !speaks {
+            return Reply::Elsewhere;
+        }
         match &frame.body {
             Body::Arp(arp) => {
                 let arp = Arp { op: 2, sha: mac, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
                 Reply::Answer(Frame { dst: frame.src, src: mac, vlan: None, body: Body::Arp(arp) })
             }
             Body::Ip(Ip { src, ttl: 255, says: Says::Solicit { target, source }, .. }) => {
-                let (router, solicited, over) = (0x8000_0000, 0x4000_0000, 0x2000_0000);
+                let (from_router, solicited, over) = (0x8000_0000, 0x4000_0000, 0x2000_0000);
                 let from_nobody = src.is_unspecified();
-                let flags =
-                    over | if from_nobody { 0 } else { solicited } | if port.is.peer.is_some() { router } else { 0 };
+                let flags = over | if from_nobody { 0 } else { solicited } | if router { from_router } else { 0 };
                 let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
                 // A question without an option leaves no room for one in the answer.
                 let says = Says::Advertise { target: *target, flags, mac: source.map(|_| mac) };
@@ -163,92 +535,170 @@ impl World {
         }
     }
 
-    /// To all VMs of a switch, save who sent it.
-    fn flood(&self, at: &At, ls: &Name, from: &Name, frame: &Frame, fate: &mut Fate) {
-        let switch = &self.switches[ls];
-        let others = switch.ports.iter().filter(|(name, port)| *name != from && matches!(port.place, Place::Vm(_)));
-        let others: Vec<_> = others.filter(|(_, port)| self.reach(at, port).is_some()).collect();
-        match question(frame) {
-            _ if switch.flood && others.is_empty() => fate.end(at, ls, Why::NobodyElse),
-            _ if switch.flood => others.iter().for_each(|(to, _)| self.deliver(at, ls, to, frame, fate)),
-            Some(asked) => fate.end(at, ls, Why::Unanswered(asked)),
-            None => fate.end(at, ls, Why::NoFlood),
+    fn deliver(&mut self, at: &At, ls: &Name, to: &Name, frame: &Frame) {
+        let world = self.world;
+        let port = &world.switches[ls].ports[to];
+        let Some(at) = world.reach(at, port) else { return self.end(at, ls, Why::Unreachable(to.to_string())) };
+        if let Place::Link { lr, lrp } = &port.place {
+            return self.router(&at, lr, lrp, frame);
         }
+        // By a patch port it gets the tag of that.
+        let vlan = port.is.patch.as_ref().map_or(frame.vlan, |patch| patch.vlan);
+        self.fate.delivered.push(Delivery {
+            ls: ls.to_string(),
+            lsp: to.to_string(),
+            chassis: at.host.to_string(),
+            frame: Frame { vlan, ..frame.clone() },
+            crossings: at.crossings,
+        });
     }
 
-    /// The host where a port is, seen from a host; `None` if it cannot be reached.
-    fn reach(&self, at: &At, port: &Port) -> Option<At> {
-        let there = match &port.place {
-            Place::Vm(chassis) => Some(chassis),
-            Place::Link { lr, .. } => self.routers[lr].pinned.as_ref(),
-            Place::Nowhere => return None,
-        };
-        match there {
-            Some(there) if *there != at.host => {
-                self.tunnel(&at.host, there).then(|| At { host: there.clone(), crossings: at.crossings + 1 })
-            }
-            _ => Some(at.clone()),
-        }
-    }
-
-    /// Whether a host can send to another.
-    fn tunnel(&self, from: &Name, to: &Name) -> bool {
-        let (Some(from), Some(to)) = (self.chassis.get(from), self.chassis.get(to)) else { return false };
-        from.encaps.iter().any(|a| to.encaps.iter().any(|b| a.kind == b.kind))
-    }
-
-    fn deliver(&self, at: &At, ls: &Name, to: &Name, frame: &Frame, fate: &mut Fate) {
-        let port = &self.switches[ls].ports[to];
-        let Some(at) = self.reach(at, port) else { return fate.end(at, ls, Why::Unreachable(to.to_string())) };
-        match &port.place {
-            Place::Link { lr, .. } => self.router(&at, lr, frame, fate),
-            _ => fate.delivered.push(Delivery {
-                ls: ls.to_string(),
-                lsp: to.to_string(),
-                chassis: at.host.to_string(),
-                frame: frame.clone(),
-                crossings: at.crossings,
-            }),
-        }
-    }
-
-    fn router(&self, at: &At, lr: &Name, frame: &Frame, fate: &mut Fate) {
+    fn router(&mut self, at: &At, lr: &Name, lrp: &Name, frame: &Frame) {
         if frame.vlan.is_some() {
-            return fate.end(at, lr, Why::Tagged);
+            return self.end(at, lr, Why::Tagged);
         }
-        let Body::Ip(ip) = &frame.body else { return fate.end(at, lr, Why::NotIp) };
-        let gates = self.routers[lr].ports.values();
-        let for_us = gates.flat_map(|gate| &gate.is.nets).any(|net| net.addr() == ip.dst);
+        match &frame.body {
+            Body::Ip(ip) => self.routed(at, lr, lrp, ip.clone(), false),
+            _ => self.end(at, lr, Why::NotIp),
+        }
+    }
+
+    /// A packet that entered a router by a port. `turned`: at that port, which it had been about to leave by.
+    fn routed(&mut self, at: &At, lr: &Name, lrp: &Name, ip: Ip, turned: bool) {
+        self.routers += 1;
+        if self.routers > CIRCLES {
+            self.fate.unknown = true;
+            return;
+        }
+        let router = &self.world.routers[lr];
+        let for_us = router.ports.values().flat_map(|gate| &gate.is.nets).any(|net| net.addr() == ip.dst);
+        let rules = self.world.rules(&at.host, lr);
+        let external = self.uplink_external(&rules, router, ip.dst);
         match &ip.says {
-            _ if is_nobody(ip.src) => fate.end(at, lr, Why::SourceIsNobody),
+            _ if is_nobody(ip.src) => return self.end(at, lr, Why::SourceIsNobody),
             Says::Ping(id) if for_us => {
                 let reply = Ip { src: ip.dst, dst: ip.src, ttl: 255, says: Says::Pong(*id) };
-                self.route(at, lr, frame, reply, fate);
+                return self.route(at, lr, reply, turned);
             }
-            _ if for_us => fate.end(at, lr, Why::ForRouter),
-            _ if is_nobody(ip.dst) => fate.end(at, lr, Why::DestinationIsNobody),
-            Says::Other(0) => fate.end(at, lr, Why::ProtocolZero),
-            _ if ip.ttl < 2 => fate.end(at, lr, Why::NoHopLeft),
-            _ => self.route(at, lr, frame, ip.clone(), fate),
+            _ if for_us && external => {}
+            _ if for_us => return self.end(at, lr, Why::ForRouter),
+            _ if is_nobody(ip.dst) => return self.end(at, lr, Why::DestinationIsNobody),
+            Says::Other(0) => return self.end(at, lr, Why::ProtocolZero),
+            _ if ip.ttl < 2 => return self.end(at, lr, Why::NoHopLeft),
+            _ => {}
+        }
+        if !self.world.is_uplink(&router.ports[lrp]) {
+            return self.route(at, lr, ip, turned);
+        }
+        match self.connections(at, lr).enter(&rules, &ip) {
+            Becomes::Goes(ip) | Becomes::Returns(ip) => self.route(at, lr, ip, turned),
+            Becomes::Ends => self.end(at, lr, Why::Untranslated),
+            Becomes::Unknown => self.fate.unknown = true,
         }
     }
 
-    fn route(&self, at: &At, lr: &Name, frame: &Frame, mut ip: Ip, fate: &mut Fate) {
-        let Some((gate, hop)) = best_route(&self.routers[lr], ip.dst) else {
-            return fate.end(at, lr, Why::NoRoute(ip.dst));
+    /// Whether an address is both the router's own, at an uplink, and one that its rules give.
+    fn uplink_external(&self, rules: &[NatRule], router: &Router, ip: IpAddr) -> bool {
+        let own = |gate: &Gate| self.world.is_uplink(gate) && gate.is.nets.iter().any(|net| net.addr() == ip);
+        rules.iter().any(|rule| rule.external() == ip) && router.ports.values().any(own)
+    }
+
+    fn connections(&mut self, at: &At, lr: &Name) -> &mut Connections {
+        self.state.connections.entry((at.host.clone(), lr.clone())).or_default()
+    }
+
+    fn route(&mut self, at: &At, lr: &Name, mut ip: Ip, turned: bool) {
+        let world = self.world;
+        let router = &world.routers[lr];
+        let ways = world.ways(router, ip.src, ip.dst);
+        let question = format!("{lr}: {} > {}, {:?}", ip.src, ip.dst, kind(&ip));
+        let taken = self.choose(question, ways.len());
+        let Some((lrp, gate, hop)) = ways.get(taken).copied() else {
+            return self.end(at, lr, Why::NoRoute(ip.dst));
         };
-        let Some((ls, lsp)) = &gate.link else { return };
-        let near = gate.is.nets.iter().any(|net| net.contains(&hop));
-        let mut ports = self.switches[ls].ports.values();
-        match ports.find(|port| near && port.is.ips.contains(&hop) && self.reach(at, port).is_some()) {
-            None => fate.end(at, lr, Why::NoNextHop(hop)),
-            Some(next) => {
-                ip.ttl -= 1;
-                let frame =
-                    Frame { dst: next.is.mac_or_zero(), src: gate.is.mac, vlan: frame.vlan, body: Body::Ip(ip) };
-                self.switch(at, ls, lsp, &frame, fate);
+        if ip.ttl < 2 {
+            return self.end(at, lr, Why::NoHopLeft);
+        }
+        ip.ttl -= 1;
+        let hop = hop.unwrap_or(ip.dst);
+        let rules = world.rules(&at.host, lr);
+        if world.is_uplink(gate) {
+            let own: Vec<IpAddr> = gate.is.nets.iter().map(|net| net.addr()).collect();
+            let before = (ip.src, ip.dst);
+            match self.connections(at, lr).out(&rules, &own, &ip) {
+                Becomes::Goes(now) => ip = now,
+                Becomes::Returns(ip) => return self.route(at, lr, ip, true),
+                Becomes::Ends => return self.end(at, lr, Why::Untranslated),
+                Becomes::Unknown => {
+                    self.fate.unknown = true;
+                    return;
+                }
+            }
+            self.fate.translated += u32::from(before != (ip.src, ip.dst));
+            if !turned && rules.iter().any(|rule| rule.external() == ip.dst) {
+                return self.routed(at, lr, lrp, ip, true);
             }
         }
+        self.send_on(at, lr, gate, hop, ip);
+    }
+
+    /// Into the switch, to the next hop.
+    fn send_on(&mut self, at: &At, lr: &Name, gate: &Gate, hop: IpAddr, ip: Ip) {
+        let world = self.world;
+        let Some((ls, lsp)) = &gate.link else { return };
+        let router = &world.routers[lr];
+        let near = |ip: &IpAddr| gate.is.nets.iter().any(|net| net.contains(ip));
+        let switch = &world.switches[ls];
+        let mut ports = switch.ports.values();
+        let rules = world.rules(&at.host, lr);
+        let floats = world.floats(at, ls);
+        let float_of = |ip: IpAddr| floats.iter().find(|(external, ..)| *external == ip);
+        let src = match float_of(ip.src).filter(|(.., there, of, _)| *of == lr && there.host == at.host) {
+            Some((_, mac, ..)) if rules.iter().any(|rule| rule.external() == ip.src) => *mac,
+            _ => gate.is.mac,
+        };
+        let far =
+            float_of(ip.dst).filter(|(.., there, of, _)| *of == lr && there.host != at.host).map(|(_, mac, ..)| *mac);
+        let port = ports.find(|port| near(&hop) && port.is.ips.contains(&hop) && world.reach(at, port).is_some());
+        let of_others = || {
+            let central = world.externals(at, ls).into_iter().map(|(ip, of, port)| (ip, of, port.is.mac_or_zero()));
+            let spread = floats.iter().map(|(ip, mac, _, of, _)| (*ip, *of, *mac));
+            let mut all =
+                central.chain(spread).filter(|(external, of, _)| *external == hop && *of != lr && near(external));
+            all.next().map(|(.., mac)| mac)
+        };
+        let learned = || {
+            switch.patch(&at.host)?;
+            world.neighbours.get(&(at.host.clone(), ls.clone(), hop)).copied()
+        };
+        let dst = far.or_else(|| port.map(|port| port.is.mac_or_zero())).or_else(of_others).or_else(learned);
+        let dst = match dst {
+            Some(mac) => mac,
+            None if switch.patch(&at.host).is_some() => return self.end(at, lr, Why::Asked(hop)),
+            None if router.pinned.is_none() && self.relay(at, ls, lsp).is_some() => gate.is.mac,
+            None => return self.end(at, lr, Why::NoNextHop(hop)),
+        };
+        self.switch(at, ls, lsp, &Frame { dst, src, vlan: None, body: Body::Ip(ip) }, From::Router);
+    }
+
+    /// The host whose part of a router, that is everywhere and on this switch, can ask outside for those of a host that cannot.
+    fn relay(&self, at: &At, ls: &Name, lsp: &Name) -> Option<At> {
+        let Place::Link { lr, .. } = &self.world.switches[ls].ports[lsp].place else { return None };
+        if self.world.routers[lr].pinned.is_some() || self.world.switches[ls].patch(&at.host).is_some() {
+            return None;
+        }
+        self.world.go(at, self.world.designated(ls)?).filter(|there| there.host != at.host)
+    }
+}
+
+/// What tells one connection from another, for the choice among equal ways: ports, of what is whole.
+fn kind(ip: &Ip) -> (u8, Option<crate::generate::Ports>) {
+    match &ip.says {
+        Says::Tcp(ports, _) => (6, Some(*ports)),
+        Says::Udp(ports) => (17, Some(*ports)),
+        Says::Sctp(ports) => (132, Some(*ports)),
+        Says::Other(number) | Says::Fragment(number) => (*number, None),
+        _ => (1, None),
     }
 }
 
@@ -262,18 +712,52 @@ fn question(frame: &Frame) -> Option<IpAddr> {
     }
 }
 
-/// The port and the next hop.
-pub fn best_route(router: &Router, dst: IpAddr) -> Option<(&Gate, IpAddr)> {
-    let by_static = router.routes.iter().filter_map(|route| {
-        let gate = router.ports.get(&route.outport)?;
-        let near = gate.is.nets.iter().any(|net| net.contains(&route.next_hop));
-        let own = gate.is.nets.iter().any(|net| net.addr() == route.next_hop);
-        (near && !own).then_some((route.prefix, gate, route.next_hop))
-    });
-    let connected = router.ports.values().flat_map(|gate| gate.is.nets.iter().map(move |net| (*net, gate, dst)));
-    let all = by_static.chain(connected).filter(|(net, gate, _)| gate.link.is_some() && net.contains(&dst));
-    // The first of those with the longest prefix.
-    all.min_by_key(|(net, ..)| Reverse(net.prefix_len())).map(|(_, gate, hop)| (gate, hop))
+/// A way of a router: its port, and the next hop; `None`: it is the destination itself.
+pub type Way<'a> = (&'a Name, &'a Gate, Option<IpAddr>);
+
+impl World {
+    /// The ways that a packet may take.
+    pub fn ways<'a>(&self, router: &'a Router, src: IpAddr, dst: IpAddr) -> Vec<Way<'a>> {
+        let by_static = router.routes.iter().filter_map(|route| {
+            let (lrp, gate) = router.ports.get_key_value(&route.outport)?;
+            let near = gate.is.nets.iter().any(|net| net.contains(&route.next_hop));
+            let own = gate.is.nets.iter().any(|net| net.addr() == route.next_hop);
+            (near && !own).then_some((route.prefix, 1, (lrp, gate, Some(route.next_hop))))
+        });
+        let connected = router
+            .ports
+            .iter()
+            .flat_map(|(lrp, gate)| gate.is.nets.iter().map(move |net| (*net, 0, (lrp, gate, None))));
+        let all = by_static.chain(connected);
+        let all = all.filter(|(net, _, (_, gate, _))| gate.link.is_some() && net.contains(&dst));
+        let all: Vec<_> = all.collect();
+        let Some(best) = all.iter().map(|(net, rank, _)| (net.prefix_len(), *rank)).max() else { return Vec::new() };
+        let mut ways: Vec<Way> = Vec::new();
+        for (net, rank, way) in all {
+            if (net.prefix_len(), rank) == best && !ways.iter().any(|(lrp, _, hop)| (*lrp, *hop) == (way.0, way.2)) {
+                ways.push(way);
+            }
+        }
+        // A connected network of several ports cannot be.
+        if best.1 == 0 || ways.len() < 2 {
+            ways.truncate(1);
+            return ways;
+        }
+        let homes: Vec<Way> = ways.iter().copied().filter(|(_, gate, hop)| self.translates(gate, *hop, src)).collect();
+        if homes.is_empty() { ways } else { homes }
+    }
+
+    /// Whether a next hop is an edge that has that inner address behind an external one of its own.
+    fn translates(&self, gate: &Gate, hop: Option<IpAddr>, src: IpAddr) -> bool {
+        let (Some(hop), Some((ls, _))) = (hop, &gate.link) else { return false };
+        self.switches[ls].ports.values().filter(|port| port.is.ips.contains(&hop)).any(|port| match &port.place {
+            Place::Link { lr, .. } if self.routers[lr].pinned.is_some() => {
+                let mut rules = self.routers[lr].rules.iter();
+                rules.any(|r| r.kind != NatKind::Snat && !r.distributed && r.inner().addr() == src)
+            }
+            _ => false,
+        })
+    }
 }
 
 /// What a switch says to a frame.
@@ -282,6 +766,8 @@ enum Reply {
     NotAsked,
     /// It is one that comes from another network.
     FromAfar,
+    /// It comes from a physical network, and another host answers it.
+    Elsewhere,
     Answer(Frame),
 }
 

@@ -33,6 +33,12 @@ fn says(reason: &str, why: &Why, sent: &Sent) -> bool {
         Why::ProtocolZero => any(&["protocol is 0", "is spent"]),
         Why::NoRoute(ip) => reason.contains(&format!("no route to {ip}")),
         Why::NoNextHop(ip) => reason.contains(&ip.to_string()),
+        Why::Asked(ip) => reason.contains(&format!("{ip} is not known as a neighbour outside")),
+        Why::Untranslated => any(&["none of their connections", "conntrack"]),
+        Why::OtherVlan => true,
+        Why::Own => any(&["went out by a patch port and came back"]),
+        Why::Elsewhere => any(&["another host takes it in"]),
+        Why::TaggedOut => true,
     }
 }
 

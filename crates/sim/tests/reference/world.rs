@@ -9,13 +9,23 @@
 //! - A link is a switch port and a router port that name each other and have the same MAC and the same addresses.
 //! - A VM's port is where its binding says. The end of a link is where its router is: everywhere, or on the chassis that the router
 //!   is pinned to; bindings of it mean nothing.
+//! - A patch port is on the chassis that it names, one a chassis and switch. Of those whose chassis exists the first by name is *designated*: it speaks
+//!   for ports of chassis without one, and for routers that are everywhere.
+//! - Of the NAT rules of a router those stay that contradict no older one of it; of those with one external address in the network of a switch that several
+//!   routers are on, the oldest one's router has it. A router that is everywhere has rules that are distributed only.
 //! - A host can send to another if it has a tunnel of a kind that the other has, too.
 
 use crate::generate::{Network, Object as Stored};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use tuplenet_model::{
-    entity::{Binding, Chassis, LogicalRouter, LogicalSwitch, RouterPort, StaticRoute, SwitchPort},
+    entity::{
+        Binding, Chassis, LogicalRouter, LogicalSwitch, NatConflict, NatRule, RouterPort, StaticRoute, SwitchPort,
+    },
     key::Key,
+    mac::Mac,
     name::Name,
     object::Object,
 };
@@ -31,6 +41,7 @@ struct Read {
     lsp: Vec<((Name, Name), SwitchPort, Age)>,
     lrp: Vec<((Name, Name), RouterPort, Age)>,
     lsr: Vec<((Name, Name), StaticRoute, Age)>,
+    lnat: Vec<((Name, Name), NatRule, Age)>,
     chassis: BTreeMap<Name, Chassis>,
     binding: BTreeMap<(Name, Name), Binding>,
 }
@@ -41,6 +52,8 @@ pub struct World {
     pub switches: BTreeMap<Name, Switch>,
     pub routers: BTreeMap<Name, Router>,
     pub chassis: BTreeMap<Name, Chassis>,
+    /// What each host learned of neighbours outside: by host, switch and address.
+    pub neighbours: BTreeMap<(Name, Name, IpAddr), Mac>,
 }
 
 #[derive(Debug)]
@@ -63,6 +76,8 @@ pub enum Place {
     Vm(Name),
     /// That router's port.
     Link { lr: Name, lrp: Name },
+    /// A physical network, on that chassis.
+    Patch(Name),
     /// Nowhere: not bound, or half a link.
     Nowhere,
 }
@@ -74,6 +89,7 @@ pub struct Router {
     pub ports: BTreeMap<Name, Gate>,
     /// Oldest first.
     pub routes: Vec<StaticRoute>,
+    pub rules: Vec<NatRule>,
 }
 
 /// A port of a router.
@@ -96,12 +112,14 @@ fn read(objects: &[Stored]) -> Read {
             (Key::Lsp(ls, name), Object::Lsp(o)) => all.lsp.push(((ls, name), o, age)),
             (Key::Lrp(lr, name), Object::Lrp(o)) => all.lrp.push(((lr, name), o, age)),
             (Key::Lsr(lr, name), Object::Lsr(o)) => all.lsr.push(((lr, name), o, age)),
+            (Key::Lnat(lr, name), Object::Lnat(o)) => all.lnat.push(((lr, name), o, age)),
             (Key::Chassis(name), Object::Chassis(o)) => drop(all.chassis.insert(name, o)),
             (Key::Binding(ls, name), Object::Binding(o)) => drop(all.binding.insert((ls, name), o)),
             (key, _) => unreachable!("{key} holds an object of another kind"),
         }
     }
     all.lsr.sort_by(|(_, _, a), (_, _, b)| a.cmp(b));
+    all.lnat.sort_by(|(_, _, a), (_, _, b)| a.cmp(b));
     all
 }
 
@@ -132,6 +150,66 @@ impl Read {
         })
     }
 
+    /// The rules of a router that stay.
+    fn rules_of(&self, lr: &Name) -> Vec<NatRule> {
+        let sound = |lr: &Name| -> Vec<(&NatRule, &Age)> {
+            let of: Vec<_> =
+                self.lnat.iter().filter(|((of, _), ..)| of == lr).map(|(_, rule, age)| (rule, age)).collect();
+            // Each of the two ways to contradict by itself: who lost in one still counts in the other.
+            let loses = |(rule, _): &(&NatRule, &Age), external: bool| {
+                let mut kept: Vec<&NatRule> = Vec::new();
+                for (other, _) in &of {
+                    let clash = kept.iter().any(|k| {
+                        k.contradicts(other).is_some_and(|c| matches!(c, NatConflict::External(_)) == external)
+                    });
+                    if std::ptr::eq(*other, *rule) {
+                        return clash;
+                    }
+                    if !clash {
+                        kept.push(other);
+                    }
+                }
+                false
+            };
+            of.iter().copied().filter(|rule| !loses(rule, true) && !loses(rule, false)).collect()
+        };
+        // Where an address is seen: switches with a link of the router whose network holds it.
+        let seen = |lr: &Name, ip: IpAddr| -> Vec<Name> {
+            let ports =
+                self.lrp.iter().filter(|((of, _), port, _)| of == lr && port.nets.iter().any(|net| net.contains(&ip)));
+            let linked = ports.filter_map(|(at, port, _)| {
+                let peer = port.peer.as_ref()?;
+                self.linked(&(peer.ls.clone(), peer.lsp.clone()), at).then(|| peer.ls.clone())
+            });
+            linked.collect()
+        };
+        let routers: BTreeSet<&Name> =
+            self.lnat.iter().map(|((lr, _), ..)| lr).filter(|lr| self.router_stays(lr)).collect();
+        let stays = |(rule, age): &(&NatRule, &Age)| {
+            let ip = rule.external();
+            let here = seen(lr, ip);
+            routers.iter().filter(|other| **other != lr).all(|other| {
+                let there = seen(other, ip);
+                let rivals = sound(other).into_iter().filter(|(rival, _)| rival.external() == ip);
+                let shared = here.iter().any(|ls| there.contains(ls));
+                // All rules of the router with the oldest stay.
+                let oldest = sound(lr)
+                    .iter()
+                    .filter(|(rule, _)| rule.external() == ip)
+                    .map(|(_, age)| *age)
+                    .min()
+                    .unwrap_or(age);
+                !shared || rivals.map(|(_, age)| age).min().is_none_or(|rival| rival > oldest)
+            })
+        };
+        let all = sound(lr);
+        all.into_iter().filter(stays).map(|(rule, _)| rule.clone()).collect()
+    }
+
+    fn router_stays(&self, lr: &Name) -> bool {
+        self.lr.iter().any(|(name, o, age)| name == lr && self.has_datapath(o.id.get(), age))
+    }
+
     /// The two are a link, whatever else is wrong with them.
     fn linked(&self, lsp: &(Name, Name), lrp: &(Name, Name)) -> bool {
         let Some((_, a, _)) = self.lsp.iter().find(|(name, ..)| name == lsp) else { return false };
@@ -146,7 +224,23 @@ impl Read {
     }
 }
 
+impl Switch {
+    /// The patch port on a chassis.
+    pub fn patch(&self, chassis: &Name) -> Option<(&Name, &Port)> {
+        self.ports.iter().find(|(_, port)| port.place == Place::Patch(chassis.clone()))
+    }
+}
+
 impl World {
+    /// The chassis that speaks in a switch for those without a patch port.
+    pub fn designated(&self, ls: &Name) -> Option<&Name> {
+        let patched = self.switches.get(ls)?.ports.values().filter_map(|port| match &port.place {
+            Place::Patch(chassis) if self.chassis.contains_key(chassis) => Some(chassis),
+            _ => None,
+        });
+        patched.min()
+    }
+
     /// What the objects mean.
     pub fn of(network: &Network) -> Self {
         let all = read(&network.objects);
@@ -155,7 +249,8 @@ impl World {
             world.switches.insert(name.clone(), Switch { flood: o.flood, ports: BTreeMap::new() });
         }
         for (name, o, _) in all.lr.iter().filter(|(_, o, age)| all.has_datapath(o.id.get(), age)) {
-            let router = Router { pinned: o.chassis.clone(), ports: BTreeMap::new(), routes: Vec::new() };
+            let router =
+                Router { pinned: o.chassis.clone(), ports: BTreeMap::new(), routes: Vec::new(), rules: Vec::new() };
             world.routers.insert(name.clone(), router);
         }
         for ((lr, lrp), o, age) in &all.lrp {
@@ -176,6 +271,9 @@ impl World {
             }
             let at = (ls.clone(), lsp.clone());
             let place = match &o.peer {
+                None if o.patch.is_some() => {
+                    o.patch.as_ref().map_or(Place::Nowhere, |patch| Place::Patch(patch.chassis.clone()))
+                }
                 None => all.binding.get(&at).map_or(Place::Nowhere, |b| Place::Vm(b.chassis.clone())),
                 Some(peer) => {
                     let there = (peer.lr.clone(), peer.lrp.clone());
@@ -193,6 +291,18 @@ impl World {
                 switch.ports.insert(lsp.clone(), Port { is: o.clone(), place });
             }
         }
+        for (lr, router) in &mut world.routers {
+            router.rules = all.rules_of(lr);
+            router.rules.retain(|rule| router.pinned.is_some() || rule.distributed);
+        }
+        for known in &network.neighbours {
+            let host = (name(&known.chassis), name(&known.ls), known.ip);
+            world.neighbours.insert(host, known.mac);
+        }
         world
     }
+}
+
+fn name(s: &str) -> Name {
+    s.parse().expect("the generator's names are names")
 }
