@@ -79,8 +79,8 @@ fn to_itself(port: &RouterPort, ip: IpAddr) -> FlowRow {
 /// (RFC 1812 sections 5.2.1.1 and 5.3.7), multicast and link-local (RFC 4291). Frames with a VLAN tag: a link is a port of an untagged network, and a
 /// tag must not travel from one switch into another.
 ///
-/// And what its sender is told of: what has no hop left (RFC 1812 section 5.3.1), no route (5.2.7.1), and a next hop that nobody has. The path MTU is no such
-/// case: packets that are too long for the underlay are not told of.
+/// And what its sender is told of: what has no hop left (RFC 1812 section 5.3.1), no route (5.2.7.1), and a next hop that nobody has. (Of packets that are too
+/// long: [`super::mtu`].)
 pub fn fixed() -> Vec<FlowRow> {
     let cookie = Cookie::of(Rule::RouterDrop);
     let told = |stage, priority, matching, event| {
