@@ -207,7 +207,8 @@ impl Edge {
         let inner = Some(vms(true)).filter(|all| !all.is_empty()).unwrap_or_else(|| vms(false));
         let Some((vm, vm_net)) = inner.get(rule.inner % inner.len().max(1)).copied() else { return };
         let long = if is_v6 { 128 } else { 32 };
-        let outer: IpAddr = match (rule.outer, is_v6) {
+        // A router that is everywhere cannot have an address of its own at one host.
+        let outer: IpAddr = match (if rule.distributed { rule.outer.max(2) } else { rule.outer }, is_v6) {
             (0..=1, v6_) => {
                 let own = plan.real_links().iter().find(|l| l.0 == link).map(|l| plan.nets(link, switch, l.3));
                 let own = own.unwrap_or_default().into_iter().find(|(ip, _)| ip.is_ipv6() == v6_);
@@ -216,8 +217,9 @@ impl Edge {
             }
             (n @ 2..=6, false) => v4(net, EXTERNAL + n as u8).into(),
             (n @ 2..=6, true) => v6(net, EXTERNAL + n as u8).into(),
-            (n, false) => IpAddr::from([203, 0, 113, n as u8]),
-            (n, true) => IpAddr::from((0x2001_0db8_0009_u128 << 80 | n as u128).to_be_bytes()),
+            // Beyond the switch' network: of two routers there nobody could tell whose it is.
+            (n, false) => IpAddr::from([203, 0, 113, (10 * router + n) as u8]),
+            (n, true) => IpAddr::from((0x2001_0db8_0009_u128 << 80 | (10 * router + n) as u128).to_be_bytes()),
         };
         let wide = match (rule.inner % 6, is_v6) {
             (0 | 1, false) => format!("{}/24", v4(vm_net, 0)),

@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod corners;
+mod edges;
 #[path = "../generate/mod.rs"]
 mod generate;
 mod packets;
