@@ -4,11 +4,15 @@ use crate::{
     claim::Hosted,
     contest::contest,
     datapath::{Datapaths, LinkName},
-    fact::{Binding, Chassis, Child, Lr, Lrp, Lsp, TunnelFact},
+    fact::{Binding, Chassis, Child, Lr, Lrp, Ls, Lsp, TunnelFact},
     output::Reject,
     patch::{self, PatchFact, Patches},
 };
-use std::net::IpAddr;
+use rustc_hash::FxHasher;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 use tuplenet_datalog::{Index, Relation};
 use tuplenet_model::{entity::EncapKind, id::DatapathId, key::Key, name::Name};
 
@@ -18,6 +22,12 @@ pub struct SwitchPort {
     pub ls: DatapathId,
     pub flood: bool,
     pub lsp: Lsp,
+}
+
+impl SwitchPort {
+    fn new(ls: &Ls, lsp: &Lsp) -> Self {
+        Self { ls: ls.value.id, flood: ls.value.flood, lsp: lsp.clone() }
+    }
 }
 
 /// A valid port of a router that matters here.
@@ -102,6 +112,15 @@ enum Claim {
 }
 
 impl Claim {
+    /// The same for what is equal, and rarely for anything else.
+    fn hash(&self) -> u32 {
+        let mut hasher = FxHasher::default();
+        Hash::hash(self, &mut hasher);
+        let hash = hasher.finish();
+        // Both halves: of small numbers one alone says little.
+        (hash ^ (hash >> 32)) as u32
+    }
+
     fn lost(&self, winner: &Child, kind: &str) -> String {
         let (field, value) = match self {
             Claim::Port(id) => ("port_id", id.to_string()),
@@ -120,24 +139,34 @@ impl Claim {
     }
 }
 
+/// What a switch's port claims.
+fn claims(port: &SwitchPort) -> impl Iterator<Item = Claim> + use<> {
+    let lsp = port.lsp.clone();
+    (0..2 + lsp.value.ips.len()).filter_map(move |i| match i.checked_sub(2) {
+        Some(i) => lsp.value.ips.get(i).map(|ip| Claim::Ip(*ip)),
+        None if i == 0 => Some(Claim::Port(lsp.value.port.get().into())),
+        None => Some(match lsp.value.patch.as_deref() {
+            Some(patch) => Claim::Patch(patch.chassis.clone()),
+            None => Claim::Mac(lsp.value.mac),
+        }),
+    })
+}
+
 fn switch_ports(sources: &Sources<'_>, datapaths: &Datapaths) -> (Relation<SwitchPort>, Relation<Reject>) {
     // port(LS, LSP) <- lsp(LSP), ls_present(LS), LSP in LS, LSP lost no claim of its id, MAC, addresses or patch.
     let by_ls = sources.lsp.index(|lsp| lsp.name.0.clone());
-    let here = by_ls.join(&datapaths.ls_present.index(|ls| ls.name.clone()), |_, lsp, ls| SwitchPort {
-        ls: ls.value.id,
-        flood: ls.value.flood,
-        lsp: lsp.clone(),
+    let here = by_ls.join(&datapaths.ls_present.index(|ls| ls.name.clone()), |_, lsp, ls| SwitchPort::new(ls, lsp));
+    // A row for each claim of each port would be most of what is kept here, and next to none is contested. So the claims are only counted, by a hash, and
+    // those of a switch are compared where two have one. Such a switch costs a row for each claim of its ports.
+    let hashes = here.flat_map(|port| {
+        let ls = port.ls;
+        claims(port).map(move |claim| (ls, claim.hash()))
     });
-    let claims = here.flat_map(|port| {
-        let value = &port.lsp.value;
-        let ips = value.ips.iter().map(|ip| Claim::Ip(*ip));
-        let own = match value.patch.as_deref() {
-            Some(patch) => Claim::Patch(patch.chassis.clone()),
-            None => Claim::Mac(value.mac),
-        };
-        let claims: Vec<_> = [Claim::Port(value.port.get().into()), own].into_iter().chain(ips).collect();
-        let port = port.clone();
-        claims.into_iter().map(move |claim| (claim, port.clone()))
+    let suspect = hashes.count_by(|hash| *hash).flat_map(|((ls, _), count)| (*count > 1).then_some(*ls)).distinct();
+    let suspect = datapaths.ls_present.index(|ls| ls.value.id).semijoin(&suspect.index(|ls| *ls));
+    let claims = by_ls.join_flat(&suspect.index(|ls| ls.name.clone()), |_, lsp, ls| {
+        let port = SwitchPort::new(ls, lsp);
+        claims(&port).map(move |claim| (claim, port.clone()))
     });
     let age = |port: &SwitchPort| (port.lsp.created, port.lsp.name.clone());
     let lost = contest(&claims, |(claim, port)| (port.ls, claim.clone()), move |(_, port)| age(port));
@@ -189,7 +218,7 @@ fn with_endpoint(at: &Relation<(SwitchPort, Name)>, endpoint_of: &Index<Name, En
 
 impl Ports {
     /// The remote ports of some switches. Costs a row for each of these, and none for all the others.
-    pub fn remote_in<T: Clone + Eq + std::hash::Hash + std::fmt::Debug + 'static>(
+    pub fn remote_in<T: Clone + Eq + Hash + std::fmt::Debug + 'static>(
         &self,
         switches: &Index<DatapathId, T>,
     ) -> Relation<RemotePort> {

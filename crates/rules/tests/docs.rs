@@ -103,7 +103,8 @@ fn pipeline() -> String {
         let bytes = Userdata::IcmpError(event).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
         let _ = writeln!(page, "| `{}` | {meaning}; it ends there, and its sender is told |", bytes.join("."));
     }
-    let bytes = Userdata::IcmpError(icmp::Event::TooBig).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+    let bytes =
+        Userdata::IcmpError(icmp::Event::TooBig).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
     let _ = writeln!(
         page,
         "| `{}` | it is too long for the switch that a router sends it into; its sender is told, or the agent cuts it; the whole packet |",
