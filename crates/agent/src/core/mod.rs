@@ -399,7 +399,7 @@ impl Core {
         }
         self.stats.ovsdb_connected = self.ovs.is_up();
         self.stats.interfaces = self.ovs.interfaces() as u64;
-        self.unminded = true;
+        self.unminded |= self.ovs.take_news();
         self.change(changes, None, now, effects);
         self.act(now, effects);
     }

@@ -18,8 +18,8 @@ use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 
 /// On each: the chassis that it watches.
 pub const WATCH: &str = "tuplenet-watch";
-/// Our keys of an Interface's `bfd`.
-const KEYS: [&str; 4] = ["enable", "min_rx", "min_tx", WITHDRAWN];
+/// Our keys of an Interface's `bfd`, but for [`WITHDRAWN`], which has its own transaction.
+const KEYS: [&str; 3] = ["enable", "min_rx", "min_tx"];
 /// Tells the other end that it must not send here, as what is behind this end is dead (RFC 5880 section 6.8.17).
 const WITHDRAWN: &str = "cpath_down";
 /// Numbers that the ports ask for: high, as Open vSwitch gives from 1 upwards to those that ask for none; 0xff00 and more are reserved.
@@ -140,6 +140,21 @@ fn settings(wanted: &Wanted, withdrawn: bool) -> Vec<(&'static str, String)> {
     all
 }
 
+/// What tells the other ends of all ports whether they may send here, where that is not told yet. Apart from all else that is to be done, as it must not fail with it.
+pub fn withdrawal(tables: &Tables, bridge: &str, withdrawn: bool) -> Vec<Operation> {
+    let told = |row: &Row| Tables::pair(row, "bfd", WITHDRAWN) == Some("true");
+    let wrong = ports(tables, bridge).into_iter().filter(|(_, _, row)| told(row) != withdrawn);
+    let operations = wrong.map(|(_, interface, _)| {
+        let operation = Operation::mutate("Interface").row(interface);
+        let operation = operation.mutation("bfd", Mutator::Delete, Value::set([WITHDRAWN]));
+        match withdrawn {
+            true => operation.mutation("bfd", Mutator::Insert, Value::map([(WITHDRAWN, "true")])),
+            false => operation,
+        }
+    });
+    operations.collect()
+}
+
 /// Adds to the plan what makes the ports be as they should. While nobody knows what is to be watched, all ports stay.
 pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'_>) {
     let Parts { watches, withdrawn, steady, .. } = *parts;
@@ -154,8 +169,7 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'
             plan.words.push(format!("removing the port {name}, which watched an end point"));
             continue;
         }
-        let down = withdrawn.unwrap_or_else(|| Tables::pair(row, "bfd", WITHDRAWN) == Some("true"));
-        let should = settings(wanted, down);
+        let should = settings(wanted, false);
         let is = |key: &str| Tables::pair(row, "bfd", key);
         let as_it_should =
             KEYS.iter().all(|key| is(key) == should.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str()));

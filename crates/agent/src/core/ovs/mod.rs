@@ -39,6 +39,8 @@ pub enum Purpose {
     Repair,
     /// To mark interfaces, or to take marks away.
     Mark,
+    /// To tell those that watch this host whether they may send here.
+    Withdraw,
     /// To write down what a setting of the kernel was, or to strike that out.
     Sysctl,
 }
@@ -68,6 +70,10 @@ pub struct Ovs {
     withdrawn: Option<bool>,
     /// Whether the switch holds what the rules want.
     steady: bool,
+    withdrawing: bool,
+    withdraw_at: Option<Instant>,
+    /// Something came that [`Ovs::sessions`] or [`Ovs::uplinks`] may tell.
+    news: bool,
     /// Bridges that were seen with a network card.
     carded: BTreeSet<String>,
     /// What was last said of each wanted pair.
@@ -117,6 +123,9 @@ impl Ovs {
             watching: BTreeMap::new(),
             withdrawn: None,
             steady: false,
+            withdrawing: false,
+            withdraw_at: None,
+            news: false,
             carded: BTreeSet::new(),
             said_of_pairs: BTreeMap::new(),
             complaints: HashMap::new(),
@@ -182,6 +191,7 @@ impl Ovs {
             Event::Down(why) => {
                 self.up = false;
                 // What was sent may be lost; what is still wrong shows in the next update.
+                self.withdrawing = false;
                 self.repairing = false;
                 self.marking = false;
                 effects.push(Effect::Say(Level::Warn, format!("no connection to the database of Open vSwitch: {why}")));
@@ -213,7 +223,10 @@ impl Ovs {
             }
             self.erase_stale_mark(*uuid);
         }
-        if touched.structure || touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none()) {
+        // Cards of physical bridges.
+        let elsewhere = touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none());
+        self.news |= tunnels_touched || elsewhere;
+        if touched.structure || elsewhere {
             changes.extend(self.mtu_changes());
         }
         if tunnels_touched {
@@ -226,6 +239,7 @@ impl Ovs {
             self.say_patches(effects);
             changes.extend(self.own_stack.look(&self.tables, &self.wanted.bridge, now, effects));
         }
+        self.tell_withdrawn(now, effects);
         self.act(now, effects);
         changes
     }
@@ -369,9 +383,24 @@ impl Ovs {
     pub fn withdraw(&mut self, withdrawn: bool, now: Instant, effects: &mut Vec<Effect>) {
         if self.withdrawn != Some(withdrawn) {
             self.withdrawn = Some(withdrawn);
-            self.unchecked = true;
-            self.act(now, effects);
+            self.tell_withdrawn(now, effects);
         }
+    }
+
+    /// Apart from all repairs: it must neither wait for them nor fail with them.
+    fn tell_withdrawn(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let able = self.known && self.up && !self.withdrawing && self.withdraw_at.is_none_or(|at| at <= now);
+        let Some(withdrawn) = self.withdrawn.filter(|_| able) else { return };
+        let operations = bfd::withdrawal(&self.tables, &self.wanted.bridge, withdrawn);
+        if !operations.is_empty() {
+            self.withdrawing = true;
+            effects.push(Effect::Ovs(Purpose::Withdraw, operations));
+        }
+    }
+
+    /// Whether since the last time something came that [`Ovs::sessions`] or [`Ovs::uplinks`] may tell.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// The bridges that these switches meet the physical network by, and what is wrong with each; `None`: nobody knows yet which.
@@ -490,6 +519,18 @@ impl Ovs {
         match purpose {
             Purpose::Repair => self.repairing = false,
             Purpose::Mark => self.marking = false,
+            Purpose::Withdraw => {
+                self.withdrawing = false;
+                self.withdraw_at = None;
+                if let Err(why) = result {
+                    let text =
+                        format!("those that watch this host cannot be told whether to send here: {why}; trying again");
+                    effects.push(Effect::Say(Level::Error, text));
+                    self.withdraw_at = Some(now + RETRY_PAUSE);
+                }
+                self.tell_withdrawn(now, effects);
+                return;
+            }
             Purpose::Sysctl => {
                 // It is asked for again when the kernel is.
                 if let Err(why) = result {
@@ -507,7 +548,7 @@ impl Ovs {
         match (result, purpose) {
             // The update that shows what we did comes before this; should it not, then soon.
             (Ok(()), Purpose::Repair) if self.unchecked => self.retry_at = Some(now + SETTLE),
-            (Ok(()), Purpose::Repair | Purpose::Sysctl) => {}
+            (Ok(()), Purpose::Repair | Purpose::Sysctl | Purpose::Withdraw) => {}
             (Ok(()), Purpose::Mark) => {
                 let sent = std::mem::take(&mut self.sent);
                 self.marks.retain(|uuid, mark| sent.get(uuid) != Some(mark));
@@ -515,7 +556,9 @@ impl Ovs {
             (Err(why), _) => {
                 let what = match purpose {
                     Purpose::Repair => "the bridge cannot be put right",
-                    Purpose::Mark | Purpose::Sysctl => "interfaces cannot be marked with what they claimed",
+                    Purpose::Mark | Purpose::Sysctl | Purpose::Withdraw => {
+                        "interfaces cannot be marked with what they claimed"
+                    }
                 };
                 let text = format!("{what}: {why}; trying again");
                 if self.failure.as_ref() != Some(&text) {
@@ -531,6 +574,9 @@ impl Ovs {
     /// Time passed.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.own_stack.tick(&self.tables, now, effects);
+        if self.withdraw_at.take_if(|at| *at <= now).is_some() {
+            self.tell_withdrawn(now, effects);
+        }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.act(now, effects);
@@ -539,7 +585,7 @@ impl Ovs {
 
     /// When [`Ovs::tick`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.own_stack.wakeup()).min()
+        self.retry_at.into_iter().chain(self.withdraw_at).chain(self.own_stack.wakeup()).min()
     }
 
     /// Starts what is to be done and is not under way.

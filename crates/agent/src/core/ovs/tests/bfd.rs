@@ -104,7 +104,7 @@ fn a_port_of_an_agent_before_is_used_as_it_is() {
     assert!(steady(&mut bench, true).is_empty());
     bench.ovs.withdraw(false, bench.now, &mut bench.effects);
     let sent = bench.transactions();
-    assert!(sent.len() == 1 && sent[0].1.contains("\"delete\",[\"set\",[\"enable\",\"min_rx\""), "{sent:?}");
+    assert!(sent.len() == 1 && sent[0].1.contains("\"delete\",[\"set\",[\"cpath_down\"]]"), "{sent:?}");
     assert!(!sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
 }
 
@@ -138,8 +138,13 @@ fn all_ports_say_that_this_end_is_withdrawn_and_no_longer() {
     let sent = bench.transactions();
     assert!(sent.len() == 1 && sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
     let down = [&GOOD[..], &[("cpath_down", "true")]].concat();
+    bench.ovs.done(&Purpose::Withdraw, Err("no".into()), bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty());
+    bench.now = bench.ovs.wakeup().unwrap();
+    bench.ovs.tick(bench.now, &mut bench.effects);
+    assert_eq!(bench.transactions().len(), 1, "again");
     bench.update(false, watching(40, "e1", "192.0.2.11", 12, &down, &[]));
-    done(&mut bench);
+    bench.ovs.done(&Purpose::Withdraw, Ok(()), bench.now, &mut bench.effects);
     assert!(bench.transactions().is_empty());
     // One that is made now says it from its first packet on.
     bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)]);
