@@ -30,8 +30,14 @@ demo: ## Two hosts and one virtual network on this machine (root); KEEP=1 leaves
 	@cargo build $(PROGRAMS)
 	@exec "$(TARGET)/debug/tuplenet-lab" demo
 
+.PHONY: demo-edge
+demo-edge: ## Two edges to a physical network, one of which is lost (root); KEEP=1 leaves it running
+	@scripts/setup demo
+	@cargo build $(PROGRAMS)
+	@exec "$(TARGET)/debug/tuplenet-lab" demo-edge
+
 .PHONY: demo-stop
-demo-stop: ## End what `make demo KEEP=1` left running (root)
+demo-stop: ## End what `make demo KEEP=1` or `make demo-edge KEEP=1` left running (root)
 	@[ -x "$(TARGET)/debug/tuplenet-lab" ] || cargo build -q -p tuplenet-lab
 	@exec "$(TARGET)/debug/tuplenet-lab" stop demo
 

@@ -127,8 +127,17 @@ struct Place<'a> {
 impl Place<'_> {
     fn start(&self, daemon: &str, arguments: &[String]) -> Result<Process> {
         let run = self.directory.join("run");
+        // At the priority that ovs-ctl(8) gives them: who has nothing to do but to forward packets does not wait behind compilers.
         let argv = words(
-            &[daemon, "--no-chdir", &format!("--pidfile={}/{daemon}.pid", run.display()), "-vsyslog:off"],
+            &[
+                "nice",
+                "-n",
+                "-10",
+                daemon,
+                "--no-chdir",
+                &format!("--pidfile={}/{daemon}.pid", run.display()),
+                "-vsyslog:off",
+            ],
             arguments,
         );
         let argv = self.netns.map_or_else(|| argv.clone(), |netns| netns.enter(&argv));

@@ -18,8 +18,8 @@ use crate::{Vm, transfer::pattern};
 /// No connection, or no progress, for so long means that it is dead.
 const DEAD: Duration = Duration::from_secs(20);
 /// Bytes written at once, and how often.
-const PIECE: usize = 2048;
-const PAUSE: Duration = Duration::from_millis(50);
+const PIECE: usize = 1024;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Transfers that run. Dropped, they end.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct StreamsReport {
 }
 
 impl Vm {
-    /// Begins `count` TCP transfers to `to` at `address`, some 40 kB a second each, until [`Streams::finish`].
+    /// Begins `count` TCP transfers to `to` at `address`, some 10 kB a second each, until [`Streams::finish`].
     ///
     /// # Errors
     /// A connection was refused or not answered.
@@ -83,6 +83,11 @@ impl Streams {
         let mut report = StreamsReport { whole: 0, broken: Vec::new(), bytes: 0, stalls: Vec::new() };
         for (sender, receiver) in self.senders.drain(..).zip(self.receivers.drain(..)) {
             let sent = sender.join().unwrap_or_else(|_| Err(anyhow!("a sender panicked")));
+            if let Err(error) = &sent {
+                // Its receiver waits in vain for a while, and nobody for the receiver.
+                report.broken.push(format!("{error:#}"));
+                continue;
+            }
             let received = receiver.join().unwrap_or_else(|_| Err(anyhow!("a receiver panicked")));
             match (sent, received) {
                 (Ok(sent), Ok(received)) if sent == received.bytes => {

@@ -12,8 +12,8 @@ use tuplenet_lab::wait_until;
 
 const LAB: &str = env!("CARGO_BIN_EXE_tuplenet-lab");
 
-fn run(keep: bool) -> Result<(Output, String)> {
-    let output = Command::new(LAB).arg("demo").env("KEEP", if keep { "1" } else { "" }).output()?;
+fn run(demo: &str, keep: bool) -> Result<(Output, String)> {
+    let output = Command::new(LAB).arg(demo).env("KEEP", if keep { "1" } else { "" }).output()?;
     let text = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
     ensure!(output.status.success(), "{text}");
     Ok((output, text))
@@ -22,7 +22,7 @@ fn run(keep: bool) -> Result<(Output, String)> {
 #[test]
 fn it_pings_everyone_and_ends_clean() -> Result<()> {
     for _ in 0..2 {
-        let (_, text) = run(false)?;
+        let (_, text) = run("demo", false)?;
         // Three answers each, or more: `ping` asks again when one is slow.
         let good =
             text.lines().filter(|line| line.trim_start().starts_with("ok ") && line.contains(" answered")).count();
@@ -44,8 +44,29 @@ fn it_pings_everyone_and_ends_clean() -> Result<()> {
 }
 
 #[test]
+fn the_one_with_edges_loses_an_edge_and_ends_clean() -> Result<()> {
+    let (_, text) = run("demo-edge", false)?;
+    let good = text.lines().filter(|line| line.trim_start().starts_with("ok ")).count();
+    assert_eq!(good, 15, "pings, pages, shares, and what was lost:\n{text}");
+    for word in [
+        "$ tpctl edge init --chassis hv2",
+        "whose log says that 203.0.113.2 asked",
+        "delivered to outside1_patch on hv2",
+        "www got the page from 203.0.113.10",
+        "$ tpctl edge add --chassis hv3",
+        "pings lost, the last",
+        "ok   0 of ",
+        "`make demo-edge KEEP=1` leaves them running",
+    ] {
+        assert!(text.contains(word), "no `{word}` in:\n{text}");
+    }
+    assert!(!text.contains("FAIL"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn kept_it_can_be_used_and_ended() -> Result<()> {
-    let (_, text) = run(true)?;
+    let (_, text) = run("demo", true)?;
     let (_, rest) = text.split_once("Use it:  source ").context("no line that tells how to use it")?;
     let environment = rest.split(';').next().unwrap_or_default();
     let script = format!(

@@ -7,18 +7,15 @@
 //!                              +---- LR-central ----+
 //! ```
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use tuplenet_lab::{AgentSpec, Host, Lab, PingSpec, Vm, VmSpec, command, program};
+use tuplenet_lab::{Host, Lab, PingSpec, Vm, VmSpec, command};
 
-use crate::story::Story;
-
-/// Longest wait for anything, on a machine that is busy with something else too.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{
+    common::{PATIENCE, frame, show, start_agents, write_environment},
+    story::Story,
+};
 
 /// A guest of the demo.
 struct Guest {
@@ -51,41 +48,17 @@ fn ipv6(place: (u8, u8)) -> String {
 /// Something did not come up, or a ping was not answered.
 pub fn run(keep: bool) -> Result<()> {
     let mut story = Story::new();
-    for name in ["tuplenet", "tpctl"] {
-        program(name)?;
-    }
-    story.say("TupleNet: two hosts, one virtual network.\nAll of it in network namespaces of this machine, whose own network is left alone.");
-    let lab = Lab::new("demo")?;
-    let done = tell(&mut story, &lab);
-    match &done {
-        Ok(_) if keep => {
-            lab.keep()?;
-            let directory = lab.directory().display();
-            story.step("It runs on");
-            story.say(&format!(
-                "Use it:  source {directory}/env; tpctl ls show; on a1 ping -c 3 {}; on hv1 ovs-ofctl dump-flows br-int",
-                ipv4(GUESTS[3].place)
-            ));
-            story.say("End it:  make demo-stop");
-        }
-        Ok(_) => {
-            story.step("The end");
-            let start = Instant::now();
-            drop(lab);
-            story.say(&format!(
-                "All processes and namespaces are removed ({:.1?}). `make demo KEEP=1` leaves them running.",
-                start.elapsed()
-            ));
-        }
-        // Then its end shows what the hosts look like.
-        Err(_) => lab.fail(),
-    }
-    done
+    story.say("TupleNet: two hosts, one virtual network.");
+    let try_it =
+        format!("tpctl ls show; on a1 ping -c 3 {}; on hv1 ovs-ofctl dump-flows br-int", ipv4(GUESTS[3].place));
+    frame(&mut story, "demo", keep, &try_it, tell)
 }
 
 fn tell(story: &mut Story, lab: &Lab) -> Result<()> {
     let hosts = make_hosts(story, lab)?;
+    story.step("One agent a host; the one of hv1 runs the store too");
     start_agents(story, lab, &hosts)?;
+    story.say("Each agent has made br-int and a Geneve port, and registered its host.");
     make_network(story, lab)?;
     let vms = plug(story, lab, &hosts)?;
     write_environment(lab, &hosts, &vms)?;
@@ -107,30 +80,6 @@ fn make_hosts(story: &mut Story, lab: &Lab) -> Result<Vec<Host>> {
         ));
     }
     Ok(hosts)
-}
-
-fn start_agents(story: &mut Story, lab: &Lab, hosts: &[Host]) -> Result<()> {
-    story.step("One agent a host; the one of hv1 runs the store too");
-    for (index, host) in hosts.iter().enumerate() {
-        let mut spec = AgentSpec::new();
-        let mut shown = format!("{}# tuplenet agent --encap-ip {}", host.name(), host.encap_ip());
-        if index == 0 {
-            spec = spec.with_store();
-            shown += &format!(" --with-store store.db --store-listen {}:2379", host.management_ip());
-        } else {
-            shown += &format!(" --store {}", lab.endpoints()?);
-        }
-        story.command(&shown);
-        let agent = host.agent(&spec)?;
-        agent.process().wait_ready(PATIENCE, || {
-            let known = lab.tpctl(&["ch", "show"])?;
-            ensure!(known.contains(host.name()), "the store does not know {} yet", host.name());
-            Ok(())
-        })?;
-    }
-    show(story, lab, &["ch", "show"])?;
-    story.say("Each agent has made br-int and a Geneve port, and registered its host.");
-    Ok(())
 }
 
 fn make_network(story: &mut Story, lab: &Lab) -> Result<()> {
@@ -263,37 +212,4 @@ fn traces(story: &mut Story, lab: &Lab) -> Result<()> {
     show(story, lab, &trace)?;
     story.say("Now b2 gets it, which is what the route says.");
     show(story, lab, &["lsr", "del", "LR-central", "beyond", "-y"])
-}
-
-/// Runs `tpctl`, shown as a person would type it, and shows what it prints.
-fn show(story: &Story, lab: &Lab, arguments: &[&str]) -> Result<()> {
-    story.command(&format!("tpctl {}", command::text(arguments)));
-    story.output(&lab.tpctl(arguments)?);
-    Ok(())
-}
-
-/// A file to be sourced, with functions that act in the lab.
-fn write_environment(lab: &Lab, hosts: &[Host], vms: &[Vm]) -> Result<()> {
-    let mut text = format!(
-        "# To be sourced by a shell: `tpctl ARGUMENTS`, and `on NAME COMMAND` where NAME is a host or a VM.\n\
-         export TUPLENET_ENDPOINTS={}\n\
-         tpctl() {{ nsenter --net={} -- {} \"$@\"; }}\n\
-         on() {{\n  local name=$1\n  shift\n  case $name in\n",
-        lab.endpoints()?,
-        lab.management().path().display(),
-        command::text(&[program("tpctl")?.to_string_lossy()]),
-    );
-    for host in hosts {
-        text += &format!(
-            "  {}) OVS_RUNDIR={} nsenter --net={} -- \"$@\" ;;\n",
-            host.name(),
-            host.directory().join("run").display(),
-            host.netns()?.path().display()
-        );
-    }
-    for vm in vms {
-        text += &format!("  {}) nsenter --net={} -- \"$@\" ;;\n", vm.name(), vm.netns().path().display());
-    }
-    text += "  *) echo \"no host or VM $name\" >&2; return 2 ;;\n  esac\n}\n";
-    fs::write(lab.directory().join("env"), text).context("cannot write the demo's env file")
 }
