@@ -29,7 +29,7 @@ pub const SYSCTL: &str = "tuplenet-sysctl";
 /// How often the kernel is asked again, by whatever somebody has changed there.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// The same after it refused.
-const RETRY: Duration = Duration::from_secs(10);
+pub(super) const RETRY: Duration = Duration::from_secs(10);
 
 /// What takes this way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

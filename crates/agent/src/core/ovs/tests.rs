@@ -4,6 +4,7 @@
 
 mod bfd;
 mod export;
+mod own_stack;
 
 use super::*;
 use crate::config::DatapathType;
