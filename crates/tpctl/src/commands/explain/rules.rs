@@ -402,7 +402,8 @@ pub const ALL: &[Explained] = &[
         rule: Rule::ProbeAnswer,
         subject: RouterPort,
         stages: &[stage::LRP_INGRESS_DROP_UNEXPECT, stage::LRP_INGRESS_DNAT_STAGE1],
-        why: "Two for each address that the agent probes (its option --probe) and each address of a router's port at an uplink here: echo replies that no               inner host waits for go to the agent, which withdraws the edge while none of those addresses answers.",
+        why: "Two for each address that the agent probes (its option --probe) and each address of a router's port at an uplink here: echo replies that no \
+              inner host waits for go to the agent, which withdraws the edge while none of those addresses answers.",
         counts: "Echo replies to probes. Less than the agent sends: the way outside loses packets.",
     },
     Explained {
