@@ -4,6 +4,7 @@
 //! An entity does not repeat what its key says (its name and its parents): see [`crate::key::Key`].
 
 use crate::{
+    ecmp::EcmpField,
     id::{DatapathId, PortId},
     mac::Mac,
     name::Name,
@@ -47,6 +48,9 @@ pub struct LogicalRouter {
     /// The chassis that it is pinned to; `None` is distributed: on every host that needs it.
     #[serde(default)]
     pub chassis: Option<Name>,
+    /// By what it chooses among static routes of equal prefix; empty: by all of [`EcmpField::ALL`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ecmp_hash: Vec<EcmpField>,
     /// For people.
     #[serde(flatten)]
     pub meta: Meta,

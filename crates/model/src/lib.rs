@@ -3,6 +3,7 @@
 //! This crate does no I/O. The store keeps these objects, the rules derive flows from them, `tpctl` edits them.
 
 pub mod document;
+pub mod ecmp;
 pub mod edge;
 pub mod entity;
 pub mod id;

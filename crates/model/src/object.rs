@@ -111,7 +111,7 @@ impl Object {
         let judge = Judge(key);
         match self {
             Object::Ls(switch) => judge.switch(switch),
-            Object::Lr(LogicalRouter { meta, .. }) => judge.meta(meta),
+            Object::Lr(router) => judge.router(router),
             Object::Lsp(port) => judge.switch_port(port),
             Object::Lrp(port) => judge.router_port(port),
             Object::Lsr(route) => judge.route(route),
@@ -171,7 +171,7 @@ impl Object {
     pub fn fields(&self) -> &'static [&'static str] {
         match self {
             Object::Ls(_) => &["id", "flood", "mtu", "description", "labels"],
-            Object::Lr(_) => &["id", "chassis", "description", "labels"],
+            Object::Lr(_) => &["id", "chassis", "ecmp_hash", "description", "labels"],
             Object::Lsp(_) => &["port_id", "mac", "ips", "peer", "patch", "description", "labels"],
             Object::Lrp(_) => &["port_id", "mac", "nets", "peer", "description", "labels"],
             Object::Lsr(_) => &["prefix", "next_hop", "outport", "description", "labels"],
@@ -297,6 +297,14 @@ impl Judge<'_> {
             }
         }
         Ok(())
+    }
+
+    fn router(&self, router: &LogicalRouter) -> Result<(), Invalid> {
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = router.ecmp_hash.iter().find(|field| !seen.insert(**field)) {
+            return self.fail("ecmp_hash", format!("{twice} is there twice"), "name each field once");
+        }
+        self.meta(&router.meta)
     }
 
     fn switch(&self, switch: &LogicalSwitch) -> Result<(), Invalid> {

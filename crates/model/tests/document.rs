@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tuplenet_model::{
     document::Document,
+    ecmp::EcmpField,
     entity::{LogicalRouter, LogicalSwitch, Meta, RouterPort, StaticRoute, SwitchPort},
     id::{DatapathId, PortId},
     key::Key,
@@ -195,7 +196,8 @@ fn networks() -> impl Strategy<Value = Network> {
                 if !lr.contains(&name(NAMES[at])) {
                     lr.push(name(NAMES[at]));
                     let chassis = pinned.then(|| name("null"));
-                    n.insert(Key::Lr(name(NAMES[at])), Object::Lr(LogicalRouter { id, chassis, meta }));
+                    let ecmp_hash = EcmpField::ALL[..i % 4].to_vec();
+                    n.insert(Key::Lr(name(NAMES[at])), Object::Lr(LogicalRouter { id, chassis, ecmp_hash, meta }));
                 }
             }
             let mut next = BTreeMap::new();

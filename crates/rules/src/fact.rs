@@ -3,7 +3,7 @@
 //! Objects of the store come under their names. Once judged, they are referred to by the ids that travel on the wire,
 //! which are small and are what flows need.
 
-use crate::{change::LocalInterface, cookie::name_hash};
+use crate::{change::LocalInterface, cookie::name_hash, output::Selection};
 use rustc_hash::FxHasher;
 use std::{
     hash::{Hash, Hasher},
@@ -100,6 +100,7 @@ pub struct LsFact {
 pub struct LrFact {
     pub id: DatapathId,
     pub chassis: Option<Name>,
+    pub selection: Selection,
 }
 
 /// What the rules need of a switch port.
@@ -247,8 +248,8 @@ impl Fact {
             (Key::Ls(name), Object::Ls(LogicalSwitch { id, flood, mtu, .. })) => {
                 Fact::Ls(stored(name, LsFact { id, flood, mtu }, created))
             }
-            (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, .. })) => {
-                Fact::Lr(stored(name, LrFact { id, chassis }, created))
+            (Key::Lr(name), Object::Lr(LogicalRouter { id, chassis, ecmp_hash, .. })) => {
+                Fact::Lr(stored(name, LrFact { id, chassis, selection: Selection::of(&ecmp_hash) }, created))
             }
             (Key::Lsp(ls, lsp), Object::Lsp(SwitchPort { port_id, mac, ips, peer, patch, .. })) => {
                 let peer = peer.map(|p| Box::new((p.lr, p.lrp)));

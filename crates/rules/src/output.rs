@@ -2,7 +2,7 @@
 
 use crate::outside::{Outside, Own};
 use std::{fmt, net::IpAddr};
-use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_model::{ecmp::EcmpField, entity::EncapKind, name::Name};
 use tuplenet_openflow::{
     Action, Flow, Match, field,
     message::{GroupKind, GroupProperties, SelectionMethod},
@@ -93,7 +93,30 @@ pub enum HashField {
 impl Selection {
     /// What belongs to one connection goes one way.
     pub fn five_tuple() -> Self {
-        Self(vec![HashField::L4Ports(u32::MAX), HashField::Source, HashField::Destination, HashField::Protocol])
+        Self::of(&[])
+    }
+
+    /// These parts count; with none given, addresses and ports.
+    ///
+    /// The protocol counts only where it is asked for: of the later fragments of an IPv6 packet Open vSwitch takes it to be 44, so that they would go another way than the
+    /// first one, and conntrack would never see them all. Connections of two protocols with the same ports go the same way without it, which harms nobody.
+    pub fn of(fields: &[EcmpField]) -> Self {
+        let counts = |field| (fields.is_empty() && field != EcmpField::IpProto) || fields.contains(&field);
+        let half = |field, bits: u32| if counts(field) { bits } else { 0 };
+        let ports = half(EcmpField::L4Src, 0xffff_0000) | half(EcmpField::L4Dst, 0xffff);
+        let ports = (ports != 0).then_some(HashField::L4Ports(ports));
+        let others = [
+            (EcmpField::NwSrc, HashField::Source),
+            (EcmpField::NwDst, HashField::Destination),
+            (EcmpField::IpProto, HashField::Protocol),
+        ];
+        let others = others.into_iter().filter_map(|(field, part)| counts(field).then_some(part));
+        Self(ports.into_iter().chain(others).collect())
+    }
+
+    /// Whether ports of TCP, UDP or SCTP count.
+    pub fn has_ports(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, HashField::L4Ports(_)))
     }
 
     /// What a switch tells; `None`: it is none of ours.

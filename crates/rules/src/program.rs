@@ -154,6 +154,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
     let ecmp = ecmp::derive(&ecmp::Sources {
+        routers: &datapaths.lr_present,
         routes: &routes,
         local: &ports.local,
         pinned: &ports.pinned,

@@ -98,7 +98,7 @@ stages! {
     LRP_INGRESS_ECMP = 58, next Some(59);
     /// The decision of the router is made.
     LRP_TRACE_INGRESS_OUT = 59, next Some(LRP_EGRESS_MTU.table);
-    /// What of the layer above IP counts in the choice of a next hop. A packet goes back to the flow that sent it here: see [`Stage::returns`].
+    /// What of the layer above IP counts in the choice of a next hop is noted; the packet goes on in the flow that sent it here.
     LRP_INGRESS_ECMP_HASH = 60, next None;
 
     /// How long packets may be in the switch that they are for.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::Flow;
 use tuplenet_rules::{
-    Change, Engine, FlowChange, Group, GroupChange, GroupForm, Output, Selection,
+    Change, Engine, FlowChange, Group, GroupChange, GroupForm, HashField, Output, Selection,
     cookie::{Cookie, Rule},
     is_ecmp_group, stage,
 };
@@ -238,4 +238,30 @@ fn a_route_whose_edge_or_link_goes_leaves_its_group() {
     let output = engine.apply(link("R", "J", 3, 3, 200));
     assert_eq!(Switch::of(&engine), before);
     assert!(output.flows.iter().any(|change| matches!(change, FlowChange::Set(flow) if flow.table == 58)));
+}
+
+#[test]
+fn a_router_says_by_what_it_chooses() {
+    let mut engine = network(2);
+    engine.apply([route("a", 1), route("b", 2)]);
+    let before = Switch::of(&engine);
+    let mut switch = Switch::of(&engine);
+    let output = engine.apply([object("lr/R", r#"{"id":3,"chassis":null,"ecmp_hash":["nw_src","nw_dst"]}"#)]);
+    switch.apply(&output);
+    assert_eq!(switch, Switch::of(&engine));
+    let group = the_group(&engine);
+    let GroupForm::Select(selection) = &group.form else { panic!("{group:?}") };
+    assert_eq!(selection.0, [HashField::Source, HashField::Destination]);
+    assert_eq!(Selection::read(&selection.method()).as_ref(), Some(selection));
+    let flows = flows_of(&engine, Rule::Ecmp);
+    assert!(flows.iter().all(|flow| flow.ends_with(&format!("actions=dec_ttl,group:{}", group.id))), "{flows:?}");
+    assert_eq!(touched(&output), (1, 0), "the flow that notes ports, and the group's form: {output:?}");
+    assert_eq!(output.groups.len(), 1);
+
+    let ports = object("lr/R", r#"{"id":3,"chassis":null,"ecmp_hash":["l4_dst"]}"#);
+    engine.apply([ports]);
+    let form = GroupForm::Select(Selection(vec![HashField::L4Ports(0xffff)]));
+    assert_eq!(the_group(&engine).form, form);
+    engine.apply([lr("R", 3)]);
+    assert_eq!(Switch::of(&engine), before);
 }

@@ -7,6 +7,7 @@ use clap::{
 use ipnet::IpNet;
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 use tuplenet_model::{
+    ecmp::EcmpField,
     entity::{NatKind, Patch},
     mac::Mac,
     name::Name,
@@ -207,6 +208,20 @@ impl std::str::FromStr for Mtu {
     }
 }
 
+/// By what a router chooses among equal routes.
+#[derive(Clone, Debug)]
+pub struct EcmpHash(pub Vec<EcmpField>);
+
+impl std::str::FromStr for EcmpHash {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "default" => Ok(EcmpHash(Vec::new())),
+            _ => text.parse::<List<EcmpField>>().map(|fields| EcmpHash(fields.0)),
+        }
+    }
+}
+
 /// `ls ...`
 #[derive(Subcommand, Debug)]
 pub enum Ls {
@@ -260,6 +275,9 @@ pub enum Lr {
         lr: Name,
         /// Pin it to this chassis; otherwise it is on every host that needs it
         chassis: Option<Name>,
+        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst [default: all of them]
+        #[arg(long, value_name = "FIELDS")]
+        ecmp_hash: Option<List<EcmpField>>,
         #[command(flatten)]
         meta: Meta,
     },
@@ -286,6 +304,9 @@ pub enum Lr {
         /// Have it on every host that needs it
         #[arg(long)]
         distributed: bool,
+        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst, or default, which is all of them
+        #[arg(long, value_name = "FIELDS")]
+        ecmp_hash: Option<EcmpHash>,
         #[command(flatten)]
         meta: MetaEdit,
     },
@@ -518,6 +539,10 @@ pub trait Item: FromStr {
 
 impl Item for IpAddr {
     const EXAMPLE: &str = "addresses like 10.20.1.2,fd00:20:1::2";
+}
+
+impl Item for EcmpField {
+    const EXAMPLE: &str = "some of nw_src,nw_dst,ip_proto,l4_src,l4_dst";
 }
 
 impl Item for IpNet {

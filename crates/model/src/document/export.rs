@@ -29,6 +29,7 @@ impl Document {
             let router = Router {
                 id: Some(lr.id),
                 chassis: lr.chassis.clone(),
+                ecmp_hash: lr.ecmp_hash.clone(),
                 description: lr.meta.description.clone(),
                 labels: lr.meta.labels.clone(),
                 ..Router::default()

@@ -26,6 +26,7 @@ mod export;
 mod resolve;
 
 use crate::{
+    ecmp::EcmpField,
     entity::{NatKind, Patch, RouterPortRef, SwitchPortRef},
     id::{DatapathId, PortId},
     mac::Mac,
@@ -111,6 +112,9 @@ pub struct Router {
     /// The chassis that it is pinned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chassis: Option<Name>,
+    /// See [`crate::entity::LogicalRouter::ecmp_hash`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ecmp_hash: Vec<EcmpField>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -191,7 +191,8 @@ impl Resolution<'_> {
         let key = Key::Lr(name.clone());
         if let Some(id) = self.datapath(&key, of.id) {
             let meta = meta(&of.description, &of.labels);
-            self.put(key, Object::Lr(LogicalRouter { id, chassis: of.chassis.clone(), meta }));
+            let (chassis, ecmp_hash) = (of.chassis.clone(), of.ecmp_hash.clone());
+            self.put(key, Object::Lr(LogicalRouter { id, chassis, ecmp_hash, meta }));
         }
         for (lrp, port) in &of.ports {
             self.router_port(RouterPortRef { lr: name.clone(), lrp: lrp.clone() }, &port.0);

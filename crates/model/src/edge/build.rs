@@ -383,7 +383,7 @@ impl<'a> Build<'a> {
     }
 
     fn router(&mut self, lr: &Name, chassis: Option<&Name>, meta: Meta) -> Result<(), EdgeError> {
-        let router = LogicalRouter { id: self.id()?, chassis: chassis.cloned(), meta };
+        let router = LogicalRouter { id: self.id()?, chassis: chassis.cloned(), ecmp_hash: Vec::new(), meta };
         self.put(Key::Lr(lr.clone()), Object::Lr(router))
     }
 

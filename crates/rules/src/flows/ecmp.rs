@@ -20,7 +20,7 @@
 use super::route::{self, Route, equal_routes};
 use crate::{
     cookie::{Cookie, Rule},
-    fact::TunnelFact,
+    fact::{Lr, TunnelFact},
     flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, hash, priority, proto, resubmit, set, these_within},
     output::{Bucket, GroupForm, Selection},
     port::{Endpoint, LocalPort, SwitchPort},
@@ -42,6 +42,8 @@ const LAST_RESORT_ID: u32 = 0;
 
 /// What the rules here read.
 pub struct Sources<'a> {
+    /// Routers that matter here.
+    pub routers: &'a Relation<Lr>,
     pub routes: &'a Relation<Route>,
     pub local: &'a Relation<LocalPort>,
     /// Ports that lead to routers pinned to other chassis, which these are.
@@ -129,6 +131,7 @@ pub fn is_group(id: u32) -> bool {
 /// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
 /// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
 /// last_resort(LR, Prefix)          <- the first bucket(LR, Prefix, _, _, W), W is not none.
+/// choice(LR, Prefix, Fields)       <- ecmp(LR, Prefix), lr(LR, hash: Fields).
 /// member(LR, Port, Hop)            <- bucket(LR, _, Port, Hop, _).
 /// ```
 pub fn derive(s: &Sources<'_>) -> Ecmp {
@@ -166,11 +169,13 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
     let all = mortal.map(|(way, ofport)| (way.clone(), Some(*ofport))).concat(&immortal.map(|way| (way.clone(), None)));
     let members = members.map(|way| Way { prefix: IpNet::default(), ..way.clone() }).distinct();
     let prefixes = several.min_by(|prefix| group_id(*prefix), |prefix| *prefix);
+    let choices = prefixes
+        .index(|(lr, _)| *lr)
+        .join(&s.routers.index(|lr| lr.value.id), |_, prefix, lr| (*prefix, lr.value.selection.clone()));
     Ecmp {
         plain,
-        flows: prefixes.map(|prefix| choice(*prefix)).concat(&members.map(member)),
-        groups: prefixes
-            .map(|prefix| GroupRow { id: group_id(*prefix), form: GroupForm::Select(Selection::five_tuple()) }),
+        flows: choices.map(|(prefix, by)| choice(*prefix, by)).concat(&members.map(member)),
+        groups: choices.map(|(prefix, by)| GroupRow { id: group_id(*prefix), form: GroupForm::Select(by.clone()) }),
         buckets,
         members: all,
     }
@@ -180,9 +185,11 @@ fn remote(tunnel: &TunnelFact) -> Option<((EncapKind, IpAddr), u32)> {
     tunnel.remote.map(|ip| ((tunnel.kind, ip), tunnel.ofport))
 }
 
-fn choice((lr, prefix): Prefix) -> FlowRow {
+fn choice((lr, prefix): Prefix, by: &Selection) -> FlowRow {
     let cookie = Cookie::named(Rule::Ecmp, Some(lr), &prefix.to_string());
-    let choose = vec![resubmit(stage::LRP_INGRESS_ECMP_HASH), Action::Group(group_id((lr, prefix)))];
+    // Where ports do not count, the switch's cache need not tell them apart.
+    let ports = by.has_ports().then(|| resubmit(stage::LRP_INGRESS_ECMP_HASH));
+    let choose = ports.into_iter().chain([Action::Group(group_id((lr, prefix)))]).collect();
     equal_routes(cookie, lr, prefix, choose)
 }
 

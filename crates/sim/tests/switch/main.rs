@@ -22,6 +22,7 @@ mod programs;
 mod protocol;
 mod real;
 mod size;
+mod spread;
 mod stimulus;
 mod trace;
 mod wire;

@@ -218,6 +218,16 @@ impl Real {
         }
     }
 
+    /// Asks the daemon something, as ovs-appctl does.
+    pub fn ask(&mut self, words: &[&str]) -> String {
+        self.control.ask(words)
+    }
+
+    /// Tells the bridge, in one bundle.
+    pub fn tell(&mut self, messages: Vec<Message>) {
+        self.runtime.block_on(self.switch.bundle(messages)).expect("the switch takes it");
+    }
+
     /// Makes these the only flows and groups, in one bundle.
     ///
     /// # Errors

@@ -38,14 +38,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 type Out = (u32, Option<(u32, u64)>, Vec<u8>);
 
 /// The frames that a port sent, as it writes them into a file of libpcap's format.
-struct Capture {
+pub struct Capture {
     file: PathBuf,
     read: u64,
 }
 
 impl Capture {
+    /// Of a port of the bridge, by its name.
+    pub fn of(real: &Real, port: &str) -> Capture {
+        // After the file's own header.
+        Capture { file: real.capture(port), read: 24 }
+    }
+
     /// What came since the last time.
-    fn more(&mut self) -> Vec<Vec<u8>> {
+    pub fn more(&mut self) -> Vec<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut file = File::open(&self.file).unwrap_or_else(|e| panic!("{}: {e}", self.file.display()));
         file.seek(SeekFrom::Start(self.read)).expect("a file");
@@ -72,8 +78,7 @@ struct Wires {
 
 impl Wires {
     fn new(real: &Real) -> Wires {
-        // After the file's own header.
-        let capture = |name: &str| Capture { file: real.capture(name), read: 24 };
+        let capture = |name: &str| Capture::of(real, name);
         let local = (1..=LOCAL_PORTS).map(|n| (n, capture(&format!("p{n}")))).collect();
         Wires { local, underlay: capture("phy0") }
     }

@@ -9,6 +9,7 @@ use crate::Compare;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use tuplenet_model::{
+    ecmp::EcmpField,
     entity::{LogicalRouter, Meta, RouterPort, StaticRoute, SwitchPort},
     key::Key,
     mac::Mac,
@@ -34,6 +35,7 @@ impl NetworkStore {
         &self,
         name: &Name,
         chassis: Option<&Name>,
+        ecmp_hash: &[EcmpField],
         meta: Meta,
     ) -> Result<LogicalRouter, NetworkError> {
         let key = Key::Lr(name.clone());
@@ -42,7 +44,7 @@ impl NetworkStore {
                 return Err(NetworkError::Exists(words(&key)));
             }
             let id = self.free_id(attempt).await?;
-            let lr = LogicalRouter { id, chassis: chassis.cloned(), meta: meta.clone() };
+            let lr = LogicalRouter { id, chassis: chassis.cloned(), ecmp_hash: ecmp_hash.to_vec(), meta: meta.clone() };
             let add = Change::add(key.clone(), Object::Lr(lr.clone()));
             let outcome = self.commit(&[add], Vec::new()).await?;
             Ok((outcome == Outcome::Done).then_some(lr))

@@ -2,7 +2,7 @@
 
 use super::{Context, commas, description, edit_meta, labels, meta, named, raw, with};
 use crate::{
-    cli::{List, Lr, Lrp, Lsr},
+    cli::{EcmpHash, List, Lr, Lrp, Lsr},
     print::{self, View},
 };
 use anyhow::Result;
@@ -19,9 +19,10 @@ use tuplenet_store::network::NewLink;
 /// `tpctl lr ...`
 pub async fn lr(context: &Context, command: Lr) -> Result<()> {
     match command {
-        Lr::Add { lr, chassis, meta: m } => {
+        Lr::Add { lr, chassis, ecmp_hash, meta: m } => {
             note_unknown_chassis(context, chassis.as_ref()).await?;
-            let router = context.store.add_router(&lr, chassis.as_ref(), meta(m)).await?;
+            let ecmp_hash = ecmp_hash.map(|fields| fields.0).unwrap_or_default();
+            let router = context.store.add_router(&lr, chassis.as_ref(), &ecmp_hash, meta(m)).await?;
             let detail = format!(" with id {}", router.id);
             context.added(&Key::Lr(lr), &Object::Lr(router), &detail)
         }
@@ -29,13 +30,16 @@ pub async fn lr(context: &Context, command: Lr) -> Result<()> {
             context.delete(async || context.store.plan_remove_router(&lr, recursive).await).await
         }
         Lr::Show { lr } => show_routers(context, lr.as_ref()).await,
-        Lr::Set { lr, chassis, distributed, meta } => {
+        Lr::Set { lr, chassis, distributed, ecmp_hash, meta } => {
             note_unknown_chassis(context, chassis.as_ref()).await?;
             let key = Key::Lr(lr);
             let edit = |object: &mut Object| {
                 if let Object::Lr(router) = object {
                     if chassis.is_some() || distributed {
                         router.chassis.clone_from(&chassis);
+                    }
+                    if let Some(EcmpHash(fields)) = &ecmp_hash {
+                        router.ecmp_hash.clone_from(fields);
                     }
                     edit_meta(&mut router.meta, &meta);
                 }

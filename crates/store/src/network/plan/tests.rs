@@ -59,7 +59,7 @@ fn network(recipe: &Recipe) -> Network {
         n.insert(Key::Ls(name(format!("s{i}"))), Object::Ls(ls));
     }
     for i in (0..2).filter(|i| recipe.routers & (1 << i) != 0) {
-        let lr = LogicalRouter { id: id(3 + i), chassis: None, meta: Meta::default() };
+        let lr = LogicalRouter { id: id(3 + i), chassis: None, ecmp_hash: Vec::new(), meta: Meta::default() };
         n.insert(Key::Lr(name(format!("r{i}"))), Object::Lr(lr));
     }
     let mut add = |parts: Vec<(Key, Object)>| {
