@@ -66,7 +66,7 @@ fn outside(b: &Bench) {
     bind(b, "LS-out/server", "hv3");
 }
 
-/// What a host's flows are once its agent has learned a neighbour outside.
+/// What a host's flows are once its agent has learned a neighbour outside and probes it.
 fn with_neighbour(b: &Bench, chassis: &str) -> Vec<Flow> {
     let mut engine = Engine::new(Config { chassis: chassis.parse().unwrap(), scope: Scope::default() });
     let objects = b.all().into_iter().enumerate().map(|(i, (path, value))| Change::Object {
@@ -83,8 +83,9 @@ fn with_neighbour(b: &Bench, chassis: &str) -> Vec<Flow> {
     let mac = Some("02:00:00:00:00:99".parse().unwrap());
     let ip = "203.0.113.1".parse().unwrap();
     engine.apply([Change::Neighbour { ls: "LS-out".parse().unwrap(), ip, mac }]);
-    let of_neighbours = |flow: &Flow| Cookie::decode(flow.cookie).is_some_and(|cookie| cookie.rule == Rule::Neighbour);
-    engine.flows().filter(of_neighbours).collect()
+    engine.apply([Change::Probe { target: ip, wanted: true }]);
+    let of_both = |cookie: Cookie| matches!(cookie.rule, Rule::Neighbour | Rule::ProbeAnswer);
+    engine.flows().filter(|flow| Cookie::decode(flow.cookie).is_some_and(of_both)).collect()
 }
 
 fn bind(b: &Bench, port: &str, chassis: &str) {
