@@ -262,7 +262,7 @@ fn number(flows: &[Caused]) -> String {
 fn parts(members: &[String]) -> String {
     match members.len() {
         0 => String::new(),
-        parts => format!(", and {} of a flood group", count(parts, "part", "parts")),
+        parts => format!(", and {}", count(parts, "part of a group", "parts of groups")),
     }
 }
 
