@@ -299,6 +299,27 @@ fn our_chassis_keeps_what_others_wrote_into_it() {
 }
 
 #[test]
+fn our_chassis_tells_the_underlay_s_mtu() {
+    let mut bench = Bench::new();
+    bench.event(Event::Underlay(Some(1500)));
+    assert!(bench.writes.is_empty(), "before the network is known");
+    bench.store(true, &[]);
+    bench.ovsdb(&[]);
+    let value = |write: &Write| serde_json::from_slice::<serde_json::Value>(write.value.as_deref().unwrap()).unwrap();
+    assert_eq!(value(&bench.writes[0])["mtu"], 1500);
+    bench.commit("chassis/hv1");
+    bench.event(Event::Underlay(Some(1500)));
+    assert!(bench.writes.is_empty(), "nothing new");
+    // It changes, and is not known any more; the host still is the one that it was.
+    bench.event(Event::Underlay(Some(9000)));
+    assert_eq!(value(&bench.writes[0])["mtu"], 9000);
+    bench.commit("chassis/hv1");
+    bench.event(Event::Underlay(None));
+    assert_eq!(value(&bench.writes[0]).get("mtu"), None);
+    assert!(!bench.said.iter().any(|text| text.contains("somebody else")), "{:?}", bench.said);
+}
+
+#[test]
 fn a_change_of_the_store_touches_only_its_flows_and_is_timed() {
     let mut bench = Bench::new();
     bench.store(true, &[SWITCH, PORT]);

@@ -105,6 +105,60 @@ fn who_sends_long_packets_is_told_how_long_they_may_be() {
     assert_eq!(too_big(1438, &v4(ICMP, VM, FAR, &[3; 1480])), None, "of an error nobody is told");
 }
 
+/// What is handed over with its registers: one that may be cut goes on in pieces from where it was, of the other its sender is told.
+#[test]
+fn what_may_be_cut_goes_on_in_pieces() {
+    use tuplenet_openflow::Match;
+    use tuplenet_rules::register;
+    let mut long = v4(UDP, VM, FAR, &[7; 1480]);
+    let metadata = || {
+        Match::new()
+            .with(DATAPATH, 5_u64)
+            .with(SRC_PORT, 1_u32)
+            .with(DST_PORT, 2_u32)
+            .with(FLAGS, register::TRACED | register::NATTED)
+            .with(REG0, 0x0a09_0001_u32)
+            .with(REG3, 9_u32)
+            .with(MTU, TOO_BIG | 1438)
+    };
+    let run = |frame: &[u8]| {
+        let packet = PacketIn2 { packet: frame.to_vec().into(), metadata: metadata(), ..PacketIn2::default() };
+        let (mut effects, mut stats, mut errors) = (Vec::new(), Stats::default(), Errors::default());
+        let known = nets();
+        let nets = |_, number| (number == 1).then_some(&known[..]);
+        errors.packet_in(Event::TooBig, &packet, nets, Instant::now(), &mut effects, &mut stats);
+        (effects, stats)
+    };
+    let (effects, stats) = run(&long);
+    assert_eq!((effects.len(), stats.packets_cut, stats.icmp_errors), (2, 1, 0));
+    let next_hop = 0x0a09_0001_u128 << 96 | 9;
+    let place = Place {
+        router: DatapathId::new(5).unwrap(),
+        from: 1,
+        to: 2,
+        next_hop,
+        flags: register::TRACED | register::NATTED,
+    };
+    let bytes = effects.iter().map(|effect| match effect {
+        Effect::PacketOut { actions, frame } => {
+            assert_eq!(*actions, send_on(place));
+            assert!(frame.len() <= 1438 + 14);
+            frame.len() - 34
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(bytes.sum::<usize>(), 1480);
+    let text: Vec<String> = send_on(place).iter().map(ToString::to_string).collect();
+    assert!(text.contains(&format!("set_field:{:#x}->reg6", register::NATTED)), "no colour, all else: {text:?}");
+
+    // Not to be cut.
+    long[20] = 0x40;
+    let (effects, stats) = run(&long);
+    assert_eq!((effects.len(), stats.packets_cut, stats.icmp_errors), (1, 0, 1));
+    let Effect::PacketOut { frame, .. } = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!(read(frame).2, 1438);
+}
+
 #[test]
 fn much_is_quoted_but_not_more_than_gets_through() {
     let told = |frame: &[u8]| error(Event::Spent, frame, &nets()).unwrap().1.len() - ETHERNET;

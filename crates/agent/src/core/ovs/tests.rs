@@ -395,6 +395,47 @@ fn a_patch_port_waits_for_its_bridge_and_both_ends_are_made() {
     assert!(sent.len() == 1 && !sent[0].1.contains("\"name\":\"tp-1-7\""), "the end that is left stays: {sent:?}");
 }
 
+/// The cards' MTU counts, not that of the bridge's own device nor of a patch port.
+#[test]
+fn the_rules_hear_how_long_packets_may_be_that_leave_by_another_bridge() {
+    let device = |uuid: u128, name: &str, kind: &str, mtu: Option<i64>| {
+        let mtu = mtu.map_or(Datum::EMPTY_SET, |n| Datum::scalar(Atom::from(n)));
+        let interface = row("Interface", uuid + 1, &[("name", text(name)), ("type", text(kind)), ("mtu", mtu)]);
+        vec![port(uuid, name, uuid + 1), interface]
+    };
+    let heard = |changes: &[Change]| -> Vec<(String, Option<u32>)> {
+        let bridge = |change: &Change| match change {
+            Change::Bridge { name, mtu } => Some((name.clone(), *mtu)),
+            _ => None,
+        };
+        changes.iter().filter_map(bridge).collect()
+    };
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = joined(&[], &[60, 62, 64, 66]);
+    for (uuid, name, kind, mtu) in [
+        (60, "br-ex", "internal", Some(1200)),
+        (62, "eth0", "", Some(9000)),
+        (64, "eth2", "", Some(1500)),
+        (66, "tpx-1-7", "patch", None),
+    ] {
+        rows.extend(device(uuid, name, kind, mtu));
+    }
+    assert_eq!(heard(&bench.update(true, rows)), [("br-ex".to_owned(), Some(1500))]);
+    let mtu = |n: i64| vec![row("Interface", 65, &[("name", text("eth2")), ("mtu", Datum::scalar(Atom::from(n)))])];
+    let modified = |mut rows: Vec<RowUpdate>| {
+        for row in &mut rows {
+            if let tuplenet_ovsdb::Change::Insert(columns) = &row.change {
+                row.change = tuplenet_ovsdb::Change::Modify(columns.clone());
+            }
+        }
+        rows
+    };
+    assert_eq!(heard(&bench.update(false, modified(mtu(1400)))), [("br-ex".to_owned(), Some(1400))]);
+    assert_eq!(heard(&bench.update(false, modified(mtu(1400)))), []);
+    assert_eq!(heard(&bench.update(false, vec![physical("br-ex", 3, &[60], "")])), [("br-ex".to_owned(), None)]);
+}
+
 #[test]
 fn pairs_that_nobody_wants_go_once_the_network_is_known() {
     let mut bench = Bench::new();
