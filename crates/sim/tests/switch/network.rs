@@ -196,7 +196,9 @@ fn is_of_the_outside(rule: Rule) -> bool {
     let nat = matches!(rule, Unsnat | Dnat | Undnat | Snat | FloatingIn | FloatingOut);
     // Packets are short here: see `size`.
     let mtu = matches!(rule, TooBig | Mtu);
-    patch || nat || mtu || matches!(rule, Neighbour | NeighbourLearn | NeighbourAsk)
+    // For answers of probes, and for edges: which one translates, which one is reached by another, and what leaves past them.
+    let edges = matches!(rule, ProbeAnswer | EcmpHome | Redirect | RedirectIn | Untunnel | UntunnelIn);
+    patch || nat || mtu || edges || matches!(rule, Neighbour | NeighbourLearn | NeighbourAsk)
 }
 
 /// Follows all packets of a case through all hosts.
