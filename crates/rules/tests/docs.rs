@@ -4,7 +4,7 @@
 use std::{fmt::Write, path::Path};
 use tuplenet_rules::{
     cookie::Rule,
-    icmp, outside, register, stage,
+    icmp, outside, probe, register, stage,
     trace::{Event, METER},
     userdata::Userdata,
 };
@@ -39,6 +39,10 @@ fn pipeline() -> String {
         (
             register::REMOTE6,
             "tunnel end point of the chassis that has the destination port (IPv4: `reg8`); 0: it is here",
+        ),
+        (
+            register::MTU,
+            "the most bytes that an IP packet may have that a router sends into a switch; the highest bit: it has more",
         ),
     ];
     for (field, meaning) in registers {
@@ -110,6 +114,8 @@ fn pipeline() -> String {
         "| `{}` | it is too long for the switch that a router sends it into; its sender is told, or the agent cuts it; the whole packet |",
         bytes.join(".")
     );
+    let bytes = Userdata::Probe(probe::Event::Answer).encode().iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>();
+    let _ = writeln!(page, "| `{}` | an address outside that the agent probes answers |", bytes.join("."));
     page.push_str("\n| meter | limits | packets a second | at once |\n|---|---|---|---|\n");
     for (meter, limits) in [
         (METER, "reports of coloured packets"),
@@ -117,6 +123,7 @@ fn pipeline() -> String {
         (icmp::METER, "packets that routers ended"),
         (icmp::TOO_BIG_METER, "packets that are too long"),
         (outside::LEARN_METER, "what neighbours say"),
+        (probe::METER, "answers to probes"),
     ] {
         let _ = writeln!(page, "| {} | {limits} | {} | {} |", meter.id, meter.rate, meter.burst);
     }

@@ -262,6 +262,14 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
         }),
         1 => (ls_name.clone(), 4..7_u16).prop_map(|(s, p)| vec![delete(format!("ls/{s}/lsp/{s}-p{p}"))]),
         1 => (host.clone(), 1..4_u8).prop_map(|(n, ip)| vec![chassis(n, &format!("192.0.2.{ip}"))]),
+        1 => (host.clone(), 1..4_u8, 1400..1403_u32).prop_map(|(n, ip, mtu)| {
+            let encap = format!(r#"{{"type":"geneve","ip":"192.0.2.{ip}"}}"#);
+            vec![object(format!("chassis/{n}"), format!(r#"{{"encaps":[{encap}],"roles":[],"mtu":{mtu}}}"#))]
+        }),
+        1 => (ls_name.clone(), 1..5_u32, 1280..1283_u16).prop_map(|(n, id, mtu)| vec![object(format!("ls/{n}"), format!(r#"{{"id":{id},"mtu":{mtu}}}"#))]),
+        1 => (any::<bool>(), proptest::option::of(1300..1303_u32)).prop_map(|(other, mtu)| {
+            vec![Change::Bridge { name: if other { "br-two" } else { "br-ex" }.into(), mtu }]
+        }),
         4 => (ls_name.clone(), 1..4_u16, host.clone(), 1..4_u64).prop_map(|(s, p, c, g)| vec![binding(s, &format!("{s}-{p}"), c, g)]),
         3 => (1..4_u32, ls_name.clone(), 1..4_u16, 0..4_u32, proptest::option::of(1..4_u64)).prop_map(|(id, s, p, ofport, mark)| {
             let ofport = if ofport == 0 { 0 } else { 10 * id + ofport }; // a switch gives no number twice
