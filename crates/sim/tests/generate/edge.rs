@@ -21,6 +21,8 @@ pub struct Edge {
     /// Routers have default routes to a station, or to who has one.
     pub ways_out: bool,
     pub rules: Vec<Rule>,
+    /// Routers with several ways to one prefix.
+    pub equals: Vec<Equal>,
     /// Hosts that know no neighbour outside.
     pub ignorant: Vec<usize>,
 }
@@ -31,6 +33,18 @@ pub struct Patch {
     pub switch: usize,
     pub host: usize,
     pub vlan: Option<u16>,
+}
+
+/// Several next hops to what is outside of all networks, in both families.
+#[derive(Clone, Debug)]
+pub struct Equal {
+    pub router: usize,
+    /// By which of the router's links, and to which port there.
+    pub hops: Vec<(usize, usize)>,
+}
+
+pub fn equals() -> impl Strategy<Value = Equal> {
+    (0..3_usize, vec((0..3_usize, 0..9_usize), 2..=4)).prop_map(|(router, hops)| Equal { router, hops })
 }
 
 /// A rule of each family.
@@ -63,8 +77,9 @@ pub fn edge(rules: usize) -> impl Strategy<Value = Edge> {
         },
     );
     let ignorant = vec(0..4_usize, 0..=1);
-    (vec(patch, 1..=4), proptest::bool::weighted(0.85), vec(rule, rules.min(2)..=rules), ignorant)
-        .prop_map(|(patches, ways_out, rules, ignorant)| Edge { patches, ways_out, rules, ignorant })
+    let equals = vec(equals(), 0..=1);
+    (vec(patch, 1..=4), proptest::bool::weighted(0.85), vec(rule, rules.min(2)..=rules), equals, ignorant)
+        .prop_map(|(patches, ways_out, rules, equals, ignorant)| Edge { patches, ways_out, rules, equals, ignorant })
 }
 
 /// The MAC of a station.
@@ -150,6 +165,9 @@ impl Edge {
         }
         if self.ways_out {
             self.build_ways_out(plan, draft);
+        }
+        for equal in &self.equals {
+            build_equal(plan, draft, equal);
         }
         for (i, rule) in self.rules.iter().enumerate() {
             self.build_rule(plan, draft, i, rule, false);
@@ -241,6 +259,27 @@ impl Edge {
         }
         draft.put(format!("lr/LR-{router}/lnat/n{number}v{}", if is_v6 { 6 } else { 4 }), value);
         draft.externals.push(outer);
+    }
+}
+
+fn build_equal(plan: &Plan, draft: &mut Draft, equal: &Equal) {
+    let links = plan.real_links();
+    let routers: Vec<usize> = links.iter().map(|link| link.1).collect();
+    let Some(router) = equal.router.checked_rem(routers.len()).map(|n| routers[n]) else { return };
+    let ours: Vec<_> = links.iter().filter(|link| link.1 == router).collect();
+    for (i, (link, which)) in equal.hops.iter().enumerate() {
+        let (number, _, switch, link) = ours[link % ours.len()];
+        let own = plan.nets(*number, *switch, link);
+        let others = draft.ports.iter().filter(|port| port.ls == plan.ls(*switch) && !port.outside);
+        let ips: Vec<IpAddr> = others.flat_map(|port| port.ips.iter().copied()).collect();
+        for (family, prefix, is_v6) in [("v4", "203.0.113.0/24", false), ("v6", "2001:db8:9::/64", true)] {
+            let fits = |ip: &IpAddr| ip.is_ipv6() == is_v6 && own.iter().all(|(own, _)| own != ip);
+            let ips: Vec<IpAddr> = ips.iter().copied().filter(fits).collect();
+            let Some(hop) = which.checked_rem(ips.len()).map(|n| ips[n]) else { continue };
+            let outport = plan.lrp(router, *switch, *number);
+            let path = format!("lr/LR-{router}/lsr/equal{i}-{family}");
+            draft.put(path, json!({"prefix": prefix, "next_hop": hop, "outport": outport}));
+        }
     }
 }
 

@@ -73,6 +73,15 @@ pub fn edge_cases(rules: usize, packets: usize) -> impl Strategy<Value = Case> {
     (plan, packets).prop_map(|(plan, wishes)| built(&plan, &wishes))
 }
 
+/// Networks in which routers have several ways to what is outside, and packets for there; no patch ports.
+pub fn equal_cases(packets: usize) -> impl Strategy<Value = Case> {
+    let packets = proptest::collection::vec(packet::outward(), 1..=packets);
+    let equals = proptest::collection::vec(edge::equals(), 1..=2);
+    let plan = (plan::plan(Just(Vec::new())), equals)
+        .prop_map(|(plan, equals)| plan::Plan { edge: edge::Edge { equals, ..edge::Edge::default() }, ..plan });
+    (plan, packets).prop_map(|(plan, wishes)| built(&plan, &wishes))
+}
+
 fn built(plan: &plan::Plan, wishes: &[packet::Wish]) -> Case {
     let network = plan.build();
     let packets = wishes.iter().filter_map(|wish| wish.build(&network)).collect();

@@ -154,6 +154,12 @@ pub fn edge_plan() -> impl Strategy<Value = Wish> {
     (prop_oneof![1 => plan(), 3 => crossing()], then).prop_map(|(wish, then)| Wish { then, ..wish })
 }
 
+/// To what is outside of all networks.
+pub fn outward() -> impl Strategy<Value = Wish> {
+    let what = prop_oneof![2 => Just(What::Udp), 1 => Just(What::Tcp), 1 => Just(What::Sctp)];
+    wish(what, (Just(Address::Outside), Just(Via::Gateway), Just(Source::Own)), (Just(64), Just(None), Just(false)))
+}
+
 /// Between inside and outside.
 fn crossing() -> impl Strategy<Value = Wish> {
     let what = prop_oneof![

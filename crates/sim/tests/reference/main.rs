@@ -10,6 +10,7 @@
 mod by_hand;
 mod corners;
 mod edges;
+mod equals;
 #[path = "../generate/mod.rs"]
 mod generate;
 mod packets;

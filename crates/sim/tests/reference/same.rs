@@ -136,7 +136,8 @@ fn answer(world: &World, case: &Case, asked: &Sent, got: &tuplenet_sim::Delivery
         1 => {
             let gate = world.switches.get(&got.ls)?.ports.values().find(|port| port.is.mac == Some(back_to))?;
             let Place::Link { lr, .. } = &gate.place else { return None };
-            let [(_, back, hop)] = world.ways(world.routers.get(lr)?, *dst, *src)[..] else { return None };
+            let router = world.routers.get(lr)?;
+            let [(_, back, hop)] = world.ways(&got.chassis, router, *dst, *src)[..] else { return None };
             let straight =
                 hop.is_none_or(|hop| hop == *src) && back.link.as_ref().is_some_and(|(ls, _)| **ls == *asked.ls);
             if !straight {

@@ -23,7 +23,7 @@
 //! - forwards nothing else that is for itself or for nobody's address, nor with a TTL below 2, nor of protocol 0 (which also stands for packets that
 //!   end within their headers);
 //! - sends a packet by the route with the longest prefix; of equal ones by a static route before a connected network, of static ones by any, but all of one connection by the same; what comes from an address that
-//!   edges among the next hops translate (`dnat`, `floating`) by one of those. A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
+//!   edges among the next hops translate (`dnat`, `floating`) by one of those; and by none whose next hop is a VM of this host that is down, unless all are. A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
 //!   and not an address of that port;
 //! - asks that the next hop (the destination itself, if it is connected) is the address of a port of the switch behind the route's port, in a network of
 //!   the route's port, and can be reached from here; else the packet ends;
@@ -610,7 +610,7 @@ impl<'a> Walk<'a> {
     fn route(&mut self, at: &At, lr: &Name, mut ip: Ip, turned: bool) {
         let world = self.world;
         let router = &world.routers[lr];
-        let ways = world.ways(router, ip.src, ip.dst);
+        let ways = world.ways(&at.host, router, ip.src, ip.dst);
         let question = format!("{lr}: {} > {}, {:?}", ip.src, ip.dst, kind(&ip));
         let taken = self.choose(question, ways.len());
         let Some((lrp, gate, hop)) = ways.get(taken).copied() else {
@@ -716,8 +716,8 @@ fn question(frame: &Frame) -> Option<IpAddr> {
 pub type Way<'a> = (&'a Name, &'a Gate, Option<IpAddr>);
 
 impl World {
-    /// The ways that a packet may take.
-    pub fn ways<'a>(&self, router: &'a Router, src: IpAddr, dst: IpAddr) -> Vec<Way<'a>> {
+    /// The ways that a packet may take on a host.
+    pub fn ways<'a>(&self, host: &Name, router: &'a Router, src: IpAddr, dst: IpAddr) -> Vec<Way<'a>> {
         let by_static = router.routes.iter().filter_map(|route| {
             let (lrp, gate) = router.ports.get_key_value(&route.outport)?;
             let near = gate.is.nets.iter().any(|net| net.contains(&route.next_hop));
@@ -743,8 +743,19 @@ impl World {
             ways.truncate(1);
             return ways;
         }
+        // A next hop that is known to be dead only if all are.
+        if ways.iter().any(|way| !self.is_dead(host, way)) {
+            ways.retain(|way| !self.is_dead(host, way));
+        }
         let homes: Vec<Way> = ways.iter().copied().filter(|(_, gate, hop)| self.translates(gate, *hop, src)).collect();
         if homes.is_empty() { ways } else { homes }
+    }
+
+    fn is_dead(&self, host: &Name, (_, gate, hop): &Way) -> bool {
+        let (Some(hop), Some((ls, _))) = (hop, &gate.link) else { return false };
+        let has = |(_, port): &(&Name, &Port)| port.is.ips.contains(hop) && port.place == Place::Vm(host.clone());
+        let found = self.switches[ls].ports.iter().find(has);
+        found.is_some_and(|(lsp, _)| self.dead.contains(&(ls.clone(), lsp.clone())))
     }
 
     /// Whether a next hop is an edge that has that inner address behind an external one of its own.

@@ -69,6 +69,21 @@ pub fn compare(network: &mut Network, sent: &Sent, fate: &Fate) -> Result<(), St
         let circles = end.why == Why::NoHopLeft && reason.contains("gave it up");
         circles || end.chassis == *chassis && end.datapath == *datapath && says(reason, &end.why, sent)
     };
+    // Each copy for all that is one too many is told of only if there are no others.
+    let too_many = |reason: &str| {
+        [
+            "returns nothing to its sender",
+            "by theirs",
+            "sends the other hosts theirs",
+            "by the patch port of the host that sent it",
+        ]
+        .iter()
+        .any(|part| reason.contains(part))
+    };
+    let nobody = fate.delivered.is_empty() && matches!(&fate.ended[..], [End { why: Why::NobodyElse, .. }]);
+    if nobody && !told.is_empty() && told.iter().all(|(.., reason)| too_many(reason)) {
+        return Ok(());
+    }
     // Copies end in no order.
     let mut left = told.clone();
     let each = fate.ended.iter().all(|end| match left.iter().position(|told| same((end, told))) {

@@ -54,6 +54,8 @@ pub struct World {
     pub chassis: BTreeMap<Name, Chassis>,
     /// What each host learned of neighbours outside: by host, switch and address.
     pub neighbours: BTreeMap<(Name, Name, IpAddr), Mac>,
+    /// Ports of VMs that are down, by switch: seen on their own hosts only.
+    pub dead: BTreeSet<(Name, Name)>,
 }
 
 #[derive(Debug)]
