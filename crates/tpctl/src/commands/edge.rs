@@ -1,6 +1,6 @@
 //! `edge`: ways between the virtual and the physical network, made and taken away as a whole.
 
-use super::{Context, chassis::alive, commas, printable};
+use super::{Context, bfd::Sessions, chassis::alive, commas, printable};
 use crate::{
     ask,
     cli::{List, address},
@@ -256,61 +256,13 @@ async fn neighbours(context: &Context) -> Result<()> {
     View::list(&COLUMNS, rows).print(context.format)
 }
 
-/// What a host says of a BFD session: `status/<by>/bfd/<chassis>/<protocol>/<address>`; or of itself: `status/<by>/bfd/withdrawn`.
-struct Session {
-    by: String,
-    chassis: Option<String>,
-    state: String,
-    why: String,
-    since: Option<u64>,
-}
-
-async fn sessions(context: &Context) -> Result<Vec<Session>> {
-    let (status, _) = context.store.list("status/").await?;
-    let sessions = status.iter().filter_map(|kv| {
-        let (by, chassis) = match context.store.path(&kv.key).split('/').collect::<Vec<_>>()[..] {
-            ["status", by, "bfd", chassis, _, _] => (by, Some(chassis.to_owned())),
-            ["status", by, "bfd", "withdrawn"] => (by, None),
-            _ => return None,
-        };
-        let value: Value = serde_json::from_slice(&kv.value).unwrap_or_default();
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let since = value.get("since").and_then(Value::as_u64);
-        Some(Session { by: by.to_owned(), chassis, state: text("state"), why: text("why"), since })
-    });
-    Ok(sessions.collect())
-}
-
-/// What others say of an edge's chassis.
-fn watched<'a>(sessions: &'a [Session], chassis: &'a str) -> impl Iterator<Item = &'a Session> {
-    sessions.iter().filter(move |session| session.chassis.as_deref() == Some(chassis))
-}
-
-/// That a chassis says that it must not be used.
-fn withdrawn<'a>(sessions: &'a [Session], chassis: &str) -> Option<&'a Session> {
-    sessions.iter().find(|session| session.chassis.is_none() && session.by == chassis)
-}
-
-/// The same in words.
-fn seen(sessions: &[Session], chassis: &str) -> String {
-    if let Some(session) = withdrawn(sessions, chassis) {
-        return format!("withdrawn: {}", session.why);
-    }
-    let counts: Vec<String> = ["up", "withdrawn", "down"]
-        .into_iter()
-        .map(|state| (state, watched(sessions, chassis).filter(|session| session.state == state).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{state} at {count}"))
-        .collect();
-    commas(&counts)
-}
-
 async fn show(context: &Context) -> Result<()> {
     const COLUMNS: [&str; 10] =
         ["EDGE", "CHASSIS", "AGENT", "BFD", "BRIDGE", "VIP", "GATEWAY", "VIRTUAL", "SNAT", "ROUTER"];
     let edges = context.store.edges().await?;
     let alive = alive(context).await?;
-    let sessions = sessions(context).await?;
+    let (status, _) = context.store.list("status/").await?;
+    let sessions = Sessions::read(context, &status);
     let rows = edges.into_iter().map(|edge| {
         let up = alive.contains_key(edge.chassis.as_str());
         let bridge = match &edge.patch {
@@ -322,7 +274,7 @@ async fn show(context: &Context) -> Result<()> {
             edge.router.to_string(),
             edge.chassis.to_string(),
             if up { "alive" } else { "silent" }.to_owned(),
-            printable(&seen(&sessions, &edge.chassis)),
+            printable(&sessions.seen(&edge.chassis)),
             printable(&bridge),
             commas(&edge.vips),
             commas(&edge.gateways),
@@ -335,8 +287,8 @@ async fn show(context: &Context) -> Result<()> {
             "bridge": edge.patch.as_ref().map(|patch| &patch.bridge), "vlan": edge.patch.as_ref().and_then(|patch| patch.vlan),
             "vip": edge.vips, "ext_gw": edge.gateways, "virt": edge.virts, "snat": edge.snats, "routers": edge.central,
             "inner": edge.inners, "made": edge.made,
-            "withdrawn": withdrawn(&sessions, &edge.chassis).map(|session| &session.why),
-            "bfd": watched(&sessions, &edge.chassis)
+            "withdrawn": sessions.withdrawn(&edge.chassis).map(|session| &session.why),
+            "bfd": sessions.of(&edge.chassis)
                 .map(|s| json!({"by": s.by, "state": s.state, "why": s.why, "since": s.since}))
                 .collect::<Vec<_>>(),
         });

@@ -1,5 +1,6 @@
 //! The commands. Each is a few lines: the transactions are in the store crate, the rules of validity in the model.
 
+mod bfd;
 mod chassis;
 mod doctor;
 mod document;

@@ -44,7 +44,7 @@ pub fn picture(source: &Source, around: Option<&Key>, most: usize) -> Picture {
     let members = presence.members(&names);
     let all: usize = members.values().map(|all| all.len() * all.len().saturating_sub(1) / 2).sum();
     let tunnels = if all <= most {
-        pairs(&mut picture, &names, &presence)
+        pairs(&mut picture, &names, &presence, source)
     } else {
         picture.collapsed = most < DRAWABLE;
         meshes(&mut picture, members, &presence)
@@ -148,7 +148,7 @@ fn host(picture: &Picture, node: usize) -> Option<&Host> {
 }
 
 /// A line for each two chassis. Gives their number.
-fn pairs(picture: &mut Picture, names: &[&Name], presence: &Presence) -> usize {
+fn pairs(picture: &mut Picture, names: &[&Name], presence: &Presence, source: &Source) -> usize {
     let mut edges = Vec::new();
     for (from, a) in names.iter().enumerate() {
         for (to, b) in names.iter().enumerate().skip(from + 1) {
@@ -161,7 +161,8 @@ fn pairs(picture: &mut Picture, names: &[&Name], presence: &Presence) -> usize {
                     format!("{a} and {b} have no tunnel type in common: give one of them another --encap-type");
                 faults.push(Fault { key: Key::Chassis((*a).clone()).to_string(), reason });
             }
-            let what = Line::Tunnel { kinds, shared, bfd: None };
+            let bfd = source.sessions.as_ref().and_then(|sessions| sessions.between(a, b)).map(str::to_owned);
+            let what = Line::Tunnel { kinds, shared, bfd };
             edges.push(Edge { faults, ..Edge::new(from, to, what) });
         }
     }

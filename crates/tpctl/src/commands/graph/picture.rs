@@ -137,7 +137,7 @@ pub enum Line {
         kinds: Vec<EncapKind>,
         /// How many datapaths both have.
         shared: usize,
-        /// State of the BFD session. Nothing reports one yet.
+        /// The worst that the two say of a BFD session with each other; `None`: there is none.
         bfd: Option<String>,
     },
     /// A chassis is one of a mesh.

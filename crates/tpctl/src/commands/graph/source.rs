@@ -1,6 +1,6 @@
 //! Where the drawing comes from: the store, or a document.
 
-use super::super::{Context, chassis, doctor};
+use super::super::{Context, bfd::Sessions, chassis, doctor};
 use crate::print::{self, printable};
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -25,6 +25,8 @@ pub struct Source {
     pub rejected: Vec<Fault>,
     /// The chassis whose agents are alive; `None`: it comes from a document, which knows no hosts.
     pub alive: Option<BTreeSet<String>>,
+    /// What hosts say of their BFD sessions; `None` likewise.
+    pub sessions: Option<Sessions>,
 }
 
 impl Source {
@@ -41,7 +43,8 @@ impl Source {
             && network.check().is_empty();
         let rejected = if plain { BTreeSet::new() } else { doctor::rejected(context, &found)? };
         let rejected = rejected.into_iter().map(|(key, reason)| Fault { key, reason }).collect();
-        Ok(Self { network, rejected, alive: Some(alive) })
+        let sessions = Some(Sessions::read(context, &found));
+        Ok(Self { network, rejected, alive: Some(alive), sessions })
     }
 
     /// What a document describes; "-" is standard input.

@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn a_tunnel_is_drawn_where_the_rules_make_flows_for_it(network in network()) {
-        let source = Source { network, rejected: Vec::new(), alive: Some(BTreeSet::new()) };
+        let source = Source { network, alive: Some(BTreeSet::new()), ..Source::default() };
         let picture = physical::picture(&source, None, usize::MAX);
         let name = |node: usize| -> Name { picture.nodes[node].name.parse().unwrap() };
         let mut drawn: BTreeSet<(Name, Name)> = BTreeSet::new();
