@@ -48,7 +48,7 @@ pub struct LogicalRouter {
     /// The chassis that it is pinned to; `None` is distributed: on every host that needs it.
     #[serde(default)]
     pub chassis: Option<Name>,
-    /// By what it chooses among static routes of equal prefix; empty: by all of [`EcmpField::ALL`].
+    /// By what it chooses among static routes of equal prefix; empty: by addresses and ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ecmp_hash: Vec<EcmpField>,
     /// For people.

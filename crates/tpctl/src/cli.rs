@@ -275,7 +275,7 @@ pub enum Lr {
         lr: Name,
         /// Pin it to this chassis; otherwise it is on every host that needs it
         chassis: Option<Name>,
-        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst [default: all of them]
+        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst [default: all but ip_proto]
         #[arg(long, value_name = "FIELDS")]
         ecmp_hash: Option<List<EcmpField>>,
         #[command(flatten)]
@@ -304,7 +304,7 @@ pub enum Lr {
         /// Have it on every host that needs it
         #[arg(long)]
         distributed: bool,
-        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst, or default, which is all of them
+        /// By what it chooses among static routes of equal prefix: some of nw_src,nw_dst,ip_proto,l4_src,l4_dst, or default, which is all but ip_proto
         #[arg(long, value_name = "FIELDS")]
         ecmp_hash: Option<EcmpHash>,
         #[command(flatten)]

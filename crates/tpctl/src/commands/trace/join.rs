@@ -191,16 +191,25 @@ impl<F: Fn(IpAddr) -> Option<Name>> Work<F> {
         }
     }
 
-    /// Finds the visit that a departure causes.
+    /// Finds the visit that a departure causes: to the chassis that it is for, or on a detour to another one, which then sends it on to that.
     fn arrive(&mut self, from: &Name, record: &TraceRecord, remote: IpAddr, at: Duration) {
         let owner = (self.owner)(remote);
+        let way = |record: &TraceRecord| record.flags & (register::REDIRECTED | register::RELAYED);
         let same =
             |first: &TraceRecord| (first.datapath, first.from, first.to) == (record.datapath, record.from, record.to);
-        let found = owner.as_ref().and_then(|owner| {
-            let all = self.left.get_mut(owner)?;
-            let index = all.iter().position(|segment| segment.first().is_some_and(same))?;
-            Some((owner.clone(), all.remove(index)?))
+        let find = |all: &mut VecDeque<Segment>, of: u32| {
+            let index = all.iter().position(|s| s.first().is_some_and(|first| same(first) && way(first) == of))?;
+            all.remove(index)
+        };
+        let direct = owner.as_ref().and_then(|owner| {
+            let segment = find(self.left.get_mut(owner)?, way(record))?;
+            Some((owner.clone(), segment))
         });
+        let detour = || {
+            let mut others = self.left.iter_mut().filter(|_| way(record) == 0);
+            others.find_map(|(chassis, all)| Some((chassis.clone(), find(all, register::REDIRECTED)?)))
+        };
+        let found = direct.or_else(detour);
         match found {
             Some((chassis, segment)) => self.follow(&chassis, segment, at),
             None => self.joined.missing.push(Missing::Arrival(from.clone(), remote, owner)),

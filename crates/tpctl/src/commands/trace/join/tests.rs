@@ -220,3 +220,23 @@ proptest! {
         prop_assert!(!join(&hv(1), &part, owner).missing.is_empty(), "complete after {} of 11", known);
     }
 }
+
+#[test]
+fn a_detour_comes_before_the_host_that_the_packet_is_for() {
+    let hop = |host: Host, table: u8, flags: u32, remote: u8, at: u64| {
+        host.add(TraceEvent::Hop, table, 2, TRACED | flags, remote, at)
+    };
+    let hv1 = || Host::new(1).hop(IN, 0, 10).sends(2, 2, 20).ends();
+    let hv3 = || {
+        let entered = hop(Host::new(3), EGRESS, register::FROM_TUNNEL | register::REDIRECTED, 0, 30);
+        hop(entered, OUT, register::RELAYED, 2, 40).ends()
+    };
+    let hv2 = || hop(Host::new(2), EGRESS, register::FROM_TUNNEL | register::RELAYED, 0, 50).delivers(2, 60).ends();
+    let all = joined([hv1(), hv2(), hv3()]);
+    assert!(all.missing.is_empty() && all.ended.is_empty(), "{all:?}");
+    let hosts: Vec<String> = places(&all).into_iter().map(|place| place.0).collect();
+    assert_eq!(hosts, ["hv1", "hv1", "hv3", "hv3", "hv2", "hv2"]);
+    // Of a detour that has not told yet.
+    let missing = joined([hv1(), hv2()]).missing;
+    assert_eq!(missing, [Missing::Arrival(hv(1), Ipv4Addr::new(192, 0, 2, 2).into(), Some(hv(2)))]);
+}
