@@ -7,7 +7,10 @@ mod network;
 use anyhow::{Context, Result, ensure};
 use edge_bed::*;
 use network::*;
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tuplenet_lab::{Lab, PingSpec, Vm, VmSpec, WebServer};
 
 const MB: u64 = 1_000_000;
@@ -128,7 +131,50 @@ fn everything_goes_out_and_comes_in() -> Result<()> {
         case.back_in(&bed.server, web, &directory).with_context(what)?;
         println!("{}: out {out:.1?}, in {:.1?}", what(), begin.elapsed() - out);
     }
-    Ok(())
+    removed_and_added_again(&bed)
+}
+
+/// What is taken away and made again leaves flows and groups as they were, on all hosts.
+fn removed_and_added_again(bed: &Bed) -> Result<()> {
+    // Which neighbours outside are known is a matter of traffic (the rules neighbour and neighbour-learn).
+    let state = |host| -> Result<_> {
+        let mut state = switch_state(host)?;
+        state.retain(|_, flow| !["cookie=0x5426", "cookie=0x5427"].iter().any(|rule| flow.starts_with(rule)));
+        Ok(state)
+    };
+    let states = || bed.hosts.iter().map(state).collect::<Result<Vec<_>>>();
+    // BFD and neighbours have come to rest when two looks in a row see the same.
+    let mut last = states()?;
+    let before = bed.lab.wait_until("the switches to come to rest", PATIENCE, || {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = states()?;
+        ensure!(std::mem::replace(&mut last, now.clone()) == now, "they still change");
+        Ok(now)
+    })?;
+    let tpctl = |words: &str| bed.lab.tpctl(&words.split(' ').collect::<Vec<_>>());
+    let same = |what: &str| {
+        bed.lab.wait_until(&format!("{what}: flows and groups to be as before"), PATIENCE, || {
+            for ((before, now), host) in before.iter().zip(states()?).zip(&bed.hosts) {
+                let changes = flow_changes(before, &now);
+                ensure!(changes.is_empty(), "{}: {changes:#?}", host.name());
+            }
+            Ok(())
+        })
+    };
+    tpctl("-y edge remove --vip 203.0.113.6")?;
+    make_edge(&bed.lab, 3, true)?;
+    same("an edge")?;
+    let (name, router, words) = RULES[0];
+    tpctl(&format!("-y lnat del {router} {name}"))?;
+    tpctl(&format!("lnat add {router} {name} {words}"))?;
+    same("a NAT rule")?;
+    tpctl("-y lsr del LR-central edge2_default")?;
+    tpctl("lsr add LR-central edge2_default 0.0.0.0/0 100.64.88.6 LR-central_to_m2")?;
+    same("a route")?;
+    tpctl("-y lr unlink LR-central web")?;
+    tpctl("lr link LR-central web 10.1.0.254/24,fd00:1::fe/64")?;
+    same("a link")?;
+    bed.web[0].wait_ping(SERVER[0], PATIENCE).map(drop)
 }
 
 /// The edge's only card carries tunnels and the physical network, which is untagged or in a VLAN.

@@ -19,8 +19,11 @@ const TRANSFERS: usize = 50;
 const MASKED: usize = 20;
 /// What is promised: the last lost packet is less than this after the failure, at 3 x 100 ms BFD.
 const PROMISED: Duration = Duration::from_millis(500);
-/// What is asserted beyond it: this machine runs seven virtual switches and other tests on few cores, and is late by so much at times.
+/// What is asserted beyond it where the machine was late ([`BUSY`]): it runs seven virtual switches and other tests on few cores.
 const SLACK: Duration = Duration::from_millis(500);
+
+/// A trial in which a probe sent a packet so late is repeated, if something was lost that must not be.
+const BUSY: Duration = Duration::from_millis(30);
 
 /// The edge that is lost; the outside answers by another one.
 const LOST: usize = 1;
@@ -127,6 +130,63 @@ fn wait_share(bed: &Bed, what: &str) -> Result<()> {
     })
 }
 
+/// What went wrong, if anything, when the edge was lost in this way and came back; and by how much the machine was late meanwhile.
+fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
+    let (host, agent) = bed.edge(LOST)?;
+    wait_share(bed, "all edges to be in use")?;
+    let transfers = bed.web[1].streams(&bed.server, SERVER[0], TRANSFERS)?;
+    let masked = bed.web[2].streams(&bed.server, SERVER[0], MASKED)?;
+    let running = probes(bed)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let at = running.first().context("no probes")?.elapsed();
+    (fault.fail)(bed, host, agent).with_context(|| format!("{}: cannot be made", fault.name))?;
+    std::thread::sleep(Duration::from_secs(2));
+    let reports = stop(running)?;
+    let lost: Vec<Lost> = reports.iter().flat_map(|report| report.lost.clone()).collect();
+    let last = lost.iter().map(|lost| lost.at).max();
+    let window = last.map(|last| last.saturating_sub(at));
+    let late = reports.iter().map(|report| report.late).max().unwrap_or_default();
+
+    let running = probes(bed)?;
+    std::thread::sleep(Duration::from_millis(300));
+    (fault.mend)(bed, host, agent).with_context(|| format!("{}: cannot be mended", fault.name))?;
+    agent.wait_settled(PATIENCE)?;
+    wait_drawn(bed, fault.name)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let returned = stop(running)?;
+    let lost_at_return: usize = returned.iter().map(|report| report.lost.len()).sum();
+    let (transfers, masked) = (transfers.finish(), masked.finish());
+
+    let sent = |reports: &[ProbeReport]| reports.iter().map(|report| report.sent).sum::<u64>();
+    println!(
+        "{:<13} {:>11} {:>10} {:>10} {:>10} {:>10} {:>9}   {late:.0?}",
+        fault.name,
+        format!("{}/{}", lost.len(), sent(&reports)),
+        window.map_or("-".to_owned(), |window| format!("{window:.0?}")),
+        format!("{lost_at_return}/{}", sent(&returned)),
+        format!("{}/{TRANSFERS}", transfers.whole),
+        format!("{:.0?}", transfers.stalls.last().copied().unwrap_or_default()),
+        format!("{}/{MASKED}", masked.whole),
+    );
+    let late = returned.iter().map(|report| report.late).fold(late, Duration::max);
+    let mut wrong = Vec::new();
+    let mut check = |good: bool, what: String| {
+        if !good {
+            wrong.push(format!("{}: {what}", fault.name));
+        }
+    };
+    check(!fault.harmless || lost.is_empty(), format!("lost: {lost:?}"));
+    let limit = if late < BUSY { PROMISED } else { PROMISED + SLACK };
+    check(
+        window.is_none_or(|window| window < limit),
+        format!("it failed at {at:?}, and lost until {window:?} after it: {lost:?}"),
+    );
+    check(lost_at_return == 0, format!("lost at the return: {returned:?}"));
+    check(transfers.whole == TRANSFERS, format!("transfers: {transfers:?}"));
+    check(!fault.harmless || masked.whole == MASKED, format!("transfers by SNAT: {masked:?}"));
+    Ok((wrong, late))
+}
+
 #[test]
 fn an_edge_is_lost_and_comes_back() -> Result<()> {
     let bed = Bed::new("failover", false)?;
@@ -140,58 +200,21 @@ fn an_edge_is_lost_and_comes_back() -> Result<()> {
         let [vip, _] = vips(edge);
         bed.lab.tpctl(&["lnat", "add", &format!("edge{edge}"), "masked", "10.1.0.3/32", "snat", &vip])?;
     }
-    let (host, agent) = bed.edge(LOST)?;
+    println!("what is lost      packets   the last  at return  TCP whole     stalls   by SNAT   the machine");
+    println!("                    lost      after       lost              up to     whole   was late by");
     let mut failures = Vec::new();
     for fault in &FAULTS {
-        wait_share(&bed, "all edges to be in use")?;
-        let transfers = bed.web[1].streams(&bed.server, SERVER[0], TRANSFERS)?;
-        let masked = bed.web[2].streams(&bed.server, SERVER[0], MASKED)?;
-        let running = probes(&bed)?;
-        std::thread::sleep(Duration::from_secs(1));
-        let at = running.first().context("no probes")?.elapsed();
-        (fault.fail)(&bed, host, agent).with_context(|| format!("{}: cannot be made", fault.name))?;
-        std::thread::sleep(Duration::from_secs(2));
-        let reports = stop(running)?;
-        let lost: Vec<Lost> = reports.iter().flat_map(|report| report.lost.clone()).collect();
-        let last = lost.iter().map(|lost| lost.at).max();
-        let window = last.map(|last| last.saturating_sub(at));
-        let late = reports.iter().map(|report| report.late).max().unwrap_or_default();
-
-        let running = probes(&bed)?;
-        std::thread::sleep(Duration::from_millis(300));
-        (fault.mend)(&bed, host, agent).with_context(|| format!("{}: cannot be mended", fault.name))?;
-        agent.wait_settled(PATIENCE)?;
-        wait_drawn(&bed, fault.name)?;
-        std::thread::sleep(Duration::from_secs(1));
-        let returned = stop(running)?;
-        let lost_at_return: usize = returned.iter().map(|report| report.lost.len()).sum();
-        let (transfers, masked) = (transfers.finish(), masked.finish());
-
-        println!(
-            "{:<13} failure: {:>3} of {} lost, the last {} after it; return: {lost_at_return} of {} lost; {} of {TRANSFERS} transfers whole, stalls up to {:.0?}, by SNAT {} of {MASKED}; late by {late:.0?}",
-            fault.name,
-            lost.len(),
-            reports.iter().map(|report| report.sent).sum::<u64>(),
-            window.map_or("-".to_owned(), |window| format!("{window:.0?}")),
-            returned.iter().map(|report| report.sent).sum::<u64>(),
-            transfers.whole,
-            transfers.stalls.last().copied().unwrap_or_default(),
-            masked.whole,
-        );
-        let mut check = |good: bool, what: String| {
-            if !good {
-                failures.push(format!("{}: {what}", fault.name));
+        for attempt in 1.. {
+            let (wrong, late) = trial(&bed, fault)?;
+            // A machine that lets even the sender wait loses packets between processes, whatever we do. Then this says nothing.
+            if wrong.is_empty() || late < BUSY || attempt == 3 {
+                failures.extend(wrong);
+                break;
             }
-        };
-        check(!fault.harmless || lost.is_empty(), format!("lost: {lost:?}"));
-        check(
-            window.is_none_or(|window| window < PROMISED + SLACK),
-            format!("it failed at {at:?}, and lost until {window:?} after it: {lost:?}"),
-        );
-        check(lost_at_return == 0, format!("lost at the return: {returned:?}"));
-        check(transfers.whole == TRANSFERS, format!("transfers: {transfers:?}"));
-        check(!fault.harmless || masked.whole == MASKED, format!("transfers by SNAT: {masked:?}"));
+            println!("the machine was late by {late:.0?}: again, after {wrong:?}");
+        }
     }
+    wait_share(&bed, "all edges to be in use at the end")?;
     if !failures.is_empty() {
         bed.lab.fail();
     }

@@ -78,3 +78,40 @@ pub fn flow_changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, 
     let come = after.iter().filter(|(k, v)| before.get(*k) != Some(v)).map(|(k, v)| format!("+ {k} {v}"));
     gone.chain(come).collect()
 }
+
+/// Flows and groups of br-int, with the names of ports for their numbers, which OVS gives anew to a port that was away.
+pub fn switch_state(host: &Host) -> Result<BTreeMap<String, String>> {
+    let ports = host.ofctl(&["dump-ports-desc", "br-int"])?;
+    let name = |line: &str| -> Option<(String, String)> {
+        let (number, rest) = line.trim().split_once('(')?;
+        Some((number.parse::<u32>().ok()?.to_string(), rest.split_once(')')?.0.to_owned()))
+    };
+    let names: BTreeMap<String, String> = ports.lines().filter_map(name).collect();
+    let named = |text: &str| {
+        let mut parts: Vec<String> = Vec::new();
+        for part in text.split_inclusive([',', ' ']) {
+            let (word, end) = part.split_at(part.trim_end_matches([',', ' ']).len());
+            let known = ["in_port=", "output:", "watch_port:"].iter().find_map(|what| {
+                let at = word.find(what)? + what.len();
+                Some(format!("{}{}", &word[..at], names.get(&word[at..])?))
+            });
+            parts.push(known.unwrap_or_else(|| word.to_owned()) + end);
+        }
+        parts.concat()
+    };
+    let flows = flow_set(host)?.into_iter().map(|(key, value)| (named(&key), named(&value)));
+    let groups = host.ofctl(&["dump-groups", "br-int"])?;
+    let group = |line: &str| {
+        let mut buckets: Vec<String> = named(line.trim()).split(",bucket=").map(str::to_owned).collect();
+        let head = buckets.remove(0);
+        // Ids count in groups that choose; of the others the agent gives them.
+        if head.contains("type=all") {
+            buckets =
+                buckets.iter().map(|b| b.split_once(',').map_or(String::new(), |(_, rest)| rest.to_owned())).collect();
+        }
+        buckets.sort();
+        (head, buckets.join(" | "))
+    };
+    let groups = groups.lines().filter(|line| line.contains("group_id=")).map(group);
+    Ok(flows.chain(groups).collect())
+}

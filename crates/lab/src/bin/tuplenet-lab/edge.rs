@@ -205,7 +205,6 @@ fn second_edge(story: &mut Story, lab: &Lab, stage: &Stage) -> Result<()> {
             "-y",
         ],
     )?;
-    show(story, lab, &["edge", "show"])?;
     ping(story, &stage.a2, "www", &WWW)?;
     // A new edge is used once BFD says that it is there.
     let shares = lab.wait_until("both edges to be in use", PATIENCE, || {
@@ -222,6 +221,7 @@ fn second_edge(story: &mut Story, lab: &Lab, stage: &Stage) -> Result<()> {
         true,
         &format!("a2 sent 200 datagrams from 32 ports, none was lost: by edge1 and edge2 left {shares:?} frames"),
     );
+    show(story, lab, &["edge", "show"])?;
     ping(story, &stage.www, "a1 ", &PUBLISHED)
 }
 
