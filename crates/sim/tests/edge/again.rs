@@ -330,5 +330,5 @@ fn returns(
 #[test]
 fn what_goes_and_comes_again_leaves_no_trace() {
     let cases = (generate::edge_cases(3, 1), removals());
-    generate::try_events(&cases, 16, |case, removals| check(case, removals));
+    generate::try_events(&cases, 10, |case, removals| check(case, removals));
 }

@@ -96,10 +96,10 @@ fn all_dead(world: &World, all: &BTreeSet<Got>) -> bool {
 #[test]
 fn each_of_several_ways_that_lives_is_taken() {
     let tally = Tally::default();
-    for (first, cases) in [(usize::MAX, 50), (0, 30), (1, 30)] {
+    for (first, cases) in [(usize::MAX, 30), (0, 20), (1, 20)] {
         generate::try_cases(&generate::equal_cases(6), cases, |case| check(case, first, &tally));
     }
     let counts = [&tally.packets, &tally.chosen, &tally.revived].map(Cell::get);
     println!("[packets, that had several ways, with VMs that are down]: {counts:?}");
-    assert!(counts.iter().zip([1_500, 50, 20]).all(|(count, least)| *count >= least), "{counts:?}");
+    assert!(counts.iter().zip([800, 25, 10]).all(|(count, least)| *count >= least), "{counts:?}");
 }
