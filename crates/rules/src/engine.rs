@@ -32,6 +32,7 @@ pub struct Engine {
     bridges: FxHashMap<String, BridgeFact>,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     probes: FxHashMap<IpAddr, IpAddr>,
+    drawing: bool,
     untunnel: FxHashMap<(), UntunnelFact>,
     flows: FlowTable,
     groups: GroupTable,
@@ -59,6 +60,7 @@ impl Engine {
             bridges: FxHashMap::default(),
             neighbours: FxHashMap::default(),
             probes: FxHashMap::default(),
+            drawing: false,
             untunnel: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
@@ -128,6 +130,11 @@ impl Engine {
     /// Addresses of a router's port, each with its network.
     pub fn router_port(&self, router: DatapathId, number: u32) -> Option<&[IpNet]> {
         self.router_ports.get(&(router, number)).map(|nets| &**nets)
+    }
+
+    /// Whether other chassis follow routes to a router that is pinned to this one, as of the last [`Output`].
+    pub fn is_drawing(&self) -> bool {
+        self.drawing
     }
 
     /// All objects that are set aside now.
@@ -261,6 +268,9 @@ impl Engine {
         }
         for (own, weight) in self.program.drain(self.outputs.own) {
             output.own.push((own, weight > 0));
+        }
+        for ((), weight) in self.program.drain(self.outputs.drawing) {
+            self.drawing = weight > 0;
         }
         for (watch, weight) in self.program.drain(self.outputs.watches) {
             output.watches.push((watch, weight > 0));

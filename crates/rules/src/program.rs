@@ -66,6 +66,8 @@ pub struct Outputs {
     pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     /// End points that are to be watched.
     pub watches: Output<Watch>,
+    /// Others follow routes to this chassis.
+    pub drawing: Output<()>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -171,7 +173,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
     let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);
-    let watches = watch::watches(&watch::Sources {
+    let (watches, drawing) = watch::watches(&watch::Sources {
         me: &config.chassis,
         routes: &lsr_by_lr.semijoin(&routers_near.index(|lr| lr.name.clone())),
         routers: &routers_near,
@@ -256,6 +258,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         own: own.output(),
         router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
         watches: watches.output(),
+        drawing: drawing.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

@@ -61,11 +61,12 @@ type Ranked = (Name, usize, Encap);
 /// watching(H)          <- hop(LR, us), LR is pinned to H, H != us.
 /// watching(H)          <- hop(LR, us), LR is distributed, joined(LR, LS), port or patch port of H in LS.
 /// joined(LR, Datapath) <- reach by links of distributed routers.
+/// drawing()            <- watching(_).
 /// watch(C, Encap)      <- watched(C), endpoint(C, Encap).
 /// watch(H, Encap)      <- watching(H), Encap of H of the kind and family of the first of ours that H has the kind of.
 /// ```
 /// Cost of a port: none, but for a port of another chassis in a switch that a watching host is found by: two rows.
-pub fn watches(s: &Sources<'_>) -> Relation<Watch> {
+pub fn watches(s: &Sources<'_>) -> (Relation<Watch>, Relation<()>) {
     let us = s.me.clone();
     let own_ends = s.link.filter(|link| !link.router.distributed).map(move |link| (link.port.clone(), us.clone()));
     let end = own_ends.concat(s.pinned).flat_map(|(port, to)| {
@@ -113,7 +114,7 @@ pub fn watches(s: &Sources<'_>) -> Relation<Watch> {
     let by_patch = s.patched_by.index(|(ls, _)| *ls).semijoin(&joined).map(|(_, chassis)| chassis.clone());
     let watching = by_edge.concat_all([&by_port, &by_patch]).distinct().named("watching");
 
-    there.concat(&back(s, &watching)).distinct().named("watch")
+    (there.concat(&back(s, &watching)).distinct().named("watch"), watching.map(|_| ()).distinct())
 }
 
 /// How those that watch us send here, seen from this end.

@@ -116,6 +116,7 @@ fn a_route_to_an_edge_is_watched_from_both_ends_and_nothing_else_is() {
     );
     assert_eq!(e2.watched(), ["e1 Geneve 192.0.2.11"]);
     assert!(hv9.watched().is_empty());
+    assert_eq!([&hv1, &e1, &e2, &hv9].map(|host| host.engine.is_drawing()), [false, true, false, false]);
 
     let second = || [route("R", "default2", "0.0.0.0/0", "10.3.0.12", "R_to_m2")];
     for host in [&mut hv1, &mut e1, &mut e2, &mut hv9] {
@@ -126,7 +127,7 @@ fn a_route_to_an_edge_is_watched_from_both_ends_and_nothing_else_is() {
 
     for host in [&mut hv1, &mut e1, &mut e2, &mut hv9] {
         host.apply([delete("lr/R/lsr/default1"), delete("lr/R/lsr/default2")]);
-        assert!(host.watched().is_empty(), "{}: {:?}", host.name, host.watched());
+        assert!(host.watched().is_empty() && !host.engine.is_drawing(), "{}: {:?}", host.name, host.watched());
     }
 }
 

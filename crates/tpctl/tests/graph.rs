@@ -180,6 +180,13 @@ fn data_are_for_programs() {
             (&tunnel["kind"], &tunnel["encaps"][0], &tunnel["bfd"]),
             (&"tunnel".into(), &"geneve".into(), &Value::Null)
         );
+        let (one, other) = (tunnel["from"].as_str().unwrap(), tunnel["to"].as_str().unwrap());
+        let (one, other) = (one.trim_start_matches("chassis/"), other.trim_start_matches("chassis/"));
+        b.put(&format!("status/{one}/bfd/{other}/geneve/192.0.2.1"), r#"{"state":"up","since":1}"#);
+        assert_eq!(b.json("graph --physical")["edges"][0]["bfd"], "up");
+        b.put(&format!("status/{other}/bfd/{one}/geneve/192.0.2.2"), r#"{"state":"down","since":1}"#);
+        assert_eq!(b.json("graph --physical")["edges"][0]["bfd"], "down", "one end is enough");
+        assert!(b.ok("graph --physical").contains("BFD down"), "{}", b.ok("graph --physical"));
         assert!(b.ok("-o yaml graph").contains("id: lr/edge1\n"));
     });
 }

@@ -253,6 +253,33 @@ pub fn edges_are_made_in_one_transaction_and_come_again_the_same(b: &Bench) {
         line,
         "edge2 hv2 silent br-ex2, VLAN 7 203.0.113.3/24,2001:db8::3/64 203.0.113.1,2001:db8::1 10.20.0.0/16,fd00:20::/32 LR-central"
     );
+    for (key, value) in [
+        ("hv3/bfd/hv2/geneve/192.0.2.12", r#"{"state":"up","since":1700000000}"#),
+        (
+            "hv4/bfd/hv2/geneve/192.0.2.12",
+            r#"{"state":"down","why":"Control Detection Time Expired","since":1700000000}"#,
+        ),
+        ("hv5/bfd/hv2/geneve/192.0.2.12", r#"{"state":"up","since":1700000000}"#),
+        ("hv5/bfd/hv1/geneve/192.0.2.11", r#"{"state":"withdrawn","why":"Concatenated Path Down","since":1700000000}"#),
+        ("hv1/bfd/withdrawn", r#"{"state":"withdrawn","why":"no uplink is left: br-ex: no link at eth1","since":1}"#),
+    ] {
+        b.put(&format!("status/{key}"), value);
+    }
+    let shown = b.ok("edge show");
+    assert!(shown.contains("withdrawn: no uplink is left: br-ex: no link at eth1"), "{shown}");
+    assert!(shown.contains("silent  up at 2,down at 1"), "{shown}");
+    let data = b.json("edge show");
+    assert_eq!(
+        (&data[0]["withdrawn"], &data[0]["bfd"][0]["by"], &data[1]["withdrawn"]),
+        (&json!("no uplink is left: br-ex: no link at eth1"), &json!("hv5"), &Value::Null)
+    );
+    let down = json!({"by": "hv4", "state": "down", "why": "Control Detection Time Expired", "since": 1_700_000_000});
+    assert_eq!((data[1]["bfd"].as_array().map(Vec::len), &data[1]["bfd"][1]), (Some(3), &down));
+    for key in ["hv3/bfd/hv2/geneve/192.0.2.12", "hv4/bfd/hv2/geneve/192.0.2.12", "hv5/bfd/hv2/geneve/192.0.2.12"] {
+        b.delete(&format!("status/{key}"));
+    }
+    b.delete("status/hv5/bfd/hv1/geneve/192.0.2.11");
+    b.delete("status/hv1/bfd/withdrawn");
     b.put("status/hv1/neighbour/outside1/203.0.113.1", r#"{"mac":"02:00:00:00:00:01","seen":1700000000}"#);
     assert_eq!(
         b.json("edge show --neighbours"),

@@ -153,6 +153,9 @@ pub struct Core {
     sessions: Sessions,
     probes: Probes,
     withdraw: Withdraw,
+    /// What the rules were told: whether this host is withdrawn, and which sessions tell of dead tunnels.
+    withdrawn: bool,
+    proven: BTreeSet<ovs::End>,
     /// Where routers meet physical networks here.
     outside: BTreeSet<Outside>,
     /// Something changed that decides whether this host draws traffic.
@@ -180,6 +183,8 @@ impl Core {
             sessions: Sessions::new(&chassis, clock),
             probes,
             withdraw: Withdraw::default(),
+            withdrawn: false,
+            proven: BTreeSet::new(),
             outside: BTreeSet::new(),
             unminded: false,
             records: Records::new(chassis, encaps),
@@ -253,6 +258,9 @@ impl Core {
         let sessions = self.ovs.sessions();
         let watching = !sessions.is_empty();
         let facts = Facts {
+            drawing: self.waiting.is_none().then(|| self.rules.0.is_drawing()),
+            told: self.ovs.told_withdrawn(),
+            probing: self.probes.wakeup().is_some(),
             fill: self.switch.fill(),
             uplinks: match self.waiting {
                 Some(_) => None,
@@ -270,6 +278,21 @@ impl Core {
         self.sessions.are(sessions, now, &mut self.stats);
         self.sessions.withdrawn(self.withdraw.why().filter(|_| watching).map(str::to_owned), now);
         self.sessions.act(self.waiting.is_none(), now, effects, &mut self.stats);
+
+        // What of it counts in the choice of a way.
+        let withdrawn = self.withdraw.why().is_some() && matches!(self.switch.fill(), Fill::Full);
+        let proven = self.sessions.proven();
+        let session = |(kind, remote): &ovs::End, proven| Change::Session { kind: *kind, remote: *remote, proven };
+        let lost = self.proven.difference(&proven).map(|end| session(end, false));
+        let won = proven.difference(&self.proven).map(|end| session(end, true));
+        let mut changes: Vec<Change> = lost.chain(won).collect();
+        if withdrawn != self.withdrawn {
+            changes.push(Change::Withdrawn(withdrawn));
+        }
+        (self.withdrawn, self.proven) = (withdrawn, proven);
+        if !changes.is_empty() {
+            self.change(changes, None, now, effects);
+        }
     }
 
     /// So many packet-ins of a kind were dropped before they came here.
@@ -448,7 +471,7 @@ impl Core {
             self.outside.remove(at);
         });
         self.outside.extend(come.into_iter().map(|(at, _)| at.clone()));
-        self.unminded |= opening || !outside.is_empty();
+        self.unminded |= opening || !outside.is_empty() || !watches.is_empty();
         self.neighbours.own(own, now);
         self.neighbours.outside(outside, &mut cx);
         if opening {

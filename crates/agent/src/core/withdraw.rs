@@ -29,11 +29,17 @@ pub enum Fill {
 /// How the host stands.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// Whether others send here as to an edge; `None`: nobody knows yet.
+    pub drawing: Option<bool>,
+    /// The ports in the database say that this host is withdrawn.
+    pub told: bool,
     /// Its switch.
     pub fill: Fill,
     /// Its uplinks, by bridge, and what is wrong with each; `None`: nobody knows yet which.
     pub uplinks: Option<BTreeMap<String, Result<(), String>>>,
-    /// Whether one of the addresses outside answers; `None`: nobody knows, or none was named.
+    /// Whether addresses outside are to be probed.
+    pub probing: bool,
+    /// Whether one of them answers; `None`: nobody knows.
     pub answers: Option<bool>,
 }
 
@@ -65,7 +71,9 @@ impl Withdraw {
                     self.said = Some(why);
                 }
             }
-            None if facts.fill == Fill::Full && facts.uplinks.is_some() => {
+            None if is_well(facts, self.withdrawn.unwrap_or(facts.told)) => {
+                // An agent before had its reasons, and this one sees none: that must last, too.
+                self.withdrawn = self.withdrawn.or(facts.told.then_some(true));
                 let since = *self.well_since.get_or_insert(now);
                 if self.withdrawn != Some(true) || since + HOLD <= now {
                     self.withdrawn = Some(false);
@@ -114,7 +122,18 @@ impl Withdraw {
     }
 }
 
+/// Whether nothing is wrong, as far as it must be known: who is withdrawn returns only to an uplink whose probes are answered.
+fn is_well(facts: &Facts, withdrawn: bool) -> bool {
+    let uplinks = facts.uplinks.as_ref();
+    let unsure = withdrawn && facts.probing && facts.answers.is_none() && uplinks.is_some_and(|all| !all.is_empty());
+    facts.fill == Fill::Full && uplinks.is_some() && (!unsure || facts.drawing == Some(false))
+}
+
+/// To whom nobody sends as to an edge has nothing to withdraw.
 fn reason(facts: &Facts) -> Option<String> {
+    if facts.drawing == Some(false) {
+        return None;
+    }
     match facts.fill {
         Fill::Away => return Some("its switch is away".into()),
         Fill::Empty => return Some("its switch is being filled".into()),
@@ -137,7 +156,8 @@ mod tests {
         let state = |(bridge, well): &(&str, bool)| {
             ((*bridge).to_owned(), if *well { Ok(()) } else { Err(format!("{bridge}: no link")) })
         };
-        Facts { fill, uplinks: Some(uplinks.iter().map(state).collect()), answers }
+        let uplinks = Some(uplinks.iter().map(state).collect());
+        Facts { drawing: Some(true), told: false, fill, uplinks, probing: answers.is_some(), answers }
     }
 
     struct Bench(Withdraw, Instant, Vec<Effect>);
@@ -193,6 +213,38 @@ mod tests {
             bench.1 += HOLD;
             assert_eq!(bench.judge(&good), Some(false));
             assert_eq!((bench.0.why(), bench.0.wakeup()), (None, None));
+        }
+    }
+
+    #[test]
+    fn who_is_withdrawn_does_not_return_before_its_probes_are_answered() {
+        let mut bench = Bench::new();
+        let unknown = || Facts { probing: true, ..facts(Fill::Full, WELL, None) };
+        assert_eq!(bench.judge(&facts(Fill::Full, &[("br-ex", false)], Some(true))), Some(true));
+        for _ in 0..5 {
+            assert_eq!(bench.judge(&unknown()), Some(true), "the cable is in, and nobody has answered yet");
+            bench.1 += HOLD;
+        }
+        assert_eq!(bench.judge(&facts(Fill::Full, WELL, Some(true))), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&facts(Fill::Full, WELL, Some(true))), Some(false));
+        assert_eq!(bench.judge(&unknown()), Some(false), "who is not withdrawn stays so");
+        // An agent that begins where one before had withdrawn.
+        let mut bench = Bench::new();
+        let told = |answers| Facts { told: true, probing: true, ..facts(Fill::Full, WELL, answers) };
+        assert_eq!(bench.judge(&told(None)), None);
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&told(None)), None);
+        assert_eq!(bench.judge(&told(Some(true))), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&told(Some(true))), Some(false));
+    }
+
+    #[test]
+    fn to_whom_nobody_sends_as_to_an_edge_has_nothing_to_withdraw() {
+        let mut bench = Bench::new();
+        for bad in [facts(Fill::Away, &[], None), facts(Fill::Full, &[("br-ex", false)], Some(false))] {
+            assert_ne!(bench.judge(&Facts { drawing: Some(false), ..bad }), Some(true));
         }
     }
 

@@ -82,10 +82,10 @@ fn name(end: End, taken: impl Fn(&str) -> bool) -> Option<String> {
 }
 
 /// Ports by end point with their number: those that the switch has, and those that are to be made, with the number that they ask for.
-pub fn numbers(tables: &Tables, wanted: &Wanted, watches: Option<&BTreeMap<End, Name>>) -> BTreeMap<End, u32> {
+pub fn numbers(tables: &Tables, ours: &Wanted, watches: Option<&BTreeMap<End, Name>>) -> BTreeMap<End, u32> {
     let mut numbers = BTreeMap::new();
-    let mut missing: Vec<End> = watches.into_iter().flat_map(BTreeMap::keys).copied().collect();
-    for (_, _, row) in ports(tables, &wanted.bridge) {
+    let mut found = BTreeSet::new();
+    for (_, _, row) in ports(tables, &ours.bridge) {
         let Some(end) = end(row) else { continue };
         let number = row.integer("ofport").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
         match number {
@@ -97,11 +97,12 @@ pub fn numbers(tables: &Tables, wanted: &Wanted, watches: Option<&BTreeMap<End, 
             }
             None => {}
         }
-        missing.retain(|missing| *missing != end);
+        found.insert(end);
     }
     let mut used: BTreeSet<u32> = numbers.values().copied().collect();
     used.extend(tables.members().filter_map(|(_, row)| row.integer("ofport")).filter_map(|n| u32::try_from(n).ok()));
-    for end in missing {
+    let wanted = watches.into_iter().flat_map(BTreeMap::keys).copied();
+    for end in wanted.filter(|end| !found.contains(end)) {
         let width = NUMBERS.end - NUMBERS.start;
         let first = u32::try_from(hash(end, 0) % u64::from(width)).unwrap_or_default();
         let number = (0..width).map(|i| NUMBERS.start + (first + i) % width).find(|n| !used.contains(n));
@@ -169,6 +170,15 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'
             plan.words.push(format!("removing the port {name}, which watched an end point"));
             continue;
         }
+        let chassis = end.and_then(|end| watches?.get(&end)).filter(|chassis| is_other(row, chassis));
+        if let Some(chassis) = chassis {
+            for operation in [Operation::mutate("Interface").row(interface), Operation::mutate("Port").row(port)] {
+                let operation = operation.mutation("external_ids", Mutator::Delete, Value::set([WATCH]));
+                let ids = Value::map([(WATCH, &**chassis)]);
+                plan.operations.push(operation.mutation("external_ids", Mutator::Insert, ids));
+            }
+            plan.words.push(format!("{name} watches {chassis} now"));
+        }
         let should = settings(wanted, false);
         let is = |key: &str| Tables::pair(row, "bfd", key);
         let as_it_should =
@@ -193,6 +203,22 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'
         plan.words.push(format!("adding {name}, which watches {chassis} ({} {})", interface_type(end.0), end.1));
         names.insert(name);
     }
+}
+
+/// Whether a port says that it watches another chassis than it does.
+fn is_other(row: &Row, chassis: &Name) -> bool {
+    Tables::pair(row, "external_ids", WATCH) != Some(chassis)
+}
+
+/// Whether the ports say that this host is withdrawn.
+pub fn told(tables: &Tables, bridge: &str) -> bool {
+    ports(tables, bridge).into_iter().any(|(_, _, row)| Tables::pair(row, "bfd", WITHDRAWN) == Some("true"))
+}
+
+/// Whether each of these end points has a port.
+pub fn all_made(tables: &Tables, bridge: &str, watches: &BTreeMap<End, Name>) -> bool {
+    let made: BTreeSet<End> = ports(tables, bridge).into_iter().filter_map(|(_, _, row)| end(row)).collect();
+    watches.keys().all(|end| made.contains(end))
 }
 
 fn words(settings: &[(&str, String)]) -> String {

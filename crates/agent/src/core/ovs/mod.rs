@@ -70,6 +70,8 @@ pub struct Ovs {
     withdrawn: Option<bool>,
     /// Whether the switch holds what the rules want.
     steady: bool,
+    /// The next plan may make or remove ports that watch, once the switch is steady.
+    unmade: bool,
     withdrawing: bool,
     withdraw_at: Option<Instant>,
     /// Something came that [`Ovs::sessions`] or [`Ovs::uplinks`] may tell.
@@ -123,6 +125,7 @@ impl Ovs {
             watching: BTreeMap::new(),
             withdrawn: None,
             steady: false,
+            unmade: false,
             withdrawing: false,
             withdraw_at: None,
             news: false,
@@ -225,7 +228,7 @@ impl Ovs {
         }
         // Cards of physical bridges.
         let elsewhere = touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none());
-        self.news |= tunnels_touched || elsewhere;
+        self.news |= tunnels_touched || elsewhere || touched.sessions;
         if touched.structure || elsewhere {
             changes.extend(self.mtu_changes());
         }
@@ -350,6 +353,8 @@ impl Ovs {
         let new = now.iter().filter(|(end, number)| self.watching.get(*end) != Some(*number));
         changes.extend(new.map(|(end, number)| tunnel(*end, Some(*number))));
         self.watching = now;
+        let made = |watches| bfd::all_made(&self.tables, &self.wanted.bridge, watches);
+        self.unmade = self.watches.as_ref().is_some_and(|watches| !made(watches));
         changes
     }
 
@@ -365,15 +370,16 @@ impl Ovs {
             watches.remove(&(watch.kind, watch.ip));
         }
         watches.extend(come.into_iter().map(|(watch, _)| ((watch.kind, watch.ip), watch.chassis)));
-        // First the flows, then the ports: see [`Ovs::steady`].
-        self.steady = false;
-        self.watch_changes()
+        let changes = self.watch_changes();
+        // First the flows, then the ports; and what is not needed any more goes, too: see [`Ovs::steady`].
+        (self.steady, self.unmade) = (false, true);
+        changes
     }
 
     /// Whether the switch holds what the rules want. Only then ports that watch are made, whose first packets need their flows.
     pub fn steady(&mut self, steady: bool, now: Instant, effects: &mut Vec<Effect>) {
         let before = std::mem::replace(&mut self.steady, steady);
-        if steady && !before && self.watches.is_some() {
+        if steady && !before && self.unmade {
             self.unchecked = true;
             self.act(now, effects);
         }
@@ -420,6 +426,11 @@ impl Ovs {
             }
         }
         Some(uplinks)
+    }
+
+    /// Whether the ports in the database say that this host is withdrawn.
+    pub fn told_withdrawn(&self) -> bool {
+        bfd::told(&self.tables, &self.wanted.bridge)
     }
 
     /// What the BFD sessions say, by end point.

@@ -49,6 +49,7 @@ pub fn monitor() -> Vec<TableMonitor> {
                 "mtu",
                 "error",
                 "link_state",
+                "status",
                 "bfd",
                 "bfd_status",
                 "mac",
@@ -99,6 +100,8 @@ pub struct Touched {
     pub interfaces: BTreeSet<Uuid>,
     /// Whether anything but interfaces' own columns changed.
     pub structure: bool,
+    /// Whether a BFD session says something new, of an interface that may not have changed otherwise.
+    pub sessions: bool,
 }
 
 impl Tables {
@@ -121,7 +124,11 @@ impl Tables {
                 SFLOW => &mut self.sflow,
                 _ => continue,
             };
-            if &*row.table == INTERFACE {
+            let said =
+                |change: &Change| matches!(change, Change::Modify(new) if new.0.keys().all(|c| **c == *"bfd_status"));
+            if &*row.table == INTERFACE && said(&row.change) {
+                touched.sessions = true;
+            } else if &*row.table == INTERFACE {
                 touched.interfaces.insert(row.uuid);
             } else {
                 touched.structure = true;

@@ -22,8 +22,11 @@ const VIRTUAL: [&str; 14] = [
     "null",
 ];
 
+/// Guests may be on the bridge as well: their Interfaces say so, or are of the kernel's driver for them.
 fn is_card(row: &Row) -> bool {
-    !VIRTUAL.contains(&row.string("type").unwrap_or_default())
+    let guest = ["iface-id", "attached-mac", "vm-id"].iter().any(|id| Tables::pair(row, "external_ids", id).is_some());
+    let tap = Tables::pair(row, "status", "driver_name") == Some("tun");
+    !guest && !tap && !VIRTUAL.contains(&row.string("type").unwrap_or_default())
 }
 
 /// What is wrong with a bridge as an uplink. One that never had a card is well: its host may route between the bridge's own port and the world. `carded` are the

@@ -433,8 +433,9 @@ impl Switch {
             Phase::Down => cx.say(Level::Info, format!("waiting for the switch: {why}")),
             _ => cx.say(Level::Warn, format!("lost the switch: {why}; trying again")),
         }
+        // Only that it cannot be reached again says that its process, and with it all flows, is gone.
+        self.fill = if matches!(self.phase, Phase::Down) { Fill::Away } else { Fill::Unknown };
         self.phase = Phase::Down;
-        self.fill = Fill::Away;
         self.succeeded();
         self.forget_plans();
     }

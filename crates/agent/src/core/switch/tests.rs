@@ -261,6 +261,8 @@ fn a_switch_is_full_once_what_packets_begin_with_is_there() {
     bench.run();
     assert_eq!(bench.switch.fill(), Fill::Full);
     bench.down();
+    assert_eq!(bench.switch.fill(), Fill::Unknown, "it may live");
+    bench.down();
     assert_eq!(bench.switch.fill(), Fill::Away);
 }
 
