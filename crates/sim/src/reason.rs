@@ -149,8 +149,14 @@ impl Case<'_> {
             }
             Rule::PatchElsewhere => self.patch_elsewhere(),
             Rule::Unsnat | Rule::Dnat | Rule::Snat => self.untranslated(cookie.rule),
+            Rule::FloatingOut => format!(
+                "its source has a floating address of {} that is translated on the host of its VM only: it came here by another router, and nobody knows its connections on {}",
+                self.here(),
+                self.chassis
+            ),
             Rule::UntunnelIn => format!(
-                "it comes from the IP stack of {} itself, which takes packets and has none to give", self.chassis
+                "it comes from the IP stack of {} itself, which takes packets and has none to give",
+                self.chassis
             ),
             // These say where a packet goes on, and end none.
             Rule::Pipeline
@@ -178,7 +184,6 @@ impl Case<'_> {
             | Rule::PatchUnknown
             | Rule::Undnat
             | Rule::FloatingIn
-            | Rule::FloatingOut
             | Rule::Neighbour
             | Rule::NeighbourLearn
             | Rule::NeighbourAsk

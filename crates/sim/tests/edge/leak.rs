@@ -35,7 +35,7 @@ impl Uplink {
     }
 }
 
-struct Bed {
+pub struct Bed {
     network: Network,
     /// By switch and MAC.
     uplinks: BTreeMap<(Name, [u8; 6]), Uplink>,
@@ -49,7 +49,7 @@ pub fn name(s: &str) -> Name {
 }
 
 impl Bed {
-    fn new(described: &generate::Network) -> Bed {
+    pub fn new(described: &generate::Network) -> Bed {
         let objects = described.objects.iter().map(|object| {
             let value = object.json.clone().into_bytes().into();
             Stored { path: object.path.clone(), value, create_revision: object.created }
@@ -147,6 +147,13 @@ impl Bed {
         }
         count(&tally.sent);
         Ok(all)
+    }
+
+    /// How many copies of it leave by patch ports.
+    pub fn outside(&mut self, sent: &Sent) -> Result<usize, String> {
+        let (ls, lsp, frame) = (name(&sent.ls), name(&sent.lsp), sent.frame.to_bytes());
+        let all = self.send(&ls, &lsp, &frame, false, &Tally::default())?;
+        Ok(all.iter().filter(|d| self.patches.contains(&(d.ls.clone(), d.lsp.clone()))).count())
     }
 
     /// Sends it, and what comes back of it, and that again.

@@ -624,6 +624,13 @@ impl<'a> Walk<'a> {
         let rules = world.rules(&at.host, lr);
         if world.is_uplink(gate) {
             let own: Vec<IpAddr> = gate.is.nets.iter().map(|net| net.addr()).collect();
+            // Its connections are known where the VM is.
+            let away = |rule: &&NatRule| {
+                world.home(lr, rule).is_some_and(|home| *home != at.host && world.go(at, home).is_some())
+            };
+            if router.pinned.is_none() && router.rules.iter().filter(away).any(|rule| rule.inner().addr() == ip.src) {
+                return self.end(at, lr, Why::Untranslated);
+            }
             let before = (ip.src, ip.dst);
             match self.connections(at, lr).out(&rules, &own, &ip) {
                 Becomes::Goes(now) => ip = now,

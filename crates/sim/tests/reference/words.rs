@@ -34,7 +34,7 @@ fn says(reason: &str, why: &Why, sent: &Sent) -> bool {
         Why::NoRoute(ip) => reason.contains(&format!("no route to {ip}")),
         Why::NoNextHop(ip) => reason.contains(&ip.to_string()),
         Why::Asked(ip) => reason.contains(&format!("{ip} is not known as a neighbour outside")),
-        Why::Untranslated => any(&["none of their connections", "conntrack"]),
+        Why::Untranslated => any(&["none of their connections", "conntrack", "on the host of its VM only"]),
         Why::OtherVlan => true,
         Why::Own => any(&["went out by a patch port and came back"]),
         Why::Elsewhere => any(&["another host takes it in"]),

@@ -100,6 +100,14 @@ fn error(link: &Link) -> Vec<FlowRow> {
     errors().map(error).collect()
 }
 
+/// ```text
+/// hidden(LR, LRP, Ip)         <- away(Rule, LRP, _), inner: Ip.
+/// ```
+/// What a distributed floating address' VM sends by a detour over another router: on this host nobody knows its connections. It ends, errors as well.
+pub fn hidden(away: &Relation<(AtUplink, IpAddr)>) -> Relation<FlowRow> {
+    away.map(|(at, _)| flow(stage::LRP_EGRESS_UNDNAT_STAGE1, ABOVE_PREFIXES + 2, rule_of(at), from_inner(at), vec![]))
+}
+
 fn undnat(at: &AtUplink) -> FlowRow {
     let ct = known(at.lr(), stage::LRP_EGRESS_UNDNAT_STAGE2.table);
     let priority = BY_PREFIX + 2 * u16::from(at.rule.value.inner().prefix_len());

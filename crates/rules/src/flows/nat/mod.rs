@@ -177,6 +177,7 @@ pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>, Rel
         .semijoin(&patched);
     let flows = ingress::flows(&in_force, &routers).concat_all([
         &egress::flows(&in_force, &used, &routers),
+        &egress::hidden(&away),
         &answer::central(&rule_of.semijoin(&pinned), &gates, &uplink, elsewhere),
         &answer::distributed(&here, &away, &uplink, &ports.patches),
     ]);
