@@ -39,6 +39,17 @@ pub enum Change {
         /// `None`: there is no such pair, or it is not whole.
         patch: Option<LocalPatch>,
     },
+    /// Whether this host, as an edge, tells those that watch it not to send here.
+    Withdrawn(bool),
+    /// A session of BFD by one of our tunnel ports.
+    Session {
+        /// The protocol.
+        kind: EncapKind,
+        /// The other end.
+        remote: IpAddr,
+        /// Whether it was up, and was not withdrawn by the other end: if it is down then, the tunnel is dead.
+        proven: bool,
+    },
     /// A bridge that patch ports may lead to.
     Bridge {
         /// Its name.

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Config, UntunnelPort},
-    fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, TunnelFact, UntunnelFact},
+    fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, SessionFact, TunnelFact, UntunnelFact},
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
@@ -30,6 +30,8 @@ pub struct Engine {
     tunnels: FxHashMap<(EncapKind, Option<IpAddr>), TunnelFact>,
     patches: FxHashMap<String, PatchFact>,
     bridges: FxHashMap<String, BridgeFact>,
+    sessions: FxHashMap<(EncapKind, IpAddr), SessionFact>,
+    withdrawn: bool,
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     probes: FxHashMap<IpAddr, IpAddr>,
     drawing: bool,
@@ -58,6 +60,8 @@ impl Engine {
             tunnels: FxHashMap::default(),
             patches: FxHashMap::default(),
             bridges: FxHashMap::default(),
+            sessions: FxHashMap::default(),
+            withdrawn: false,
             neighbours: FxHashMap::default(),
             probes: FxHashMap::default(),
             drawing: false,
@@ -177,6 +181,15 @@ impl Engine {
             Change::Patch { name, patch } => {
                 let next = patch.map(|patch| PatchFact { name: name.clone(), patch });
                 replace(&mut self.program, self.inputs.patch, &mut self.patches, name, next);
+            }
+            Change::Withdrawn(now) => {
+                if std::mem::replace(&mut self.withdrawn, now) != now {
+                    self.program.add_weight(self.inputs.withdrawn, (), if now { 1 } else { -1 });
+                }
+            }
+            Change::Session { kind, remote, proven } => {
+                let next = proven.then_some(SessionFact { kind, remote });
+                replace(&mut self.program, self.inputs.session, &mut self.sessions, (kind, remote), next);
             }
             Change::Bridge { name, mtu } => {
                 let next = mtu.map(|mtu| BridgeFact { name: name.clone(), mtu });

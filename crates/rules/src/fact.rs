@@ -199,6 +199,13 @@ pub struct BridgeFact {
     pub mtu: u32,
 }
 
+/// A session of BFD that was up, and that the other end did not take back: while it is down, the tunnel is dead.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionFact {
+    pub kind: EncapKind,
+    pub remote: IpAddr,
+}
+
 /// A tunnel port of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelFact {

@@ -5,8 +5,8 @@ use crate::{
     claim::{self, Want},
     datapath,
     fact::{
-        Binding, BridgeFact, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, TunnelFact,
-        UntunnelFact,
+        Binding, BridgeFact, Chassis, Child, InterfaceFact, Lnat, Lr, Lrp, Ls, Lsp, Lsr, NeighbourFact, SessionFact,
+        TunnelFact, UntunnelFact,
     },
     flow::{BucketRow, FlowRow, GroupRow},
     flows::nat as nat_flows,
@@ -42,6 +42,8 @@ pub struct Inputs {
     pub patch: Input<PatchFact>,
     pub bridge: Input<BridgeFact>,
     pub neighbour: Input<NeighbourFact>,
+    pub withdrawn: Input<()>,
+    pub session: Input<SessionFact>,
     /// Addresses outside that are probed.
     pub probe: Input<IpAddr>,
     pub untunnel: Input<UntunnelFact>,
@@ -104,6 +106,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (in_patch, patch) = b.input::<PatchFact>("patch_interface");
     let (in_bridge, bridge) = b.input::<BridgeFact>("bridge");
     let (in_untunnel, untunnel_port) = b.input::<UntunnelFact>("untunnel");
+    let (in_withdrawn, withdrawn) = b.input::<()>("withdrawn");
+    let (in_session, session) = b.input::<SessionFact>("session");
     let (in_neighbour, neighbour) = b.input::<NeighbourFact>("neighbour_fact");
     let (in_probe, probe) = b.input::<IpAddr>("probe");
 
@@ -155,8 +159,15 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (outside_flows, outside, own) =
         outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
+    let outside_ls =
+        datapaths.ls_present.index(|ls| ls.name.clone()).semijoin(&patched.index(tuplenet_model::name::Name::clone)).map(|ls| ls.value.id);
+    let own_ends = ports.link.filter(|link| !link.router.distributed).map(|link| link.port.clone());
     let ecmp = ecmp::derive(&ecmp::Sources {
         routers: &datapaths.lr_present,
+        located_in: &located_in,
+        outside: &outside_ls,
+        own: &own_ends,
+        withdrawn: &withdrawn,
         routes: &routes,
         local: &ports.local,
         pinned: &ports.pinned,
@@ -198,6 +209,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         endpoint: &ports.endpoint,
         tunnel: &tunnel,
         ports: &tunnel_ports,
+        session: &session,
         pinned: &ports.pinned,
     });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([
@@ -243,6 +255,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         patch: in_patch,
         bridge: in_bridge,
         neighbour: in_neighbour,
+        withdrawn: in_withdrawn,
+        session: in_session,
         probe: in_probe,
         untunnel: in_untunnel,
     };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::Flow;
 use tuplenet_rules::{
-    Change, Engine, FlowChange, Group, GroupChange, GroupForm, HashField, Output, Selection,
+    Change, Engine, FlowChange, Group, GroupChange, GroupForm, HashField, NO_PORT, Output, Selection,
     cookie::{Cookie, Rule},
     is_ecmp_group, stage,
 };
@@ -174,7 +174,14 @@ fn a_member_is_watched_by_the_tunnel_to_its_router_or_by_its_own_port() {
     let watched: Vec<_> = first.iter().map(|(_, weight, watched, _)| (*weight, *watched)).collect();
     assert_eq!(watched, [(1, None), (u16::MAX, Some(31)), (u16::MAX, None), (u16::MAX, Some(55))]);
     assert_eq!(first[0].0, 0);
-    assert_eq!(first[0].3, first[1].3, "the last resort is one of those that are watched");
+    let last: u32 = first[0].3.strip_prefix("group:").expect("another group").parse().expect("its id");
+    let all = engine.groups().find(|group| group.id == last).expect("that of last resort");
+    let ways = |members: &[(u32, u16, Option<u32>, String)]| {
+        members.iter().map(|(id, weight, _, to)| (*id, *weight, to.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(all.form, the_group(&engine).form);
+    assert_eq!(ways(&members(&all)), ways(&first[1..]), "the same ways under the same ids");
+    assert!(members(&all).iter().all(|(_, _, watched, _)| watched.is_none()));
 
     engine.apply([bfd(1, Some(32)), bfd(2, Some(33))]);
     let second = members(&the_group(&engine));
@@ -227,11 +234,22 @@ fn a_route_whose_edge_or_link_goes_leaves_its_group() {
     engine.apply([route("a", 1), route("b", 2), route("c", 3)]);
     engine.apply((1..=3).map(|n| bfd(n, Some(30 + u32::from(n)))));
     let before = Switch::of(&engine);
-    // A dead edge's router deleted: the next hop is nobody's, but the route stands: what to do with it the operator says.
+    // The router of an edge deleted, a chassis gone: the next hop is nobody's, and nobody takes it.
     engine.apply([delete("lr/E3")]);
     let watched: Vec<_> = members(&the_group(&engine)).into_iter().map(|m| m.2).collect();
-    assert_eq!(watched, [None, Some(31), Some(32), None]);
+    assert_eq!(watched, [None, Some(31), Some(32), Some(NO_PORT)]);
     engine.apply([pinned_lr("E3", 103, "e3")]);
+    assert_eq!(Switch::of(&engine), before);
+    engine.apply([delete("chassis/e3")]);
+    let watched: Vec<_> = members(&the_group(&engine)).into_iter().map(|m| m.2).collect();
+    assert_eq!(watched, [None, Some(31), Some(32), Some(NO_PORT)]);
+    engine.apply([chassis("e3", "192.0.2.103")]);
+    assert_eq!(Switch::of(&engine), before);
+    // What is behind a patch port nobody here knows before it is asked for.
+    engine.apply([delete("lr/E3"), patch_port("J", 250, "e1", "br-ex", 0)]);
+    let watched: Vec<_> = members(&the_group(&engine)).into_iter().map(|m| m.2).collect();
+    assert_eq!(watched, [None, Some(31), Some(32), None]);
+    engine.apply([pinned_lr("E3", 103, "e3"), delete("ls/J/lsp/J-p250")]);
     assert_eq!(Switch::of(&engine), before);
     engine.apply(unlink("R", "J"));
     assert!(!engine.groups().any(|group| is_ecmp_group(group.id)));
@@ -263,5 +281,18 @@ fn a_router_says_by_what_it_chooses() {
     let form = GroupForm::Select(Selection(vec![HashField::L4Ports(0xffff)]));
     assert_eq!(the_group(&engine).form, form);
     engine.apply([lr("R", 3)]);
+    assert_eq!(Switch::of(&engine), before);
+}
+
+#[test]
+fn a_withdrawn_edge_is_not_used_by_its_own_host_either() {
+    let mut engine = network(2);
+    engine.apply([pinned_lr("E1", 101, "hv1"), route("a", 1), route("b", 2), bfd(2, Some(32))]);
+    let watched = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.2).collect::<Vec<_>>();
+    assert_eq!(watched(&engine), [None, None, Some(32)]);
+    let before = Switch::of(&engine);
+    engine.apply([Change::Withdrawn(true)]);
+    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(32)]);
+    engine.apply([Change::Withdrawn(false)]);
     assert_eq!(Switch::of(&engine), before);
 }

@@ -12,7 +12,7 @@ use std::{
 use tuplenet_model::{entity::*, key::Key, name::Name, object::Object};
 use tuplenet_openflow::{Action, Flow, Instruction, Match, field, field::Field};
 use tuplenet_rules::{
-    Bucket, Change, Engine, LocalInterface, LocalPatch,
+    Bucket, Change, Engine, GroupForm, LocalInterface, LocalPatch, NO_PORT,
     cookie::{Cookie, Rule, name_hash},
     is_ecmp_group, register, stage,
 };
@@ -374,14 +374,18 @@ impl Plain {
                 continue;
             }
             all.insert(format!("routes {id} {prefix}"));
-            let mut watched = BTreeSet::new();
+            let (mut watched, mut ends) = (BTreeSet::new(), Vec::new());
             for (_, _, ls, (port, hop)) in ways {
                 all.insert(format!("member {id} {port} {hop}"));
                 let watch = self.watch(&present, &links, &hosted, ls, hop);
                 watched.extend(watch.map(|_| (hop, port)));
                 all.insert(format!("choice {port} via {hop} if {watch:?}"));
+                ends.push((port, hop));
             }
-            all.extend(watched.first().map(|(hop, port)| format!("last resort {port} via {hop}")));
+            if !watched.is_empty() {
+                all.insert("last resort".to_owned());
+                all.extend(ends.iter().map(|(port, hop)| format!("last choice {port} via {hop}")));
+            }
         }
         all
     }
@@ -395,19 +399,31 @@ impl Plain {
         ls: &Name,
         hop: IpAddr,
     ) -> Option<u32> {
-        let (_, lsp, ..) = self
-            .lsp
-            .iter()
-            .find(|(l, p, port, _)| l == ls && port.ips.contains(&hop) && self.port(present, l, p).is_some())?;
-        if let Some((.., ofport)) = hosted.iter().find(|(l, p, ofport)| *l == ls && *p == lsp && *ofport > 0) {
-            return Some(*ofport);
+        let outside = self.lsp.iter().any(|(l, _, port, _)| l == ls && port.patch.is_some());
+        let nobody = (!outside).then_some(NO_PORT);
+        let has = |(l, p, port, _): &&(Name, Name, SwitchPort, i64)| {
+            l == ls && port.ips.contains(&hop) && self.port(present, l, p).is_some()
+        };
+        let Some((_, lsp, port, _)) = self.lsp.iter().find(has) else { return nobody };
+        if let Some((.., ofport)) = hosted.iter().find(|(l, p, _)| *l == ls && *p == lsp) {
+            return if *ofport > 0 { Some(*ofport) } else { nobody };
         }
-        let (.., lr, lrp) = links.iter().find(|(l, p, ..)| *l == ls && *p == lsp)?;
-        self.any_router_port(lr, lrp)?;
-        let chassis = self.valid_lr(lr)?.chassis.as_ref().filter(|chassis| chassis.as_str() != ME)?;
-        let end = self.endpoint(chassis)?;
-        let port = self.watched.iter().find(|(kind, ip, _)| *kind == EncapKind::Geneve && *ip == end);
-        port.map(|(.., ofport)| *ofport)
+        let away = |chassis: &Name| chassis.as_str() != ME && self.endpoint(chassis).is_some();
+        if let Some((.., lr, lrp)) = links.iter().find(|(l, p, ..)| *l == ls && *p == lsp) {
+            if self.router_port(present, lr, lrp).is_some() {
+                return None;
+            }
+            let pinned = self.any_router_port(lr, lrp).and_then(|_| self.valid_lr(lr)?.chassis.as_ref());
+            let Some(chassis) = pinned.filter(|chassis| away(chassis)) else { return nobody };
+            let end = self.endpoint(chassis)?;
+            let bfd = self.watched.iter().find(|(kind, ip, _)| *kind == EncapKind::Geneve && *ip == end);
+            return bfd.map(|(.., ofport)| *ofport);
+        }
+        let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
+        match bound.filter(|chassis| port.peer.is_none() && away(chassis)) {
+            Some(_) => None,
+            None => nobody,
+        }
     }
 }
 
@@ -565,19 +581,25 @@ fn statement(flow: &Flow) -> Option<String> {
 }
 
 /// What a bucket of equal routes states.
-fn bucket_statement(bucket: Bucket) -> String {
+fn bucket_statement(last: bool, bucket: Bucket) -> String {
+    if bucket.weight == Some(1) {
+        return "last resort".to_owned();
+    }
     let flow = Flow { instructions: vec![Instruction::ApplyActions(bucket.actions)], ..Flow::default() };
     let hop = set_value(&flow, register::NEXT_HOP4).or_else(|| set_value(&flow, register::NEXT_HOP6));
     let (port, hop) = (set_number(&flow, register::DST_PORT), address(&hop.expect("a next hop")));
-    match bucket.weight {
-        Some(1) => format!("last resort {port} via {hop}"),
-        _ => format!("choice {port} via {hop} if {:?}", bucket.watch_port),
+    match last {
+        true => format!("last choice {port} via {hop}"),
+        false => format!("choice {port} via {hop} if {:?}", bucket.watch_port),
     }
 }
 
 fn engine_statements(engine: &Engine) -> BTreeSet<String> {
-    let groups = engine.groups().filter(|group| is_ecmp_group(group.id));
-    let choices = groups.flat_map(|group| group.buckets).map(bucket_statement);
+    let chosen = engine.groups().filter(|group| matches!(group.form, GroupForm::Select(_)));
+    let choices = chosen.flat_map(|group| {
+        let last = !is_ecmp_group(group.id);
+        group.buckets.into_iter().map(move |bucket| bucket_statement(last, bucket))
+    });
     engine.flows().filter_map(|flow| statement(&flow)).chain(choices).collect()
 }
 
@@ -683,7 +705,8 @@ fn equal_routes_state_what_one_expects() {
         "choice 1 via 10.1.0.9 if Some(21)",
         "choice 1 via 10.1.0.1 if Some(11)",
         "choice 1 via 10.1.0.2 if None",
-        "last resort 1 via 10.1.0.1",
+        "last resort",
+        "last choice 1 via 10.1.0.2",
         "member 3 1 10.1.0.9",
     ] {
         assert!(said.contains(expected), "{expected} is not among {said:#?}");

@@ -38,6 +38,11 @@ fn bfd(n: u8, ofport: Option<u32>) -> Change {
     Change::Tunnel { kind: EncapKind::Geneve, remote: Some(IpAddr::from([192, 0, 2, 100 + n])), ofport }
 }
 
+/// Whether its death would tell of a dead tunnel.
+fn session(n: u8, proven: bool) -> Change {
+    Change::Session { kind: EncapKind::Geneve, remote: IpAddr::from([192, 0, 2, 100 + n]), proven }
+}
+
 fn redirects(engine: &Engine) -> usize {
     let is = |flow: &tuplenet_openflow::Flow| Cookie::decode(flow.cookie).is_some_and(|c| c.rule == Rule::Redirect);
     let flows: Vec<_> = engine.flows().filter(is).collect();
@@ -50,7 +55,10 @@ fn redirects(engine: &Engine) -> usize {
 fn a_watched_chassis_has_a_way_by_each_other_edge() {
     let mut engine = network(3);
     assert_eq!(redirects(&engine), 0, "nobody is watched");
-    engine.apply([bfd(1, Some(31))]);
+    engine.apply([bfd(1, Some(31)), bfd(2, Some(32))]);
+    assert_eq!(redirects(&engine), 0, "no session was up");
+    engine.apply([bfd(2, None)]);
+    engine.apply((1..=3).map(|n| session(n, true)));
     assert_eq!(redirects(&engine), 0, "no other edge");
     let before = Switch::of(&engine);
     engine.apply([bfd(2, Some(32))]);
@@ -69,6 +77,9 @@ fn a_watched_chassis_has_a_way_by_each_other_edge() {
         assert_eq!(group.buckets.iter().map(marks).collect::<Vec<_>>(), [false, true, true, false]);
         assert_eq!(group.buckets[0].actions, group.buckets[3].actions);
     }
+    engine.apply([session(1, false)]);
+    assert_eq!(redirects(&engine), 2, "it withdrew: the direct way is right");
+    engine.apply([session(1, true)]);
     engine.apply([bfd(2, None), bfd(3, None)]);
     assert_eq!(Switch::of(&engine), before);
 }
@@ -77,6 +88,7 @@ fn a_watched_chassis_has_a_way_by_each_other_edge() {
 fn an_edge_more_is_a_bucket_for_each_chassis_and_a_port_is_nothing() {
     let mut engine = network(9);
     engine.apply((1..=8).map(|n| bfd(n, Some(30 + u32::from(n)))));
+    engine.apply((1..=9).map(|n| session(n, true)));
     let output = engine.apply([bfd(9, Some(39))]);
     let buckets = output.groups.iter().filter(|change| matches!(change, GroupChange::InsertBucket(..))).count();
     assert_eq!((buckets, output.groups.len()), (8 + 10, 8 + 11), "{:?}", output.groups);

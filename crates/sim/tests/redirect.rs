@@ -64,8 +64,15 @@ fn host(name: &str, number: u8) -> Switch {
         remote: (n > 0).then(|| [192, 0, 2, n].into()),
         ofport: Some(if n > 0 { BFD + u32::from(n) } else { TUNNEL }),
     });
+    let sessions =
+        (1..=3).map(|n| Change::Session { kind: EncapKind::Geneve, remote: [192, 0, 2, n].into(), proven: true });
     engine.apply(
-        objects.into_iter().map(object).chain(tunnels).chain([Change::Interface { id: 1, interface: Some(interface) }]),
+        objects
+            .into_iter()
+            .map(object)
+            .chain(tunnels)
+            .chain(sessions)
+            .chain([Change::Interface { id: 1, interface: Some(interface) }]),
     );
     Switch::new(engine.flows(), engine.groups().map(Into::into))
 }

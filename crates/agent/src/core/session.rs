@@ -10,7 +10,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 use tuplenet_model::{entity::EncapKind, name::Name};
@@ -44,6 +44,8 @@ impl ledger::Shown for Shown {
 #[derive(Debug)]
 struct Known {
     session: Session,
+    /// It was up since the other end last said that it must not be used: if it is down, the tunnel is dead.
+    proven: bool,
     since: u64,
     /// As it was when it was told of.
     told: Option<Session>,
@@ -129,16 +131,23 @@ impl Sessions {
                         stats.bfd_changes += 1;
                         known.since = wall;
                     }
+                    known.proven = session.forwarding || known.proven && session.state != "up";
                     known.session = session;
                 }
                 None => {
-                    let known = Known { session, since: wall, told: None, silent: now + BEGIN };
+                    let proven = session.forwarding;
+                    let known = Known { session, proven, since: wall, told: None, silent: now + BEGIN };
                     self.known.insert(end, known);
                 }
             }
         }
         stats.bfd_sessions = self.known.len() as u64;
         stats.bfd_up = self.known.values().filter(|known| known.session.forwarding).count() as u64;
+    }
+
+    /// Those that tell of a dead tunnel when they are down.
+    pub fn proven(&self) -> BTreeSet<End> {
+        self.known.iter().filter(|(_, known)| known.proven).map(|(end, _)| *end).collect()
     }
 
     /// This host is withdrawn for that reason, or is not.

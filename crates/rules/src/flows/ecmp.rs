@@ -12,10 +12,10 @@
 //!
 //! All fragments of a packet are to go the same way, and only the first one has the ports: none of them is hashed with ports.
 //!
-//! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that the next hop's router is pinned to. With none alive, all
-//! packets go to one of them nevertheless: what tells of death may be wrong, and a packet is not worse off there than dropped.
+//! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that the next hop's router is pinned to. With none alive, each
+//! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead.
 //!
-//! Cost of a route more or less, of a watched port that comes, goes or gets another number: one bucket, one flow; perhaps the last resort, another bucket.
+//! Cost of a route more or less, of a watched port that comes, goes or gets another number: two buckets, one flow; with the first that is watched, the group of last resort.
 
 use super::route::{self, Route, equal_routes};
 use crate::{
@@ -39,6 +39,8 @@ const SHARE: u16 = u16::MAX;
 const LAST_RESORT: u16 = 1;
 /// Id of that bucket. No member has it.
 const LAST_RESORT_ID: u32 = 0;
+/// A port that no switch has: who watches it is dead. Open vSwitch numbers ports from 1 on, and takes at most 0xfeff.
+pub const NO_PORT: u32 = 0xfefe;
 
 /// What the rules here read.
 pub struct Sources<'a> {
@@ -51,6 +53,14 @@ pub struct Sources<'a> {
     pub endpoint_of: &'a Index<Name, Endpoint>,
     /// All tunnel ports, with BFD and without.
     pub tunnel: &'a Relation<TunnelFact>,
+    /// Ports whose place is known, by switch.
+    pub located_in: &'a Index<DatapathId, SwitchPort>,
+    /// Switches that meet a physical network somewhere: who has an address there is found out when it is needed.
+    pub outside: &'a Relation<DatapathId>,
+    /// Switch ports that lead to routers pinned here.
+    pub own: &'a Relation<SwitchPort>,
+    /// This host is withdrawn as an edge.
+    pub withdrawn: &'a Relation<()>,
 }
 
 /// What comes of them.
@@ -112,15 +122,20 @@ pub fn group_id((lr, prefix): Prefix) -> u32 {
         IpNet::V4(net) => hash(&[&lr, &len, &net.network().octets()]),
         IpNet::V6(net) => hash(&[&lr, &len, &net.network().octets()]),
     };
-    GROUPS | hash & (GROUPS - 1)
+    GROUPS | hash & (GROUPS / 2 - 1)
 }
 
-/// Groups of this kind are from here to twice this.
+/// The same without liveness.
+fn last_group_id(prefix: Prefix) -> u32 {
+    group_id(prefix) - GROUPS / 2
+}
+
+/// Groups of this kind are from here to one and a half of this; those of last resort are from half of this to here.
 const GROUPS: u32 = 0x4000_0000;
 
 /// Whether a group is that of equal routes, by its id.
 pub fn is_group(id: u32) -> bool {
-    (GROUPS..2 * GROUPS).contains(&id)
+    (GROUPS..GROUPS + GROUPS / 2).contains(&id)
 }
 
 /// ```text
@@ -129,8 +144,10 @@ pub fn is_group(id: u32) -> bool {
 /// plain(LR, Prefix, Route)         <- route(LR, Prefix, Route), not ecmp(LR, Prefix).  The oldest.
 /// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
 /// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
+/// watched(LS, Ip, no port)         <- withdrawn(), link(LS, LR, Ip), LR is pinned to us.
+/// watched(LS, Ip, no port)         <- way(_, _, LS, Ip), not located(LS, Ip), not outside(LS).   Nobody has it.
 /// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
-/// last_resort(LR, Prefix)          <- the first bucket(LR, Prefix, _, _, W), W is not none.
+/// last_resort(LR, Prefix)          <- bucket(LR, Prefix, _, _, W), W is not none: to a group of all ways, whatever they watch.
 /// choice(LR, Prefix, Fields)       <- ecmp(LR, Prefix), lr(LR, hash: Fields).
 /// member(LR, Port, Hop)            <- bucket(LR, _, Port, Hop, _).
 /// ```
@@ -155,16 +172,40 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         let (ls, ofport, ips) = (port.ls, *ofport, port.lsp.value.ips.to_vec());
         ips.into_iter().map(move |ip| ((ls, ip), ofport))
     });
-    let watched = watched.min_by(|(hop, _)| *hop, |(_, ofport)| *ofport).index(|(hop, _)| *hop);
+    // A router here is as near as can be; but who is withdrawn is to be used by nobody, here neither.
+    let own = s.own.index(|_| ()).semijoin(&s.withdrawn.index(|()| ())).flat_map(|port| {
+        let (ls, ips) = (port.ls, port.lsp.value.ips.to_vec());
+        ips.into_iter().map(move |ip| ((ls, ip), NO_PORT))
+    });
     let members = ways.index(Way::prefix).semijoin(&ecmp).named("ecmp_member");
     let by_hop = members.index(|way| (way.ls, way.hop));
+    // Of ports those in the members' switches only.
+    let switches = members.map(|way| way.ls).distinct();
+    let inside = switches.index(|ls| *ls).antijoin(&s.outside.index(|ls| *ls));
+    let located = s.located_in.semijoin(&inside.index(|ls| *ls)).flat_map(|port| {
+        let (ls, ips) = (port.ls, port.lsp.value.ips.to_vec());
+        ips.into_iter().map(move |ip| (ls, ip))
+    });
+    let nobody = members
+        .index(|way| way.ls)
+        .semijoin(&inside.index(|ls| *ls))
+        .index(|way| (way.ls, way.hop))
+        .antijoin(&located.index(|hop| *hop))
+        .map(|way| ((way.ls, way.hop), NO_PORT));
+    let watched =
+        watched.concat_all([&own, &nobody]).min_by(|(hop, _)| *hop, |(_, ofport)| *ofport).index(|(hop, _)| *hop);
     let mortal = by_hop.join(&watched, |_, way, (_, ofport)| (way.clone(), *ofport));
     let immortal = by_hop.antijoin(&watched);
-    let last_resort = mortal.min_by(|(way, _)| way.prefix(), |(way, _)| (way.hop, way.port));
+    let last_resort = mortal.map(|(way, _)| way.prefix()).distinct().named("last_resort");
 
+    let whatever = members
+        .index(Way::prefix)
+        .semijoin(&last_resort.index(|prefix| *prefix))
+        .map(|way| BucketRow { group: last_group_id(way.prefix()), ..bucket(way, way.id(), SHARE, None) });
     let buckets = mortal.map(|(way, ofport)| bucket(way, way.id(), SHARE, Some(*ofport))).concat_all([
         &immortal.map(|way| bucket(way, way.id(), SHARE, None)),
-        &last_resort.map(|(way, _)| bucket(way, LAST_RESORT_ID, LAST_RESORT, None)),
+        &last_resort.map(|prefix| resort(*prefix)),
+        &whatever,
     ]);
     let all = mortal.map(|(way, ofport)| (way.clone(), Some(*ofport))).concat(&immortal.map(|way| (way.clone(), None)));
     let members = members.map(|way| Way { prefix: IpNet::default(), ..way.clone() }).distinct();
@@ -172,10 +213,16 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
     let choices = prefixes
         .index(|(lr, _)| *lr)
         .join(&s.routers.index(|lr| lr.value.id), |_, prefix, lr| (*prefix, lr.value.selection.clone()));
+    let last = choices
+        .index(|(prefix, _)| *prefix)
+        .semijoin(&last_resort.index(|prefix| *prefix))
+        .map(|(prefix, by)| GroupRow { id: last_group_id(*prefix), form: GroupForm::Select(by.clone()) });
     Ecmp {
         plain,
         flows: choices.map(|(prefix, by)| choice(*prefix, by)).concat(&members.map(member)),
-        groups: choices.map(|(prefix, by)| GroupRow { id: group_id(*prefix), form: GroupForm::Select(by.clone()) }),
+        groups: choices
+            .map(|(prefix, by)| GroupRow { id: group_id(*prefix), form: GroupForm::Select(by.clone()) })
+            .concat(&last),
         buckets,
         members: all,
     }
@@ -201,6 +248,13 @@ pub fn take(way: &Way) -> Vec<Action> {
 fn bucket(way: &Way, id: u32, weight: u16, watch_port: Option<u32>) -> BucketRow {
     let bucket = Bucket { id: Some(id), weight: Some(weight), watch_port, watch_group: None, actions: take(way) };
     BucketRow { group: group_id(way.prefix()), bucket }
+}
+
+/// With none alive: as if all were, so that whoever is said to be dead for a moment, or in the beginning, keeps its connections.
+fn resort(prefix: Prefix) -> BucketRow {
+    let actions = vec![Action::Group(last_group_id(prefix))];
+    let (id, weight) = (Some(LAST_RESORT_ID), Some(LAST_RESORT));
+    BucketRow { group: group_id(prefix), bucket: Bucket { id, weight, watch_port: None, watch_group: None, actions } }
 }
 
 fn member(way: &Way) -> FlowRow {

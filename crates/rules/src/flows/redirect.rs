@@ -10,7 +10,7 @@
 use super::tunnel::{self, fields, towards};
 use crate::{
     cookie::{Cookie, Rule},
-    fact::TunnelFact,
+    fact::{SessionFact, TunnelFact},
     flow::{BucketRow, FlowRow, GroupRow, flow, hash, priority, resubmit, set_flags, to_option},
     output::{Bucket, GroupForm},
     port::{Endpoint, SwitchPort},
@@ -40,6 +40,8 @@ pub struct Sources<'a> {
     pub tunnel: &'a Relation<TunnelFact>,
     /// All tunnel ports, with BFD and without.
     pub ports: &'a Relation<TunnelFact>,
+    /// Sessions that tell of dead tunnels.
+    pub session: &'a Relation<SessionFact>,
     /// Ports that lead to routers pinned to other chassis, which these are.
     pub pinned: &'a Relation<(SwitchPort, Name)>,
 }
@@ -82,7 +84,7 @@ pub fn is_group(id: u32) -> bool {
 /// watched(C, Ip, Bfd, Out)   <- endpoint(C, geneve, Ip), tunnel_port(geneve, Ip, Bfd), tunnel(geneve, Out).   Of several that come to one group's id the first.
 /// edge(E, Ip, Bfd)           <- watched(E, Ip, Bfd, _), pinned(_, E).
 /// detour(C, E)               <- watched(C), edge(E), E is not C.      Of several that come to one bucket's id the first.
-/// redirect(C)                <- watched(C), detour(C, _).
+/// redirect(C)                <- watched(C), detour(C, _), session(geneve, Ip): it was up, and is not withdrawn.
 /// ```
 pub fn derive(s: &Sources<'_>) -> Redirect {
     let geneve = |kind: EncapKind| kind == EncapKind::Geneve;
@@ -109,6 +111,9 @@ pub fn derive(s: &Sources<'_>) -> Redirect {
         .join_flat(&edge.index(|_| ()), |(), to, by| (to.ip != by.ip).then(|| (to.clone(), by.clone())))
         .min_by(|(to, by)| (to.ip, bucket_id(to, by)), |(_, by)| by.ip)
         .named("detour");
+    // Who was never up, or withdraws, is reached the direct way, and not by an edge that may not have the switch.
+    let session = s.session.filter(move |session| geneve(session.kind));
+    let detour = detour.index(|(to, _)| to.ip).semijoin(&session.index(|session| session.remote));
     let served = watched.index(|w| w.ip).semijoin(&detour.index(|(to, _)| to.ip)).named("redirect");
 
     let direct = served.flat_map(|to| {

@@ -211,6 +211,8 @@ pub fn subject(change: &Change) -> String {
         Change::Interface { id, .. } => format!("interface {id}"),
         Change::Tunnel { kind, remote, .. } => format!("tunnel {kind:?} {remote:?}"),
         Change::Patch { name, .. } => format!("patch {name}"),
+        Change::Withdrawn(_) => "withdrawn".into(),
+        Change::Session { kind, remote, .. } => format!("session {kind:?} {remote}"),
         Change::Bridge { name, .. } => format!("bridge {name}"),
         Change::Probe { target, .. } => format!("probe {target}"),
         Change::Neighbour { ls, ip, .. } => format!("neighbour {ls} {ip}"),

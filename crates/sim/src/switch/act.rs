@@ -15,6 +15,7 @@ use tuplenet_openflow::{
     message::group::{Bucket, GroupKind},
     port,
 };
+use tuplenet_rules::NO_PORT;
 
 /// `OFPR_INVALID_TTL`.
 const INVALID_TTL: u8 = 2;
@@ -216,7 +217,7 @@ impl Machine<'_> {
             let group = self.switch.groups.get(&id);
             depth < MAX_WATCH && group.is_some_and(|group| group.buckets.iter().any(|b| self.alive(b, depth + 1)))
         };
-        port.is_some_and(|port| !self.switch.down.contains(&port)) || group.is_some_and(group_alive)
+        port.is_some_and(|port| port != NO_PORT && !self.switch.down.contains(&port)) || group.is_some_and(group_alive)
     }
 
     /// What was given counts; else the packet, where it is known how; else the first.
