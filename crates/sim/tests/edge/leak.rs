@@ -63,7 +63,7 @@ impl Bed {
             .objects()
             .filter_map(|(key, _)| if let Key::Chassis(name) = key { Some(name.clone()) } else { None })
             .collect();
-        let rejects = chassis.iter().filter_map(|chassis| Some(rejects(&mut network, chassis)?)).flatten();
+        let rejects = chassis.iter().filter_map(|chassis| rejects(&mut network, chassis)).flatten();
         let rejects: BTreeSet<String> = rejects.collect();
         let (mut rules, mut uplinks, mut patches) =
             (BTreeMap::<Name, Vec<NatRule>>::new(), BTreeMap::new(), BTreeSet::new());

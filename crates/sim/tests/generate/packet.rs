@@ -383,7 +383,7 @@ impl Wish {
             (What::Sctp, ..) => Says::Sctp(Ports { src: 0xc001, dst: 9 }),
             (What::TcpAnswer, ..) => Says::Tcp(Ports { src: 80, dst: 0xc001 }, SYN_ACK),
             (What::Error, ..) => {
-                let said = if self.to % 2 == 0 { Says::udp(53) } else { Says::Ping(7) };
+                let said = if self.to.is_multiple_of(2) { Says::udp(53) } else { Says::Ping(7) };
                 Says::Error(Box::new(Ip { src: dst, dst: src, ttl: 3, says: said }))
             }
             (What::OtherProtocol(protocol), ..) => Says::Other(protocol),
