@@ -61,13 +61,14 @@ async fn remove(settings: &Settings, client: &Client, tables: &ovs::Tables) -> R
             ),
         }
     }
-    restore(client, tables).await?;
+    let restored = restore(client, tables).await;
     if let Some(ovs::Plan { operations, words }) = ovs::cleanup(tables, &settings.bridge) {
         timeout(PATIENCE, client.transact(operations))
             .await
             .context("the database of Open vSwitch does not answer")??;
         words.iter().for_each(|w| tracing::info!("{w}"));
     }
+    restored?;
     store.with_context(|| {
         format!("what this host wrote to the store is still there; remove it by tpctl ch del {chassis}")
     })

@@ -88,6 +88,16 @@ fn with_neighbour(b: &Bench, chassis: &str) -> Vec<Flow> {
     engine.flows().filter(|flow| Cookie::decode(flow.cookie).is_some_and(of_both)).collect()
 }
 
+/// What a host has besides once its own IP stack takes what is for the outside.
+fn by_own_stack(b: &Bench, chassis: &str) -> Vec<Flow> {
+    let mut sim = simulated(b, None);
+    sim.untunnel(&chassis.parse().unwrap(), true, true);
+    let own = |cookie: Cookie| matches!(cookie.rule, Rule::Untunnel | Rule::UntunnelIn);
+    let mut all = flows(&mut sim, chassis);
+    all.retain(|flow| Cookie::decode(flow.cookie).is_some_and(own));
+    all
+}
+
 fn bind(b: &Bench, port: &str, chassis: &str) {
     b.put(&format!("binding/{port}"), &format!(r#"{{"chassis": "{chassis}", "generation": 1}}"#));
 }
@@ -135,6 +145,7 @@ fn every_flow_of_every_rule_is_explained_in_words() {
     let mut sim = simulated(b, None);
     let mut all: Vec<Flow> = ["hv1", "hv2", "hv3"].iter().flat_map(|chassis| flows(&mut sim, chassis)).collect();
     all.extend(with_neighbour(b, "hv3"));
+    all.extend(by_own_stack(b, "hv1"));
     let input: String = "OFPST_FLOW reply (OF1.5) (xid=0x2):\n".to_owned()
         + &all.iter().map(|flow| dumped(flow, 3)).collect::<String>();
     let output = with_input(b, &["-o", "json", "explain", "flow", "-"], &input);

@@ -12,7 +12,8 @@
 //!
 //! What comes in by the port ends, whatever it is: the host gets its packets by MAC address, without asking for one, and has no business inside.
 //!
-//! Cost of a route or network of an edge: one flow for each next hop by which a router here reaches that edge; of a NAT rule there: the same. Of a VM: none. Without the port: none.
+//! Cost of a route or network of an edge: one flow for each next hop by which a router here reaches that edge; of a NAT rule there: the same. Of a VM: none. Without the port: no
+//! flow, but a few rows for each port and NAT rule of any router, in which those of edges are found.
 
 use crate::{
     cookie::{Cookie, Rule},

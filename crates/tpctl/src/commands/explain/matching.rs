@@ -194,7 +194,7 @@ fn flags(m: &FieldMatch) -> Option<String> {
 }
 
 /// What a set flag says of a packet, and a flag that is not set.
-const FLAGS: [(u32, &str, &str); 9] = [
+const FLAGS: [(u32, &str, &str); 12] = [
     (register::LOOPBACK, "that are answers made here", "that are no answers made here"),
     (register::FROM_TUNNEL, "that came by a tunnel", "that did not come by a tunnel"),
     (register::FLOOD_COPY, "that are copies for another host", "that are no copies for another host"),
@@ -212,6 +212,9 @@ const FLAGS: [(u32, &str, &str); 9] = [
     ),
     (register::NATTED, "that turned back at an uplink", "that did not turn back at an uplink"),
     (register::PENDING, "whose trace goes on behind conntrack", "whose trace does not go on behind conntrack"),
+    (register::REDIRECTED, "that take a detour by another host", "that take no detour by another host"),
+    (register::RELAYED, "that another host sends on", "that no other host sends on"),
+    (register::UNTUNNELLED, "that leave by the host's own IP stack", "that do not leave by the host's own IP stack"),
 ];
 
 /// What setting flags notes of a packet.
