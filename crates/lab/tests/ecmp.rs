@@ -162,14 +162,23 @@ fn a_next_hop_that_dies_and_returns_moves_its_own_connections_only() -> Result<(
     ensure!(flow_set(hv1)? == flows && groups()? == before, "an agent that starts again changes groups");
     ensure!(agents[0].metric("tuplenet_group_mods_total").unwrap_or(0.0) == 0.0, "{}", agents[0].log_text());
 
-    // Nobody is left that lives: better one that seems dead than none.
+    // Nobody is left that lives: better one that seems dead than none, and each connection the one that it had with all alive.
     lab.tpctl(&["-y", "lsr", "del", "R", "v4-3"])?;
     lab.tpctl(&["-y", "lsr", "del", "R", "v6-3"])?;
-    link(&hops[0], "down")?;
-    link(&hops[1], "down")?;
-    let last = wait_until("all go to one", PATIENCE, || {
+    let two = wait_until("two next hops are left", PATIENCE, || {
         let now = choices(hv1, &a1)?;
-        ensure!(shares(&now).len() == 1, "{:?}", shares(&now));
+        ensure!(shares(&now).len() == 2);
+        Ok(now)
+    })?;
+    link(&hops[0], "down")?;
+    wait_until("all go to the other", PATIENCE, || {
+        ensure!(shares(&choices(hv1, &a1)?).len() == 1);
+        Ok(())
+    })?;
+    link(&hops[1], "down")?;
+    let last = wait_until("each takes its own again", PATIENCE, || {
+        let now = choices(hv1, &a1)?;
+        ensure!(now == two, "{:?}", shares(&now));
         Ok(now)
     })?;
     println!("all dead: {:?}", shares(&last));
