@@ -23,7 +23,8 @@
 //! - forwards nothing else that is for itself or for nobody's address, nor with a TTL below 2, nor of protocol 0 (which also stands for packets that
 //!   end within their headers);
 //! - sends a packet by the route with the longest prefix; of equal ones by a static route before a connected network, of static ones by any, but all of one connection by the same; what comes from an address that
-//!   edges among the next hops translate (`dnat`, `floating`) by one of those; and by none whose next hop is a VM of this host that is down, unless all are. A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
+//!   edges among the next hops translate (`dnat`, `floating`) by one of those; and by none whose next hop is a VM of this host that is
+//!   down, or nobody (in a switch without patch ports), unless all are. A route counts only while its port has a whole link. A static route counts only if its next hop is in a network of its port
 //!   and not an address of that port;
 //! - asks that the next hop (the destination itself, if it is connected) is the address of a port of the switch behind the route's port, in a network of
 //!   the route's port, and can be reached from here; else the packet ends;
@@ -758,11 +759,18 @@ impl World {
         if homes.is_empty() { ways } else { homes }
     }
 
+    /// A VM of this host that is down, or nobody at all, in a switch where all are known.
     fn is_dead(&self, host: &Name, (_, gate, hop): &Way) -> bool {
         let (Some(hop), Some((ls, _))) = (hop, &gate.link) else { return false };
-        let has = |(_, port): &(&Name, &Port)| port.is.ips.contains(hop) && port.place == Place::Vm(host.clone());
-        let found = self.switches[ls].ports.iter().find(has);
-        found.is_some_and(|(lsp, _)| self.dead.contains(&(ls.clone(), lsp.clone())))
+        let at = At { host: host.clone(), crossings: 0 };
+        let ports = &self.switches[ls].ports;
+        let outside = ports.values().any(|port| matches!(port.place, Place::Patch(_)));
+        match ports.iter().find(|(_, port)| port.is.ips.contains(hop) && self.reach(&at, port).is_some()) {
+            Some((lsp, port)) => {
+                port.place == Place::Vm(host.clone()) && self.dead.contains(&(ls.clone(), lsp.clone()))
+            }
+            None => !outside,
+        }
     }
 
     /// Whether a next hop is an edge that has that inner address behind an external one of its own.
