@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use edge_bed::*;
 use network::*;
 use std::time::Duration;
-use tuplenet_lab::{Agent, Host, Lost, Probe, ProbeReport};
+use tuplenet_lab::{Agent, Host, Lost, Probe, ProbeReport, Vm};
 
 /// Flows of each probe, so that every edge has some.
 const FLOWS: usize = 16;
@@ -35,6 +35,8 @@ struct Fault {
     mend: fn(&Bed, &Host, &Agent) -> Result<()>,
     /// Nothing may be lost.
     harmless: bool,
+    /// Guests on the edge's own host go on.
+    beside: bool,
 }
 
 const FAULTS: [Fault; 4] = [
@@ -43,18 +45,21 @@ const FAULTS: [Fault; 4] = [
         fail: |_, _, agent| agent.kill9().map(drop),
         mend: |_, _, agent| agent.start(),
         harmless: true,
+        beside: true,
     },
     Fault {
         name: "OVS alone",
         fail: |_, host, _| host.vswitchd()?.kill9().map(drop),
         mend: |_, host, _| host.start_vswitchd(),
         harmless: false,
+        beside: false,
     },
     Fault {
         name: "uplink alone",
         fail: |bed, host, _| bed.physical.carrier(host, false),
         mend: |bed, host, _| bed.physical.carrier(host, true),
         harmless: false,
+        beside: true,
     },
     Fault {
         name: "power",
@@ -79,6 +84,7 @@ const FAULTS: [Fault; 4] = [
             agent.start()
         },
         harmless: false,
+        beside: false,
     },
 ];
 
@@ -90,9 +96,11 @@ fn sent_outside(host: &Host) -> Result<u64> {
     sent.with_context(|| format!("no counter in {text}"))
 }
 
-/// Probes in both families from hv1.
-fn probes(bed: &Bed) -> Result<Vec<Probe>> {
-    SERVER.iter().map(|server| bed.web[0].probe_flows(&bed.server, server, INTERVAL, FLOWS)).collect()
+/// Probes in both families from hv1, and from a guest on the host of the edge that is lost, if that host goes on.
+fn probes(bed: &Bed, beside: bool) -> Result<Vec<Probe>> {
+    let guests = [&bed.web[0], &bed.beside];
+    let from = |guest: &Vm| SERVER.map(|server| guest.probe_flows(&bed.server, server, INTERVAL, FLOWS));
+    guests.into_iter().take(1 + usize::from(beside)).flat_map(from).collect()
 }
 
 fn stop(probes: Vec<Probe>) -> Result<Vec<ProbeReport>> {
@@ -116,7 +124,7 @@ fn wait_share(bed: &Bed, what: &str) -> Result<()> {
     let (host, _) = bed.edge(LOST)?;
     bed.lab.wait_until(what, PATIENCE, || {
         let before = sent_outside(host)?;
-        let probes = probes(bed)?;
+        let probes = probes(bed, true)?;
         std::thread::sleep(Duration::from_millis(300));
         let reports = stop(probes)?;
         let through = sent_outside(host)? - before;
@@ -136,7 +144,7 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
     wait_share(bed, "all edges to be in use")?;
     let transfers = bed.web[1].streams(&bed.server, SERVER[0], TRANSFERS)?;
     let masked = bed.web[2].streams(&bed.server, SERVER[0], MASKED)?;
-    let running = probes(bed)?;
+    let running = probes(bed, fault.beside)?;
     std::thread::sleep(Duration::from_secs(1));
     let at = running.first().context("no probes")?.elapsed();
     (fault.fail)(bed, host, agent).with_context(|| format!("{}: cannot be made", fault.name))?;
@@ -147,7 +155,7 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
     let window = last.map(|last| last.saturating_sub(at));
     let late = reports.iter().map(|report| report.late).max().unwrap_or_default();
 
-    let running = probes(bed)?;
+    let running = probes(bed, fault.beside)?;
     std::thread::sleep(Duration::from_millis(300));
     (fault.mend)(bed, host, agent).with_context(|| format!("{}: cannot be mended", fault.name))?;
     agent.wait_settled(PATIENCE)?;
@@ -191,7 +199,7 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
 fn an_edge_is_lost_and_comes_back() -> Result<()> {
     let bed = Bed::new("failover", false)?;
     bed.way_back(BACK)?;
-    for guest in &bed.web {
+    for guest in bed.web.iter().chain([&bed.beside]) {
         for address in SERVER {
             guest.wait_ping(address, PATIENCE)?;
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   hv1 w1, d1   hv2 w2, d2   hv3 w3, d3     web: w1, w2, w3 behind LR-central     data: d1, d2, d3 behind LR-data
 //!        \           |           /
-//!    hv4 edge1    hv5 edge2   hv6 edge3      203.0.113.4, .5, .6      2001:db8::4, ::5, ::6
+//!    hv4 edge1, w4  hv5 edge2   hv6 edge3      203.0.113.4, .5, .6      2001:db8::4, ::5, ::6
 //!        |           |           |           untagged
 //!        +----- physical switch ----- r1 ---+
 //!                    |                      | VLAN 30: 198.18.30.0/24, 2001:db8:30::/64 ---- server
@@ -18,7 +18,7 @@ use tuplenet_lab::{Agent, Host, Lab, Physical, Vm, VmSpec};
 
 const NETWORK: &str = "
 switches:
-  web: {ports: {w1: '10.1.0.1, fd00:1::1', w2: '10.1.0.2, fd00:1::2', w3: '10.1.0.3, fd00:1::3'}}
+  web: {ports: {w1: '10.1.0.1, fd00:1::1', w2: '10.1.0.2, fd00:1::2', w3: '10.1.0.3, fd00:1::3', w4: '10.1.0.4, fd00:1::4'}}
   data: {ports: {d1: '10.2.0.1, fd00:2::1', d2: '10.2.0.2, fd00:2::2', d3: '10.2.0.3, fd00:2::3'}}
   public: {ports: {public-hv1: {patch: {chassis: hv1, bridge: br-ex, vlan: 20}}, public-hv2: {patch: {chassis: hv2, bridge: br-ex, vlan: 20}}}}
 routers:
@@ -44,6 +44,8 @@ pub struct Bed {
     pub agents: Vec<Agent>,
     /// Behind the edges, on hv1 to hv3.
     pub web: Vec<Vm>,
+    /// Behind the edges, too, on the host of the first one.
+    pub beside: Vm,
     /// On the hosts with cables of their own, and on one without.
     pub data: Vec<Vm>,
     pub r1: Vm,
@@ -75,6 +77,7 @@ impl Bed {
             all.map(|(host, number)| host.vm(&spec(&format!("{prefix}{number}"), net, number))).collect()
         };
         let (web, data) = (guests("w", 1)?, guests("d", 2)?);
+        let beside = hosts.get(3).context("no edges")?.vm(&spec("w4", 1, 4))?;
 
         let machine = |name: &str, addresses: [&str; 2], vlan| -> Result<Vm> {
             let [v4, v6] = addresses;
@@ -110,7 +113,7 @@ impl Bed {
         server
             .netns()
             .ip("route add 198.18.20.0/24 via 198.18.30.2\nroute add 2001:db8:20::/64 via 2001:db8:30::2\n")?;
-        Ok(Bed { lab, physical, hosts, agents, web, data, r1, r2, server })
+        Ok(Bed { lab, physical, hosts, agents, web, beside, data, r1, r2, server })
     }
 
     /// The host of the edge with this number, from 1.
