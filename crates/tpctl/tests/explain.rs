@@ -26,7 +26,7 @@ fn network(b: &Bench) {
         "lsp add LS-A vm4 10.20.1.4,fd00:20:1::4 --description fourth",
         "lsp add LS-B vm5 10.20.2.5",
         "lsr add LR-central default 0.0.0.0/0 10.20.2.2 LR-central_to_LS-B",
-        "ls add LS-C",
+        "ls add LS-C --mtu 1400",
         "lr add LR-edge hv3",
         "lr link LR-edge LS-B 10.20.2.9/24",
         "lr link LR-edge LS-C 10.30.1.1/24",
@@ -382,7 +382,7 @@ fn drops_are_explained_by_stage() {
     let all = b.ok("explain drop");
     for stage in tuplenet_rules::stage::ALL {
         let ends = all.lines().any(|line| line.split_whitespace().nth(1) == Some(stage.name));
-        if stage.next.is_none() {
+        if stage.next.is_none() && !stage.returns() {
             assert!(ends, "{}: {all}", stage.name);
         }
         if ends {
@@ -484,11 +484,11 @@ fn an_object_is_explained_to_people() {
 
     assert!(b.ok("explain object vm3").contains("no flow exists because of it: the port is bound to no chassis"));
     b.ok("lsr add LR-central second 0.0.0.0/0 10.20.2.5 LR-central_to_LS-B");
-    assert!(
-        b.ok("explain object second").contains("route default of router LR-central has the same prefix and is older")
-    );
+    b.ok("lsr add LR-central third 0.0.0.0/0 10.20.2.5 LR-central_to_LS-B");
+    let third = b.ok("explain object third");
+    assert!(third.contains("route second of router LR-central leads the same way and is older"), "{third}");
     let default = b.ok("explain object LR-central/default");
-    assert!(default.contains("without it: cookie=0x5412"), "the other would take its place: {default}");
+    assert!(default.contains("ecmp: cookie=0x5422") && default.contains("parts of groups"), "two ways: {default}");
     b.put("ls/LS-A/lsp/bad", r#"{"port_id": 77, "mac": "nonsense", "ips": ["10.20.1.77"]}"#);
     assert!(
         b.ok("explain object bad")

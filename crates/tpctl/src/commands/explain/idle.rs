@@ -17,9 +17,7 @@ pub fn why(world: &World, key: &Key) -> Option<String> {
         (Key::Lsr(lr, name), Object::Lsr(route)) => {
             if let Some(first) = older(world, lr, name) {
                 let first = words(&Key::Lsr(lr.clone(), first.clone()));
-                return Some(format!(
-                    "{first} has the same prefix and is older: of several routes the oldest is in force"
-                ));
+                return Some(format!("{first} leads the same way and is older: of such routes the oldest is in force"));
             }
             match world.network.get(&Key::Lrp(lr.clone(), route.outport.clone()))? {
                 Object::Lrp(port) => {
@@ -83,7 +81,9 @@ fn older<'a>(world: &'a World, lr: &'a Name, name: &'a Name) -> Option<&'a Name>
     let key = |name: &Name| Key::Lsr(lr.clone(), name.clone());
     let created = |name: &Name| world.value(&key(name)).map(|kv| kv.create_revision);
     let Some(Object::Lsr(route)) = world.network.get(&key(name)) else { return None };
-    let rivals = world.network.routes(lr).filter(|(other, o)| *other != name && o.prefix == route.prefix);
+    let rivals = world.network.routes(lr).filter(|(other, o)| {
+        *other != name && (o.prefix, o.next_hop, &o.outport) == (route.prefix, route.next_hop, &route.outport)
+    });
     let mut valid = rivals.map(|(other, _)| other).filter(|other| world.why_aside(&key(other)).is_none());
     valid.find(|other| (created(other), *other) < (created(name), name))
 }

@@ -50,6 +50,9 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
             format!("whose destination is {}", world.port_words(datapath, port))
         }
         (f, _) if f == register::FLAGS => flags(m).unwrap_or_else(plain),
+        (f, _) if f == register::MTU && number == Some(register::TOO_BIG.into()) => {
+            "that are longer than the switch takes that they are for".to_owned()
+        }
         (f, Some(id)) if f == register::COMMAND => format!("of the trace with id {id}"),
         (f, Some(_)) if f == register::NEXT_HOP4 => match address(&m.value, true) {
             Some(ip) => format!("whose next hop is {ip}{}", owner(world, datapath, ip)),
@@ -63,6 +66,7 @@ fn one(world: &World, datapath: Option<u32>, m: &FieldMatch) -> String {
         (f, Some(1)) if f == field::ARP_OP => "that ask".to_owned(),
         (f, Some(2)) if f == field::ARP_OP => "that answer".to_owned(),
         (f, Some(ttl)) if f == field::NW_TTL => format!("with a TTL or hop limit of {ttl}"),
+        (f, Some(0)) if f == field::IP_FRAG => "that are no fragments".to_owned(),
         (f, Some(8)) if f == field::ICMPV4_TYPE => "that are echo requests".to_owned(),
         (f, Some(0)) if f == field::ICMPV4_TYPE => "that are echo replies".to_owned(),
         (f, Some(128)) if f == field::ICMPV6_TYPE => "that are echo requests".to_owned(),
@@ -194,7 +198,7 @@ fn flags(m: &FieldMatch) -> Option<String> {
 }
 
 /// What a set flag says of a packet, and a flag that is not set.
-const FLAGS: [(u32, &str, &str); 12] = [
+const FLAGS: [(u32, &str, &str); 14] = [
     (register::LOOPBACK, "that are answers made here", "that are no answers made here"),
     (register::FROM_TUNNEL, "that came by a tunnel", "that did not come by a tunnel"),
     (register::FLOOD_COPY, "that are copies for another host", "that are no copies for another host"),
@@ -212,6 +216,8 @@ const FLAGS: [(u32, &str, &str); 12] = [
     ),
     (register::NATTED, "that turned back at an uplink", "that did not turn back at an uplink"),
     (register::PENDING, "whose trace goes on behind conntrack", "whose trace does not go on behind conntrack"),
+    (register::ANSWER, "that are answers of a router to pings", "that are no answers of a router to pings"),
+    (register::ERROR, "that are errors of a router's own", "that are no errors of a router's own"),
     (register::REDIRECTED, "that take a detour by another host", "that take no detour by another host"),
     (register::RELAYED, "that another host sends on", "that no other host sends on"),
     (register::UNTUNNELLED, "that leave by the host's own IP stack", "that do not leave by the host's own IP stack"),

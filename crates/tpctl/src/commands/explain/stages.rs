@@ -429,10 +429,19 @@ pub const ALL: &[Explained] = &[
         }],
     },
     passes(stage::LRP_TRACE_EGRESS_IN, "The packet is about to leave a router; a trace prints it."),
-    passes(
-        stage::LRP_EGRESS_UNDNAT_STAGE1,
-        "What goes outside from an inner address of a NAT rule goes through conntrack; everything else passes.",
-    ),
+    Explained {
+        stage: stage::LRP_EGRESS_UNDNAT_STAGE1,
+        about: "What goes outside from an inner address of a NAT rule goes through conntrack; everything else passes.",
+        idle: false,
+        ends: &[End {
+            rule: Rule::FloatingOut,
+            owned: true,
+            which: any,
+            packets: "packets from the inner address of a distributed floating one, on a host that does not have the VM",
+            why: "They came by a detour. The VM's own host translates them, and nobody here knows its connections: untranslated, nothing of it goes on.",
+            check: "\"tpctl edge show\" and the log of the agent of the VM's host: which BFD session is down, so that packets go by way of this host?",
+        }],
+    },
     passes(
         stage::LRP_EGRESS_UNDNAT_STAGE2,
         "What conntrack knew has its external address and goes on; what it did not know goes on here.",

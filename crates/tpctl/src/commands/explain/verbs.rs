@@ -109,6 +109,9 @@ impl Teller<'_> {
             Action::Ct(ct) => self.tracked(ct, action),
             Action::PushVlan(_) => "gets a VLAN tag".to_owned(),
             Action::PopVlan => "loses its VLAN tag".to_owned(),
+            Action::CheckPktLarger { pkt_len, dst } if dst.field() == register::MTU => {
+                format!("is measured: whether its frame has more than {pkt_len} bytes")
+            }
             Action::CtClear => "forgets what conntrack said".to_owned(),
             other => format!("{other}"),
         }
@@ -157,6 +160,7 @@ impl Teller<'_> {
                 self.datapath = Some(id);
                 format!("enters {}", self.world.datapath_words(id))
             }
+            (f, Some(0)) if f == register::L4_PORTS => "notes that it has no ports to choose by".to_owned(),
             (f, Some(port)) if f == register::SRC_PORT => {
                 format!("its source is {}", self.world.port_words(self.datapath, port))
             }
@@ -167,6 +171,7 @@ impl Teller<'_> {
                 format!("its destination is {}", self.world.port_words(self.datapath, port))
             }
             (f, Some(flags)) if f == register::FLAGS => flags_set(flags, mask.as_ref()),
+            (f, Some(mtu)) if f == register::MTU => format!("may have {mtu} bytes, from its IP header on"),
             (f, Some(0)) if f == field::IN_PORT_NXM => "may leave by the port that it came from".to_owned(),
             (f, Some(tci)) if f == field::VLAN_VID && mask.is_none() => format!("its VLAN becomes {}", tci & 0xfff),
             (f, Some(id)) if f == register::COMMAND => format!("has the colour of the trace with id {id}"),
@@ -193,6 +198,14 @@ impl Teller<'_> {
         // Nothing is routed there: two addresses change places by way of a register.
         if src.field() == register::FLAGS && dst.field() == register::FLAGS {
             return Some("if it is traced, its trace goes on behind conntrack".to_owned());
+        }
+        if dst.field() == register::L4_PORTS {
+            let which = if [field::TCP_SRC, field::UDP_SRC, field::SCTP_SRC].contains(&src.field()) {
+                "source"
+            } else {
+                "destination"
+            };
+            return Some(format!("notes its {which} port for the choice"));
         }
         let swaps = self.cookie.is_some_and(|cookie| cookie.rule == Rule::NeighbourReply);
         let part = |bits: Subfield| match bits.field() {
