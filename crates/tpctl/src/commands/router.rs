@@ -82,8 +82,8 @@ struct Below {
 }
 
 async fn show_routers(context: &Context, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 9] =
-        ["ROUTER", "ID", "CHASSIS", "PORTS", "ROUTES", "NAT", "SWITCHES", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 10] =
+        ["ROUTER", "ID", "CHASSIS", "PORTS", "ROUTES", "NAT", "ECMP HASH", "SWITCHES", "LABELS", "DESCRIPTION"];
     let mut routers: Vec<(Name, LogicalRouter, Value)> = Vec::new();
     let path = match only {
         Some(lr) => {
@@ -119,6 +119,7 @@ async fn show_routers(context: &Context, only: Option<&Name>) -> Result<()> {
             ports.to_string(),
             routes.to_string(),
             if nat > 0 { nat.to_string() } else { String::new() },
+            commas(&router.ecmp_hash),
             commas(&switches),
             labels(&router.meta),
             description(&router.meta),
