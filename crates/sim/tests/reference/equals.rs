@@ -2,7 +2,7 @@
 
 use crate::{
     generate::{self, Body, Case, Ip, Ports, Says, Sent},
-    packets::{compare_after, name, simulated},
+    packets::{compare_after, simulated},
     walk::State,
     world::{Place, World},
 };
@@ -69,9 +69,7 @@ fn check(case: &Case, first: usize, tally: &Tally) -> Result<(), String> {
         }
         if sure && possible.len() > 1 && possible.len() <= 4 {
             tally.chosen.set(tally.chosen.get() + 1);
-            // What is dead and nevertheless chosen, since all are, is one of them: which one is nobody's promise.
-            let last_resort = world.dead.len();
-            if seen != all && !(seen.len() == 1 && last_resort > 0 && all_dead(&world, &all)) {
+            if seen != all {
                 return Err(format!(
                     "{sent}\n  of many connections some should take each of {all:?}, and took {seen:?}"
                 ));
@@ -86,11 +84,6 @@ type Got = Vec<(String, String)>;
 
 fn place(delivered: &[crate::walk::Delivery]) -> Got {
     delivered.iter().map(|d| (d.ls.clone(), d.lsp.clone())).collect()
-}
-
-/// All of these places are VMs that are down.
-fn all_dead(world: &World, all: &BTreeSet<Got>) -> bool {
-    all.iter().flatten().all(|(ls, lsp)| world.dead.contains(&(name(ls), name(lsp))))
 }
 
 #[test]
