@@ -20,7 +20,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tuplenet_model::{key::Key, name::Name, object::Object};
 use tuplenet_rules::{
-    cookie::{Cookie, OURS, OURS_MASK},
+    cookie::{Cookie, OURS, OURS_MASK, Rule},
     stage,
 };
 use tuplenet_store::network::words;
@@ -144,7 +144,7 @@ pub fn object_words(world: &World, key: &Key) -> String {
 }
 
 /// What is wrong with the objects that a flow names, if anything is.
-fn doubts(world: &World, named: &Named) -> Vec<String> {
+fn doubts(world: &World, rule: Rule, named: &Named) -> Vec<String> {
     match named {
         Named::Gone(what) => vec![format!(
             "it was made for {what}, which is not in the store: the host is behind, or the store changed since. Is its agent alive \
@@ -155,7 +155,8 @@ fn doubts(world: &World, named: &Named) -> Vec<String> {
             let mut said: Vec<String> = aside
                 .map(|(key, why)| format!("{} is set aside now, so that no flow should be there: {why}", words(key)))
                 .collect();
-            if keys.len() > 1 {
+            // Of equal routes all are meant.
+            if keys.len() > 1 && rule != Rule::Ecmp {
                 said.push(
                     "these objects are the same in a cookie, which holds an id or 24 bits of a name: one of them is meant"
                         .to_owned(),
@@ -244,7 +245,7 @@ fn report(world: &World, pasted: &Pasted, now: Option<Verdict>) -> Report {
 }
 
 fn notes(world: &World, pasted: &Pasted, cookie: Cookie, named: &Named) -> Vec<String> {
-    let mut notes = doubts(world, named);
+    let mut notes = doubts(world, cookie.rule, named);
     notes.extend(misplaced(cookie, pasted.table));
     notes.extend(
         pasted
