@@ -159,8 +159,11 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (outside_flows, outside, own) =
         outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
-    let outside_ls =
-        datapaths.ls_present.index(|ls| ls.name.clone()).semijoin(&patched.index(tuplenet_model::name::Name::clone)).map(|ls| ls.value.id);
+    let outside_ls = datapaths
+        .ls_present
+        .index(|ls| ls.name.clone())
+        .semijoin(&patched.index(tuplenet_model::name::Name::clone))
+        .map(|ls| ls.value.id);
     let own_ends = ports.link.filter(|link| !link.router.distributed).map(|link| link.port.clone());
     let ecmp = ecmp::derive(&ecmp::Sources {
         routers: &datapaths.lr_present,

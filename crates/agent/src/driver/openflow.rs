@@ -255,7 +255,10 @@ fn reported(group: GroupDesc) -> Reported {
     let content = |b: Bucket| {
         let watch_port = b.watch_port.filter(|port| *port != port::ANY);
         let watch_group = b.watch_group.filter(|group| *group != u32::MAX);
-        (b.bucket_id, tuplenet_rules::Bucket { id: None, weight: b.weight, watch_port, watch_group, actions: b.actions })
+        (
+            b.bucket_id,
+            tuplenet_rules::Bucket { id: None, weight: b.weight, watch_port, watch_group, actions: b.actions },
+        )
     };
     Reported { id: group.group_id, form, buckets: group.buckets.into_iter().map(content).collect() }
 }

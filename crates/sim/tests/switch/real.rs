@@ -17,8 +17,8 @@ use tuplenet_openflow::{
     connection::{Config, Event, Switch, Target, connect},
     field,
     message::{
-        FlowMod, GroupCommand, GroupMod, GroupProperties, Message, MeterBand, MeterCommand, MeterMod, TlvMap, TlvTableCommand,
-        flow_mod::ALL_TABLES, meter::meter_flags,
+        FlowMod, GroupCommand, GroupMod, GroupProperties, Message, MeterBand, MeterCommand, MeterMod, TlvMap,
+        TlvTableCommand, flow_mod::ALL_TABLES, meter::meter_flags,
     },
 };
 use tuplenet_rules::register::option;
@@ -235,13 +235,11 @@ impl Real {
     pub fn install(&mut self, flows: &[Flow], groups: &[Group]) -> Result<(), String> {
         let mut messages = vec![FlowMod::delete_all(ALL_TABLES, 0, 0).into()];
         messages.push(Message::GroupMod(GroupMod::delete(GroupMod::ALL)));
-        messages.extend(
-            groups.iter().cloned().map(|Group { id, kind, selection, buckets }| {
-                let properties = GroupProperties { selection, ..GroupProperties::default() };
-                let command = GroupMod { properties, ..GroupMod::new(GroupCommand::Add, kind, id, buckets) };
-                Message::GroupMod(command)
-            }),
-        );
+        messages.extend(groups.iter().cloned().map(|Group { id, kind, selection, buckets }| {
+            let properties = GroupProperties { selection, ..GroupProperties::default() };
+            let command = GroupMod { properties, ..GroupMod::new(GroupCommand::Add, kind, id, buckets) };
+            Message::GroupMod(command)
+        }));
         messages.extend(flows.iter().map(|flow| Message::from(FlowMod::add(flow.clone()))));
         self.runtime.block_on(self.switch.bundle(messages)).map_err(|error| error.to_string())
     }
