@@ -18,7 +18,8 @@ fn switch(flows: &[&str]) -> Switch {
 fn packet(src: &str, dst: &str, what: What) -> Packet {
     let (src, dst): (IpAddr, IpAddr) = (src.parse().unwrap(), dst.parse().unwrap());
     let mac = Mac([2, 0, 0, 0, 0, 1]);
-    Packet::parse(&Probe { eth_src: mac, eth_dst: mac, src, dst, ttl: 64, what, size: None }.to_bytes().unwrap()).unwrap()
+    Packet::parse(&Probe { eth_src: mac, eth_dst: mac, src, dst, ttl: 64, what, size: None }.to_bytes().unwrap())
+        .unwrap()
 }
 
 /// The packet the other way round.
