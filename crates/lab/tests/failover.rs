@@ -208,8 +208,8 @@ fn an_edge_is_lost_and_comes_back() -> Result<()> {
         let [vip, _] = vips(edge);
         bed.lab.tpctl(&["lnat", "add", &format!("edge{edge}"), "masked", "10.1.0.3/32", "snat", &vip])?;
     }
-    println!("what is lost      packets   the last  at return  TCP whole     stalls   by SNAT   the machine");
-    println!("                    lost      after       lost              up to     whole   was late by");
+    println!("what is lost        packets   the last  at return  TCP whole     stalls   by SNAT   the machine");
+    println!("                       lost      after       lost              up to     whole   was late by");
     let mut failures = Vec::new();
     for fault in &FAULTS {
         for attempt in 1.. {
