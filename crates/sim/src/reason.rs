@@ -73,6 +73,11 @@ fn rule(step: &Step) -> Option<Rule> {
     step.flow.and_then(|(_, cookie)| Cookie::decode(cookie)).map(|cookie| cookie.rule)
 }
 
+/// Whether its flow is about an object, not one of those that hold for all.
+fn about_object(step: &Step) -> bool {
+    step.flow.and_then(|(_, cookie)| Cookie::decode(cookie)).is_some_and(|cookie| cookie.datapath != 0)
+}
+
 /// All that words are made of.
 struct Case<'a> {
     names: &'a Names,
@@ -104,7 +109,7 @@ pub(crate) fn dropped(names: &Names, host: Option<&Host>, chassis: &Name, run: &
         }
         Ended::Controller { reason: INVALID_TTL, .. } => case.spent(),
         Ended::Controller { .. } if rule(step) == Some(Rule::NeighbourAsk) => case.asked(),
-        Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(),
+        Ended::Controller { .. } if rule(step) == Some(Rule::IcmpError) => case.told(about_object(step)),
         Ended::Controller { .. } if rule(step) == Some(Rule::TooBig) => case.too_big(),
         Ended::Controller { .. } if rule(step) == Some(Rule::ProbeAnswer) => {
             "it answers a probe of the agent (its option --probe)".to_owned()
@@ -238,11 +243,11 @@ impl Case<'_> {
     }
 
     /// A router ends it, and the agent tells its sender, unless it is an error itself.
-    fn told(&self) -> String {
+    fn told(&self, itself: bool) -> String {
         let why = match self.table {
             t if t == stage::LRP_INGRESS_IP_ROUTE.table => self.no_route(),
             t if t == stage::LRP_EGRESS_UPDATE_ETH_DST.table => self.no_next_hop(),
-            _ => self.router_drop(self.destination().is_some_and(|to| self.owns(to))),
+            _ => self.router_drop(itself),
         };
         // Nor is the router itself.
         let own = address(self.packet, field::IPV4_SRC, field::IPV6_SRC).is_some_and(|ip| self.owns(ip));

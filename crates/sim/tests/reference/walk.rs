@@ -196,7 +196,7 @@ impl World {
             let state = State { choices, ..before.clone() };
             let mut walk = Walk { world: self, state, fate: Fate::default(), routers: 0 };
             walk.begin(&At { host: host.clone(), crossings: 0 }, &ls, &lsp, frame, from);
-            walk.fate.unknown |= all.len() >= OUTCOMES;
+            walk.fate.unknown |= all.len() >= OUTCOMES || self.is_ambiguous();
             choices = walk.state.choices.clone();
             all.push((walk.fate, walk.state));
             // The last choice that had another way.
@@ -272,14 +272,23 @@ impl World {
         gate.link.as_ref().is_some_and(|(ls, _)| patched(ls))
     }
 
+    /// Whether a distributed rule is for VMs of two switches of its router: nobody could tell whose packets are whose.
+    fn is_ambiguous(&self) -> bool {
+        let mut unpinned = self.routers.iter().filter(|(_, router)| router.pinned.is_none());
+        unpinned.any(|(lr, router)| router.rules.iter().any(|rule| self.homes(lr, rule).len() > 1))
+    }
+
     /// The host with the VM that a distributed rule is for.
     fn home(&self, lr: &Name, rule: &NatRule) -> Option<&Name> {
+        self.homes(lr, rule).into_iter().next()
+    }
+
+    fn homes(&self, lr: &Name, rule: &NatRule) -> Vec<&Name> {
         let linked = self.routers[lr].ports.values().filter_map(|gate| Some(&gate.link.as_ref()?.0));
         let ports = linked.flat_map(|ls| self.switches[ls].ports.values());
-        ports.filter(|port| port.is.ips.contains(&rule.inner().addr())).find_map(|port| match &port.place {
-            Place::Vm(host) => Some(host),
-            _ => None,
-        })
+        let has = ports.filter(|port| port.is.ips.contains(&rule.inner().addr()));
+        let hosts = has.filter_map(|port| if let Place::Vm(host) = &port.place { Some(host) } else { None });
+        hosts.collect()
     }
 
     /// The rules that a router has in force on a host.
