@@ -5,7 +5,7 @@
 
 use super::{
     plan::{Plan, Wanted},
-    tables::{MANAGED, Tables},
+    tables::{IFACE_ID, MANAGED, Tables},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
@@ -46,9 +46,12 @@ pub fn whole(tables: &Tables, ours: &str) -> BTreeMap<String, LocalPatch> {
 }
 
 /// The largest IP packet that gets out of each bridge but ours: the least MTU of its network cards, as Open vSwitch has it of the bridge's own port. A bridge without any
-/// has none.
+/// has none. Interfaces of guests (libvirt and others write `attached-mac` and `iface-id`) are no cards: what goes outside does not leave by them.
 pub fn mtus(tables: &Tables, ours: &str) -> BTreeMap<String, u32> {
-    let card = |row: &Row| !matches!(row.string("type"), Some("patch" | "internal" | "geneve" | "vxlan" | "gre"));
+    let guest = |row: &Row| ["attached-mac", IFACE_ID].iter().any(|id| Tables::pair(row, "external_ids", id).is_some());
+    let card = |row: &Row| {
+        !matches!(row.string("type"), Some("patch" | "internal" | "geneve" | "vxlan" | "gre")) && !guest(row)
+    };
     let mtu = |row: &Row| u32::try_from(row.integer("mtu")?).ok();
     let others = tables.bridges().filter(|(name, ..)| *name != ours);
     let least = others.filter_map(|(name, _, row)| {

@@ -395,12 +395,14 @@ fn a_patch_port_waits_for_its_bridge_and_both_ends_are_made() {
     assert!(sent.len() == 1 && !sent[0].1.contains("\"name\":\"tp-1-7\""), "the end that is left stays: {sent:?}");
 }
 
-/// The cards' MTU counts, not that of the bridge's own device nor of a patch port.
+/// The cards' MTU counts, not that of the bridge's own device, of a patch port, or of a guest.
 #[test]
 fn the_rules_hear_how_long_packets_may_be_that_leave_by_another_bridge() {
     let device = |uuid: u128, name: &str, kind: &str, mtu: Option<i64>| {
         let mtu = mtu.map_or(Datum::EMPTY_SET, |n| Datum::scalar(Atom::from(n)));
-        let interface = row("Interface", uuid + 1, &[("name", text(name)), ("type", text(kind)), ("mtu", mtu)]);
+        let ids = if name == "tap1" { map(&[("attached-mac", "02:00:00:00:00:01")]) } else { map(&[]) };
+        let columns = [("name", text(name)), ("type", text(kind)), ("mtu", mtu), ("external_ids", ids)];
+        let interface = row("Interface", uuid + 1, &columns);
         vec![port(uuid, name, uuid + 1), interface]
     };
     let heard = |changes: &[Change]| -> Vec<(String, Option<u32>)> {
@@ -412,12 +414,13 @@ fn the_rules_hear_how_long_packets_may_be_that_leave_by_another_bridge() {
     };
     let mut bench = Bench::new();
     bench.up();
-    let mut rows = joined(&[], &[60, 62, 64, 66]);
+    let mut rows = joined(&[], &[60, 62, 64, 66, 68]);
     for (uuid, name, kind, mtu) in [
         (60, "br-ex", "internal", Some(1200)),
         (62, "eth0", "", Some(9000)),
         (64, "eth2", "", Some(1500)),
         (66, "tpx-1-7", "patch", None),
+        (68, "tap1", "", Some(1300)),
     ] {
         rows.extend(device(uuid, name, kind, mtu));
     }
