@@ -82,7 +82,9 @@ pub async fn run(settings: Settings) -> Result<()> {
         Some(mtu) => Some(mtu),
         None => {
             let device = underlay::device(ip).unwrap_or_else(|error| {
-                tracing::warn!("the MTU of the underlay is not known, so routers look at no packet's length for it: {error:#}");
+                tracing::warn!(
+                    "the MTU of the underlay is not known, so routers look at no packet's length for it: {error:#}"
+                );
                 None
             });
             let known = said(ip, device.as_ref());
@@ -167,7 +169,9 @@ fn said(ip: IpAddr, device: Option<&underlay::Device>) -> Option<u32> {
             Some(device.mtu).filter(|mtu| (LEAST_UNDERLAY..=MOST_UNDERLAY).contains(mtu))
         }
         None => {
-            tracing::warn!("no device of this host has the address {ip} of --encap-ip: add it, or nothing reaches this host by tunnel");
+            tracing::warn!(
+                "no device of this host has the address {ip} of --encap-ip: add it, or nothing reaches this host by tunnel"
+            );
             None
         }
     }

@@ -44,4 +44,7 @@ pub use flows::ecmp::NO_PORT;
 pub use flows::{
     ecmp::is_group as is_ecmp_group, redirect::is_group as is_redirect_group, steer::is_group as is_steer_group,
 };
-pub use output::{Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection, Watch};
+pub use output::{
+    Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection,
+    Watch,
+};

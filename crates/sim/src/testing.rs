@@ -70,8 +70,15 @@ pub const GATEWAY: Mac = Mac([0xf2, 0x01, 0x0a, 1, 0, 0xfe]);
 pub fn probe(to: &str, eth_dst: Mac, what: What) -> Packet {
     let dst: IpAddr = to.parse().unwrap();
     let src = if dst.is_ipv4() { "10.1.0.1" } else { "fd00:1::1" };
-    let probe =
-        Probe { eth_src: Mac([0xf2, 0x01, 0x0a, 1, 0, 1]), eth_dst, src: src.parse().unwrap(), dst, ttl: 64, what, size: None };
+    let probe = Probe {
+        eth_src: Mac([0xf2, 0x01, 0x0a, 1, 0, 1]),
+        eth_dst,
+        src: src.parse().unwrap(),
+        dst,
+        ttl: 64,
+        what,
+        size: None,
+    };
     Packet::parse(&probe.to_bytes().unwrap()).unwrap()
 }
 

@@ -54,7 +54,8 @@ struct Below {
 }
 
 async fn show_switches(context: &Context, only: Option<&Name>) -> Result<()> {
-    const COLUMNS: [&str; 9] = ["SWITCH", "ID", "PORTS", "ROUTERS", "PATCH TO", "FLOOD", "MTU", "LABELS", "DESCRIPTION"];
+    const COLUMNS: [&str; 9] =
+        ["SWITCH", "ID", "PORTS", "ROUTERS", "PATCH TO", "FLOOD", "MTU", "LABELS", "DESCRIPTION"];
     let mut switches: Vec<(Name, LogicalSwitch, Value)> = Vec::new();
     let path = match only {
         Some(ls) => {

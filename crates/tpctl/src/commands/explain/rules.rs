@@ -1,6 +1,8 @@
 //! What each rule's flows are for, in words for whoever finds one in a switch. The rules themselves say it for whoever changes them.
 
-use super::subject::Subject::{self, Chassis, Datapath, Inner, NatRule, Nothing, Prefix, Route, RouterPort, SwitchPort, Table};
+use super::subject::Subject::{
+    self, Chassis, Datapath, Inner, NatRule, Nothing, Prefix, Route, RouterPort, SwitchPort, Table,
+};
 use tuplenet_rules::{
     cookie::Rule,
     stage::{self, Stage},

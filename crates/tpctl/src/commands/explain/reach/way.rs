@@ -241,7 +241,10 @@ impl Walker<'_> {
             // A router's own address answers at once: the answer is what comes back.
             End::Port { ls, lsp, .. } if to.is_guest(self.world) => arrives(&path, ls, lsp),
             End::Port { .. } => self.answered(&path),
-            End::Address(_) => path.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Untunnelled { .. })),
+            End::Address(_) => path
+                .outcomes
+                .iter()
+                .any(|outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Untunnelled { .. })),
         };
         if !there {
             let ended = failure(&path).unwrap_or_else(|| "the packet ended without a trace".to_owned());
