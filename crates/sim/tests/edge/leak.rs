@@ -2,7 +2,7 @@
 //! its source, or an address in the packet that it quotes.
 
 use crate::{
-    generate::{self, Case, Sent},
+    generate::{self, Body, Case, Ip, SYN_ACK, Says, Sent},
     wire::{self, Trouble},
 };
 use ipnet::IpNet;
@@ -100,8 +100,9 @@ impl Bed {
         told: bool,
         tally: &Tally,
     ) -> Result<Vec<Delivery>, String> {
-        if self.patches.contains(&(ls.clone(), lsp.clone())) {
-            self.called.extend(wire::shown(frame).map(|shown| shown.dst));
+        // Who is in a switch with a patch port is outside, be it a VM.
+        if self.patches.iter().any(|(patched, _)| patched == ls) {
+            self.called.extend(wire::shown(frame).into_iter().flat_map(|shown| [shown.src, shown.dst]));
         }
         let packet = Packet::parse(frame).map_err(|e| e.to_string())?;
         let all = match self.network.deliveries(ls, lsp, packet) {
@@ -163,7 +164,9 @@ impl Bed {
         for Delivery { ls: there, lsp: at, packet, .. } in arrived.into_iter().take(3) {
             let bytes = packet.to_bytes();
             let ends = |frame: &[u8]| wire::shown(frame).map(|shown| (shown.src, shown.dst));
-            let translated = ends(&frame) != ends(&bytes);
+            // What begins no connection a floating address lets through without one: an error of a third party about it nobody can translate.
+            let tracked = !matches!(&sent.frame.body, Body::Ip(Ip { says: Says::Pong(_) | Says::Tcp(_, SYN_ACK), .. }));
+            let translated = tracked && ends(&frame) != ends(&bytes);
             if sent.then.answer
                 && let Some(answer) = wire::answer(&bytes)
             {
