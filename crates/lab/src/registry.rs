@@ -163,11 +163,20 @@ pub(crate) fn our_processes(directory: &Path, entries: &[Entry]) -> Vec<i32> {
     pids
 }
 
-/// Whether `now` is the command line `started`, which may have been started by `nsenter ... -- COMMAND`, that has
-/// replaced itself by COMMAND since.
+/// Whether `now` is the command line `started`, which may have been started by `nsenter ... -- COMMAND` and by `nice -n PRIORITY COMMAND`, which
+/// become their command.
 fn is_same_command(started: &[String], now: &[String]) -> bool {
-    let inner = started.iter().position(|word| word == "--").and_then(|at| started.get(at + 1..));
-    now == started || (started.first().is_some_and(|program| program == "nsenter") && inner == Some(now))
+    let mut started = started;
+    while now != started {
+        let words = match started.first().map(String::as_str) {
+            Some("nsenter") => started.iter().position(|word| word == "--").map(|at| at + 1),
+            Some("nice") => Some(3),
+            _ => None,
+        };
+        let Some(command) = words.and_then(|words| started.get(words..)) else { return false };
+        started = command;
+    }
+    true
 }
 
 /// The command line of a process; `None` when it is gone or a zombie.
@@ -229,11 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_nsenter_became_is_recognized() {
-        let started = ["nsenter", "--net=/run/netns/x", "--", "etcd", "--name", "a"].map(str::to_owned);
+    fn a_command_that_others_became_is_recognized() {
+        let started = ["nsenter", "--net=/run/netns/x", "--", "nice", "-n", "-10", "etcd", "--name", "a"];
+        let started = started.map(str::to_owned);
+        let etcd = ["etcd", "--name", "a"].map(str::to_owned);
         assert!(is_same_command(&started, &started));
         assert!(is_same_command(&started, &started[3..]));
+        assert!(is_same_command(&started, &etcd));
         assert!(!is_same_command(&started, &started[4..]));
+        assert!(!is_same_command(&started, &etcd[1..]));
     }
 
     #[test]
