@@ -68,12 +68,17 @@ impl<T: Row> OutputPort<T> {
     }
 
     pub(crate) fn drain(&self) -> Vec<(T, i64)> {
-        let mut rows = self.rows.take();
-        // The next change may be like this one, and a small buffer at once is cheaper than one that grows.
-        self.rows.replace(Vec::with_capacity(rows.len().min(ALIKE)));
+        let mut rows = self.take();
         if !self.set || self.step.get().is_none() {
             consolidate(&mut rows);
         }
+        rows
+    }
+
+    pub(crate) fn take(&self) -> Vec<(T, i64)> {
+        let rows = self.rows.take();
+        // The next change may be like this one, and a small buffer at once is cheaper than one that grows.
+        self.rows.replace(Vec::with_capacity(rows.len().min(ALIKE)));
         self.limit.set(UNCONSOLIDATED);
         rows
     }

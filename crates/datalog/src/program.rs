@@ -118,6 +118,11 @@ impl Program {
         self.port::<OutputPort<T>>(output.port).drain()
     }
 
+    /// The same as it came: a row may be there several times, with weights that add up, and with a sum of 0. For who adds them up anyway.
+    pub fn drain_as_it_came<T: Row>(&mut self, output: Output<T>) -> Vec<(T, i64)> {
+        self.port::<OutputPort<T>>(output.port).take()
+    }
+
     /// Calls `f` with each row that the relation holds now, and its weight.
     pub fn scan<T: Row>(&self, stored: Stored<T>, f: impl FnMut(&T, i64)) {
         let (table, view) = self.port::<(Rc<Table<T>>, View)>(stored.port);

@@ -13,4 +13,5 @@ pub mod mtu;
 pub mod name;
 pub mod network;
 pub mod object;
+mod text;
 pub mod trace;

@@ -1,6 +1,7 @@
 //! Ethernet (MAC) addresses.
 
-use serde::{Deserialize, Serialize};
+use crate::text;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
@@ -8,8 +9,8 @@ use std::{
 };
 
 /// An Ethernet address, written `f2:01:0a:14:01:02`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
@@ -57,10 +58,9 @@ impl FromStr for Mac {
     }
 }
 
-impl TryFrom<String> for Mac {
-    type Error = String;
-    fn try_from(s: String) -> Result<Self, String> {
-        s.parse()
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        text::deserialize(from)
     }
 }
 

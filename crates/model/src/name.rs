@@ -1,13 +1,14 @@
 //! Names of objects.
 
-use serde::{Deserialize, Serialize};
+use crate::text;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{borrow::Borrow, fmt, ops::Deref, str::FromStr, sync::Arc};
 
 /// The name of an object, unique among its siblings: one segment of a store key.
 ///
 /// 1 to 255 of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`. Cloning is cheap.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Name(Arc<str>);
 
 impl Name {
@@ -40,10 +41,9 @@ impl FromStr for Name {
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = String;
-    fn try_from(s: String) -> Result<Self, String> {
-        s.parse()
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        text::deserialize(from)
     }
 }
 

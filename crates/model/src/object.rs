@@ -196,6 +196,9 @@ impl Object {
     }
 }
 
+/// Up to this many addresses are compared with each other.
+const FEW: usize = 8;
+
 /// JSON to entity; the slow way, which knows the path to the wrong field, is taken only on error.
 fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Invalid> {
     if value.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
@@ -265,7 +268,7 @@ impl Judge<'_> {
     }
 
     /// An address that one port may have. Link-local ones are allowed: a guest may use only that.
-    fn host(&self, field: impl Into<String>, ip: IpAddr) -> Result<(), Invalid> {
+    fn host<F: Into<String>>(&self, field: impl FnOnce() -> F, ip: IpAddr) -> Result<(), Invalid> {
         let what = match ip {
             _ if ip.is_unspecified() => "the unspecified address",
             _ if ip.is_multicast() => "a multicast address",
@@ -276,7 +279,7 @@ impl Judge<'_> {
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4 address in IPv6 clothes",
             _ => return Ok(()),
         };
-        self.fail(field, format!("{ip} is {what}"), "use a unicast address, like 10.20.1.2 or fd00:20:1::2")
+        self.fail(field(), format!("{ip} is {what}"), "use a unicast address, like 10.20.1.2 or fd00:20:1::2")
     }
 
     fn count(&self, field: &str, count: usize) -> Result<(), Invalid> {
@@ -289,10 +292,12 @@ impl Judge<'_> {
         }
     }
 
-    fn unique(&self, field: &str, addresses: impl Iterator<Item = IpAddr>) -> Result<(), Invalid> {
+    fn unique(&self, field: &str, addresses: impl Iterator<Item = IpAddr> + Clone) -> Result<(), Invalid> {
+        // Most have one or two: then a set costs more than it spares.
         let mut seen = BTreeSet::new();
-        for (i, ip) in addresses.enumerate() {
-            if !seen.insert(ip) {
+        let few = addresses.clone().nth(FEW).is_none();
+        for (i, ip) in addresses.clone().enumerate() {
+            if if few { addresses.clone().take(i).any(|other| other == ip) } else { !seen.insert(ip) } {
                 return self.fail(format!("{field}[{i}]"), format!("{ip} stands there twice"), "name it once");
             }
         }
@@ -325,7 +330,7 @@ impl Judge<'_> {
         }
         self.count("ips", port.ips.len())?;
         for (i, ip) in port.ips.iter().enumerate() {
-            self.host(format!("ips[{i}]"), *ip)?;
+            self.host(|| format!("ips[{i}]"), *ip)?;
         }
         self.unique("ips", port.ips.iter().copied())?;
         self.meta(&port.meta)
@@ -371,7 +376,7 @@ impl Judge<'_> {
 
     /// A router's own address in a network: an address that a host may have there.
     fn interface(&self, field: &str, net: IpNet) -> Result<(), Invalid> {
-        self.host(field, net.addr())?;
+        self.host(|| field, net.addr())?;
         if net.prefix_len() == 0 {
             return self.fail(field, format!("{net} is connected to everything"), "give the network's prefix length");
         }
@@ -397,7 +402,7 @@ impl Judge<'_> {
         if prefix.prefix_len() > 0 && prefix.network().is_multicast() {
             return self.fail("prefix", format!("{prefix} is multicast"), "routes serve unicast destinations only");
         }
-        self.host("next_hop", hop)?;
+        self.host(|| "next_hop", hop)?;
         if prefix.addr().is_ipv4() != hop.is_ipv4() {
             let problem = format!("{hop} and the prefix {prefix} are of different families");
             return self.fail("next_hop", problem, "use an IPv4 next hop for IPv4 and an IPv6 one for IPv6");
@@ -427,10 +432,10 @@ impl Judge<'_> {
                     let remedy = format!("give the {whose} address, with /{}", prefix.max_prefix_len());
                     return self.fail("prefix", problem, &remedy);
                 }
-                self.host("prefix", prefix.addr())?;
+                self.host(|| "prefix", prefix.addr())?;
             }
         }
-        self.host("xlate_ip", rule.xlate_ip)?;
+        self.host(|| "xlate_ip", rule.xlate_ip)?;
         if prefix.addr().is_ipv4() != rule.xlate_ip.is_ipv4() {
             let problem = format!("{} and the prefix {prefix} are of different families", rule.xlate_ip);
             return self.fail("xlate_ip", problem, "translate IPv4 to IPv4 and IPv6 to IPv6");

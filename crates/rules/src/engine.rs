@@ -3,6 +3,7 @@
 use crate::{
     change::{Change, Config, UntunnelPort},
     fact::{BridgeFact, Child, Fact, InterfaceFact, NeighbourFact, SessionFact, TunnelFact, UntunnelFact},
+    flow::FlowRow,
     flow_table::FlowTable,
     group_table::GroupTable,
     intake::Intake,
@@ -97,7 +98,7 @@ impl Engine {
                 self.take(change, &mut rejects);
             }
             self.program.step();
-            self.collect_switch();
+            self.load_switch();
             // Much is set aside for a moment only, until the part comes that it needs: these words must not wait for the end.
             self.collect_rejects(rejects);
         }
@@ -105,7 +106,7 @@ impl Engine {
 
     /// The state is complete. Of flows and groups no changes are told: ask [`Engine::flows`] and [`Engine::groups`].
     pub fn open(&mut self) -> Output {
-        self.collect_switch();
+        self.load_switch();
         self.collect_rejects(Vec::new());
         let rejects = self.rejected().map(|reject| (reject.clone(), true)).collect();
         Output { rejects, ..self.collect_rest() }
@@ -231,10 +232,28 @@ impl Engine {
     /// What the steps since the last time changed in the switch.
     fn collect_switch(&mut self) -> (Vec<FlowChange>, Vec<GroupChange>) {
         let mut flows = self.program.drain(self.outputs.flows);
-        if !self.started {
-            self.started = true;
-            flows.extend(program::fixed_flows().into_iter().map(|flow| (flow, 1)));
-        }
+        flows.extend(self.fixed_flows());
+        (self.flows.apply(flows), self.collect_groups())
+    }
+
+    /// The same while the network is loaded, when nobody asks what changes.
+    fn load_switch(&mut self) {
+        // The table counts derivations itself.
+        let mut flows = self.program.drain_as_it_came(self.outputs.flows);
+        flows.extend(self.fixed_flows());
+        self.flows.load(flows);
+        self.collect_groups();
+    }
+
+    /// The flows that are there without any fact, the first time.
+    fn fixed_flows(&mut self) -> Vec<(FlowRow, i64)> {
+        let first = !std::mem::replace(&mut self.started, true);
+        let flows = if first { program::fixed_flows() } else { Vec::new() };
+        flows.into_iter().map(|flow| (flow, 1)).collect()
+    }
+
+    /// The groups, and what is remembered of ports here.
+    fn collect_groups(&mut self) -> Vec<GroupChange> {
         // What goes first, so that a port that got another number is not forgotten.
         let mut local = self.program.drain(self.outputs.local);
         local.sort_by_key(|(_, weight)| *weight);
@@ -255,7 +274,7 @@ impl Engine {
             }
         }
         let groups = self.program.drain(self.outputs.groups);
-        (self.flows.apply(flows), self.groups.apply(groups, self.program.drain(self.outputs.buckets)))
+        self.groups.apply(groups, self.program.drain(self.outputs.buckets))
     }
 
     /// What the steps since the last time changed elsewhere, but for what is set aside.

@@ -14,6 +14,8 @@ struct Entry {
     bytes: Box<[u8]>,
     /// Where the key ends and the body begins.
     key_len: u16,
+    /// Of the key: the table grows without looking at the bytes of all.
+    hash: u32,
     /// How many derivations there are.
     count: u32,
     /// Whether this is the one that the switch should have, of those with its key.
@@ -25,6 +27,9 @@ impl Entry {
         self.bytes.get(..usize::from(self.key_len)).unwrap_or_default()
     }
 }
+
+/// Where changes are told, if somebody asks.
+type Told<'a> = Option<&'a mut Vec<FlowChange>>;
 
 /// The desired flows.
 #[derive(Default)]
@@ -50,45 +55,62 @@ impl FlowTable {
     /// Flows that come are taken before flows that go, so that a flow with new actions is replaced and never missing.
     pub fn apply(&mut self, delta: Vec<(FlowRow, i64)>) -> Vec<FlowChange> {
         let mut changes = Vec::with_capacity(delta.len());
+        self.take(delta, &mut Some(&mut changes));
+        changes
+    }
+
+    /// The same, where nobody asks what changes: while the network is loaded.
+    pub fn load(&mut self, delta: Vec<(FlowRow, i64)>) {
+        self.take(delta, &mut None);
+    }
+
+    fn take(&mut self, delta: Vec<(FlowRow, i64)>, changes: &mut Told<'_>) {
         let mut contested: Vec<Box<[u8]>> = Vec::new();
         let mut go = Vec::new();
         for (row, weight) in delta {
             if weight > 0 {
-                self.come(row, weight, &mut changes, &mut contested);
+                self.come(row, weight, changes, &mut contested);
             } else {
                 go.push((row, weight));
             }
         }
         for (row, weight) in go {
-            self.go(row, weight, &mut changes, &mut contested);
+            self.go(row, weight, changes, &mut contested);
         }
         contested.sort_unstable();
         contested.dedup();
-        changes.extend(contested.iter().filter_map(|key| self.settle(key)));
-        changes
+        for key in contested {
+            let change = self.settle(&key);
+            if let Some(told) = changes {
+                told.extend(change);
+            }
+        }
     }
 
-    fn come(&mut self, row: FlowRow, weight: i64, changes: &mut Vec<FlowChange>, contested: &mut Vec<Box<[u8]>>) {
+    fn come(&mut self, row: FlowRow, weight: i64, changes: &mut Told<'_>, contested: &mut Vec<Box<[u8]>>) {
         let key_len = encode(&row, &mut self.scratch);
         let bytes: &[u8] = &self.scratch;
         let key = bytes.get(..usize::from(key_len)).unwrap_or_default();
-        let hash = hash(key);
+        let short = short_hash(key);
+        let hash = spread(short);
         if let Some(entry) = self.entries.find_mut(hash, |e| *e.bytes == *bytes) {
             entry.count = entry.count.saturating_add(clamp(weight));
             return;
         }
         let rival = self.entries.find(hash, |e| e.key() == key).is_some();
-        let entry = Entry { bytes: bytes.into(), key_len, count: clamp(weight), chosen: !rival };
-        self.entries.insert_unique(hash, entry, |e| self::hash(e.key()));
+        let entry = Entry { bytes: bytes.into(), key_len, hash: short, count: clamp(weight), chosen: !rival };
+        self.entries.insert_unique(hash, entry, |e| spread(e.hash));
         if rival {
             contested.push(key.into());
         } else {
             self.chosen += 1;
-            changes.push(FlowChange::Set(to_flow(row)));
+            if let Some(changes) = changes {
+                changes.push(FlowChange::Set(to_flow(row)));
+            }
         }
     }
 
-    fn go(&mut self, row: FlowRow, weight: i64, changes: &mut Vec<FlowChange>, contested: &mut Vec<Box<[u8]>>) {
+    fn go(&mut self, row: FlowRow, weight: i64, changes: &mut Told<'_>, contested: &mut Vec<Box<[u8]>>) {
         let key_len = encode(&row, &mut self.scratch);
         let bytes: &[u8] = &self.scratch;
         let key = bytes.get(..usize::from(key_len)).unwrap_or_default();
@@ -110,7 +132,9 @@ impl FlowTable {
             contested.push(key.into());
         } else {
             // The last of its key; had it not been chosen, the one that was went just before, and left it to this one.
-            changes.push(FlowChange::Delete { table: row.table, priority: row.priority, matching: row.matching });
+            if let Some(changes) = changes {
+                changes.push(FlowChange::Delete { table: row.table, priority: row.priority, matching: row.matching });
+            }
         }
     }
 
@@ -139,9 +163,19 @@ fn clamp(weight: i64) -> u32 {
 }
 
 fn hash(key: &[u8]) -> u64 {
+    spread(short_hash(key))
+}
+
+fn short_hash(key: &[u8]) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write(key);
-    hasher.finish()
+    let hash = hasher.finish();
+    (hash ^ (hash >> 32)) as u32
+}
+
+/// A hash table takes bits of both ends.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn to_flow(row: FlowRow) -> Flow {

@@ -57,6 +57,7 @@ impl Intake {
         let reject = |reason| Reject { key: path.into(), reason };
         let before = match &reason {
             Some(reason) => self.rejected.insert(path.into(), reason.clone()),
+            None if self.rejected.is_empty() => None,
             None => self.rejected.remove(path),
         };
         if before != reason {
