@@ -320,16 +320,16 @@ proptest! {
                 sessions.entry((from, to)).or_default().push(watch.kind);
             }
         }
-        for a in 0..4 {
-            for b in 0..4 {
+        for (a, from) in NAMES.iter().enumerate() {
+            for (b, to) in NAMES.iter().enumerate() {
                 let shared = network.kinds(b).into_iter().map(|(k, _)| k).find(|k| network.kinds(a).iter().any(|(o, _)| o == k));
                 let expect = |a: usize, b: usize| network.follows(a).contains(&b);
                 let there = sessions.get(&(a, b)).cloned().unwrap_or_default();
                 let back = sessions.get(&(b, a)).cloned().unwrap_or_default();
-                prop_assert_eq!(&there, &back, "{} and {}", NAMES[a], NAMES[b]);
-                prop_assert_eq!(!there.is_empty(), shared.is_some() && (expect(a, b) || expect(b, a)), "{} -> {}", NAMES[a], NAMES[b]);
+                prop_assert_eq!(&there, &back, "{} and {}", from, to);
+                prop_assert_eq!(!there.is_empty(), shared.is_some() && (expect(a, b) || expect(b, a)), "{} -> {}", from, to);
                 if let Some(kind) = shared.filter(|_| expect(a, b)) {
-                    prop_assert!(there.contains(&kind), "as {} sends to {}", NAMES[a], NAMES[b]);
+                    prop_assert!(there.contains(&kind), "as {} sends to {}", from, to);
                 }
             }
         }

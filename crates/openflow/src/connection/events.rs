@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc};
 use super::Event;
 use crate::message::Message;
 
+// Queued in small numbers, and moved rarely: not worth an allocation each.
+#[expect(clippy::large_enum_variant)]
 enum Item {
     Event(Event),
     /// Decoded when the listener takes it, so that the reader never waits for that.

@@ -89,6 +89,8 @@ impl Default for Config {
 }
 
 /// What a listener is told.
+// One at a time, and taken apart at once: not worth an allocation each.
+#[expect(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A connection is up and set up. All that was known of the switch's state is to be read again.
