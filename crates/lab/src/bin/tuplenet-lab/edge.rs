@@ -205,8 +205,7 @@ fn second_edge(story: &mut Story, lab: &Lab, stage: &Stage) -> Result<()> {
             "-y",
         ],
     )?;
-    ping(story, &stage.a2, "www", &WWW)?;
-    // A new edge is used once BFD says that it is there.
+    // A new edge is used once BFD says that it is there, and then at once by its share of what goes on: pings are for afterwards.
     let shares = lab.wait_until("both edges to be in use", PATIENCE, || {
         let before = sent(stage)?;
         let probe = stage.a2.probe_flows(&stage.www, WWW[0], Duration::from_millis(5), 32)?;
@@ -221,6 +220,7 @@ fn second_edge(story: &mut Story, lab: &Lab, stage: &Stage) -> Result<()> {
         true,
         &format!("a2 sent 200 datagrams from 32 ports, none was lost: by edge1 and edge2 left {shares:?} frames"),
     );
+    ping(story, &stage.a2, "www", &WWW)?;
     show(story, lab, &["edge", "show"])?;
     ping(story, &stage.www, "a1 ", &PUBLISHED)
 }
