@@ -118,6 +118,9 @@ impl Host {
             underlay = self.inner.lab.underlay.name(),
             mgmt = self.inner.lab.management.name(),
         ))?;
+        // The card belongs to Open vSwitch's bridge, but the kernel sees its packets too, and would answer ARP for br-phy's address with
+        // the card's MAC: whoever believes that sends tunnels to a MAC by which Open vSwitch does not know them (ip-sysctl: 8, for no address).
+        netns.sysctl("net/ipv4/conf/eth-under/arp_ignore", "8")?;
         self.inner.lab.underlay.ip(&format!("link set u{number} master br0 up\n"))?;
         self.inner.lab.management.ip(&format!(
             "link set m{number} up\n\
@@ -152,13 +155,17 @@ impl Host {
         if up { self.wait_underlay() } else { Ok(()) }
     }
 
-    /// Gives `br-phy` its address, and makes this host and all others know each other's MAC.
+    /// Gives `br-phy` its address and Open vSwitch its route, and makes this host and all others know each other's MAC.
     ///
     /// A tunnel's first packet to a host whose MAC OVS does not know is lost; tests that count losses want none of that.
     fn address_underlay(&self) -> Result<()> {
         let netns = self.netns()?;
         ovs::wait_device(netns, "br-phy")?;
         netns.ip(&format!("address replace {}/24 dev br-phy\nlink set br-phy up\n", self.encap_ip()))?;
+        let [x, y, z] = UNDERLAY;
+        // Refused until Open vSwitch itself has seen the address.
+        let add = || self.appctl(&["ovs/route/add", &format!("{x}.{y}.{z}.0/24"), "br-phy"]);
+        wait_until("Open vSwitch to take its route", Duration::from_secs(10), add)?;
         let others = locked(&self.inner.lab.hosts).clone();
         for other in others.iter().filter(|other| other.number() != self.number() && other.inner.netns.is_some()) {
             if let Ok(their) = other.ovs() {
@@ -385,6 +392,11 @@ impl Host {
                 lines[..shown].join("\n")
             )
         });
-        format!("{}\n{}", said(self.vsctl(&["--no-wait", "show"])).trim_end(), said(flows))
+        // What Open vSwitch itself dropped, and what it did meanwhile that may be why.
+        let counted = self.appctl(&["coverage/show"]).map(|text| {
+            let telling = |line: &&str| ["drop", "route_table", "tnl", "upcall"].iter().any(|word| line.contains(word));
+            text.lines().filter(telling).collect::<Vec<_>>().join("\n")
+        });
+        format!("{}\n{}\n{}", said(self.vsctl(&["--no-wait", "show"])).trim_end(), said(flows), said(counted))
     }
 }

@@ -173,9 +173,11 @@ impl Place<'_> {
         let mut arguments = vec![format!("unix:{run}/db.sock"), format!("--unixctl={run}/vswitchd.ctl")];
         // What the datapath can do is the same each time, and would hide what is worth reading.
         arguments.extend(["-vofproto_dpif:warn", "-vdpif_netdev:warn"].map(str::to_owned));
+        // Open vSwitch forgets the kernel's routes and reads them again whenever a link of the host changes, and the userspace datapath
+        // drops what is to leave or has come by a tunnel meanwhile. The host gives it its route instead.
+        arguments.push("--disable-system-route".to_owned());
         if self.netns.is_none() {
-            arguments
-                .extend(["--enable-dummy=system", "--disable-system", "--disable-system-route"].map(str::to_owned));
+            arguments.extend(["--enable-dummy=system", "--disable-system"].map(str::to_owned));
         }
         let process = self.start("ovs-vswitchd", &arguments)?;
         let socket = self.directory.join("run/vswitchd.ctl");
