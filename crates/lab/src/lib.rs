@@ -21,6 +21,7 @@
 //! ```
 
 mod agent;
+mod bfd;
 pub mod command;
 mod frames;
 mod host;

@@ -116,7 +116,7 @@ impl Bed {
         // An edge that is found alive takes its share of all connections, and those by `snat` do not survive that: all are to be there first.
         for (number, host) in hosts.iter().enumerate() {
             let edges = if number < 3 { 3 } else { 2 };
-            lab.wait_until("all edges to be found alive", PATIENCE, || watches(host, edges))?;
+            lab.wait_until("all edges to be found alive", PATIENCE, || host.watches(edges))?;
         }
         Ok(Bed { lab, physical, hosts, agents, web, beside, data, r1, r2, server })
     }
@@ -132,14 +132,6 @@ impl Bed {
         let [v4, v6] = vips(edge);
         self.r1.netns().ip(&format!("route replace 10.1.0.0/16 via {v4}\nroute replace fd00:1::/32 via {v6}\n"))
     }
-}
-
-/// Whether a host watches so many others, or more, and may send to all of them.
-fn watches(host: &Host, least: usize) -> Result<()> {
-    let said = host.vsctl(&["--bare", "--columns=bfd_status", "find", "Interface", "bfd:enable=true"])?;
-    let sessions: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
-    ensure!(sessions.len() >= least && sessions.iter().all(|session| session.contains("forwarding=true")), "{said}");
-    Ok(())
 }
 
 /// Makes the edge with this number, from 1, in both families.

@@ -206,6 +206,14 @@ fn second_edge(story: &mut Story, lab: &Lab, stage: &Stage) -> Result<()> {
         ],
     )?;
     // A new edge is used once BFD says that it is there, and then at once by its share of what goes on: pings are for afterwards.
+    for host in &stage.hosts {
+        lab.wait_until("the edges to be watched", PATIENCE, || host.watches(2))?;
+    }
+    lab.wait_until("tpctl to know it", PATIENCE, || {
+        let shown = lab.tpctl(&["edge", "show"])?;
+        ensure!(shown.matches("up at 2").count() == 2, "{shown}");
+        Ok(())
+    })?;
     let shares = lab.wait_until("both edges to be in use", PATIENCE, || {
         let before = sent(stage)?;
         let probe = stage.a2.probe_flows(&stage.www, WWW[0], Duration::from_millis(5), 32)?;
