@@ -6,6 +6,7 @@ pub mod document;
 pub mod ecmp;
 pub mod edge;
 pub mod entity;
+pub mod hash;
 pub mod id;
 pub mod key;
 pub mod mac;

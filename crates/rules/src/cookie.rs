@@ -10,7 +10,10 @@
 
 use crate::stage::Stage;
 use std::fmt;
-use tuplenet_model::id::{DatapathId, PortId};
+use tuplenet_model::{
+    hash::fnv32,
+    id::{DatapathId, PortId},
+};
 
 /// The first byte of all our cookies (`T`): a flow without it is other software's.
 pub const OURS: u64 = 0x54 << 56;
@@ -185,7 +188,7 @@ impl Cookie {
 
 /// The 24 bits of a name that fit a cookie: FNV-1a folded. Two names may share them; whoever explains a cookie lists all that fit.
 pub fn name_hash(name: &str) -> u32 {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = fnv32(name.bytes());
     (hash >> 24) ^ (hash & 0xff_ffff)
 }
 
@@ -207,5 +210,12 @@ mod tests {
         }
         assert_eq!(Cookie::decode(0), None);
         assert_eq!(Cookie::decode(OURS), None);
+    }
+
+    /// Switches have them.
+    #[test]
+    fn names_keep_their_numbers() {
+        let numbers = ["", "vm1", "default", "LS-A_to_LR-central"].map(name_hash);
+        assert_eq!(numbers, [0x1c_9d44, 0x1c_93f6, 0x3b_5b4d, 0xa4_199b]);
     }
 }

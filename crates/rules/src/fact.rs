@@ -3,7 +3,7 @@
 //! Objects of the store come under their names. Once judged, they are referred to by the ids that travel on the wire,
 //! which are small and are what flows need.
 
-use crate::{change::LocalInterface, cookie::name_hash, output::Selection};
+use crate::{change::LocalInterface, output::Selection, register};
 use rustc_hash::FxHasher;
 use std::{
     hash::{Hash, Hasher},
@@ -120,7 +120,7 @@ pub struct LspFact {
 /// What the rules need of a router port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LrpFact {
-    /// What stands for the port in registers; see [`lrp_number`].
+    /// What stands for the port in registers; see [`register::router_port`].
     pub number: u32,
     pub mac: [u8; 6],
     pub nets: Box<[ipnet::IpNet]>,
@@ -266,7 +266,7 @@ impl Fact {
             }
             (Key::Lrp(lr, lrp), Object::Lrp(RouterPort { port_id, mac, nets, peer, .. })) => {
                 let peer = peer.map(|p| (p.ls, p.lsp));
-                let number = lrp_number(&lrp, port_id);
+                let number = register::router_port(&lrp, port_id);
                 Fact::Lrp(stored((lr, lrp), LrpFact { number, mac: mac.0, nets: nets.into(), peer }, created))
             }
             (Key::Lsr(lr, lsr), Object::Lsr(StaticRoute { prefix, next_hop, outport, .. })) => {
@@ -344,10 +344,4 @@ impl Fact {
             Fact::Lnat(f) => Identity(7, &f.name.1, &f.name.0),
         }
     }
-}
-
-/// A router port's id, or for one that has none (the store lets it) a number above all ids, made from its name. It stays within the
-/// host, where registers have 32 bits; two ports of a router that come to the same number contend for it as for an id.
-fn lrp_number(name: &Name, id: Option<PortId>) -> u32 {
-    id.map_or_else(|| 0x0100_0000 | name_hash(name), |id| id.get().into())
 }

@@ -7,7 +7,7 @@ use crate::{
     stage::Stage,
 };
 use std::net::IpAddr;
-use tuplenet_model::id::DatapathId;
+use tuplenet_model::{hash::fnv32, id::DatapathId};
 use tuplenet_openflow::{
     Action, Match, Value,
     action::Subfield,
@@ -130,7 +130,7 @@ pub fn these_within(packets: Match, datapath: DatapathId) -> Match {
 /// A number made from bytes, always the same: FNV-1a, and the last step of MurmurHash3, which spreads what differs in a few bits.
 pub fn hash(parts: &[&[u8]]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.iter());
-    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = fnv32(bytes.copied());
     let hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
     let hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
     hash ^ hash >> 16
@@ -156,4 +156,15 @@ pub mod proto {
     pub const UDP: u8 = 17;
     /// SCTP.
     pub const SCTP: u8 = 132;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Switches have groups by them.
+    #[test]
+    fn bytes_keep_their_numbers() {
+        assert_eq!([hash(&[]), hash(&[&[192, 0], &[2, 1]]), hash(&[b"vm1"])], [0xab3e_7c0b, 0x4cfd_712c, 0xd60f_51b1]);
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 use std::net::IpAddr;
 use tuplenet_model::{
+    hash::fnv32,
     id::{DatapathId, PortId},
     name::Name,
 };
@@ -96,8 +97,7 @@ pub struct Own {
 
 /// The MAC address in whose name a chassis asks: `f2:03`, and four bytes made from its name.
 pub(crate) fn substitute(chassis: &Name) -> [u8; 6] {
-    let hash = chassis.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let [a, b, c, d] = hash.to_be_bytes();
+    let [a, b, c, d] = fnv32(chassis.bytes()).to_be_bytes();
     [0xf2, 0x03, a, b, c, d]
 }
 
@@ -138,4 +138,15 @@ pub fn deliver(router: DatapathId, number: u32, mac: [u8; 6]) -> Vec<Action> {
         set(field::ETH_DST, mac),
         resubmit(stage::LRP_EGRESS_FORWARD_PACKET),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Neighbours have it.
+    #[test]
+    fn a_chassis_keeps_its_substitute() {
+        assert_eq!("e1".parse().as_ref().map(substitute), Ok([0xf2, 3, 0x84, 0x1a, 0xcf, 3]));
+    }
 }

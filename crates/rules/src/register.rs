@@ -15,6 +15,7 @@
 //! | `xxreg2` (`reg8` for IPv4) | tunnel end point of the chassis that has the destination port; 0: it is here |
 //! | `reg12` | source port (high) and destination port (low) of TCP, UDP or SCTP, while one of equal routes is chosen |
 
+use crate::cookie::name_hash;
 use tuplenet_model::id::PortId;
 use tuplenet_openflow::field::{self, Field};
 
@@ -79,6 +80,12 @@ pub const UNTUNNELLED: u32 = 1 << 11;
 
 /// Destination port that stands for all ports of the switch.
 pub const FLOOD: u32 = PortId::FLOOD as u32;
+
+/// What stands for a router's port in registers: its id, or for one that has none (the store lets it) a number above all ids, made from its
+/// name. It stays within the host, where registers have 32 bits; two ports of a router that come to the same number contend for it as for an id.
+pub fn router_port(name: &str, id: Option<PortId>) -> u32 {
+    id.map_or_else(|| 0x0100_0000 | name_hash(name), |id| id.get().into())
+}
 
 /// One 16-bit part of the tunnel's 8-byte option (`tun_metadata0`), by its lowest bit.
 pub mod option {

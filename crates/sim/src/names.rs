@@ -11,7 +11,7 @@ use tuplenet_model::{
     name::Name,
     object::Object,
 };
-use tuplenet_rules::{cookie, register, stage};
+use tuplenet_rules::{register, stage};
 
 /// What a hop calls the destination "all ports of the switch".
 pub const ALL_PORTS: &str = "<ALL>";
@@ -60,7 +60,7 @@ impl Names {
                 put(&mut self.ports, place, (created, key.clone()), present);
             }
             (Key::Lrp(lr, lrp), Object::Lrp(port)) => {
-                let place = (Key::Lr(lr.clone()), router_port_number(lrp, port));
+                let place = (Key::Lr(lr.clone()), register::router_port(lrp, port.port_id));
                 put(&mut self.ports, place, (created, key.clone()), present);
             }
             (Key::Chassis(name), Object::Chassis(chassis)) => {
@@ -200,11 +200,6 @@ impl Names {
 /// The first of all names, for ranges: every name begins with a letter, a digit or `_`.
 fn first_name() -> Name {
     "0".parse().expect("a digit is a name")
-}
-
-/// What stands for a router's port in registers: its id, or, where it has none, a number above all ids that the rules make from its name.
-fn router_port_number(name: &Name, port: &RouterPort) -> u32 {
-    port.port_id.map_or_else(|| 0x0100_0000 | cookie::name_hash(name), |id| id.get().into())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
-use tuplenet_model::name::Name;
+use tuplenet_model::{hash::fnv32, name::Name};
 use tuplenet_openflow::message::PacketIn2;
 use tuplenet_rules::{
     Change,
@@ -60,8 +60,7 @@ pub struct Probes {
 impl Probes {
     /// Nothing asked yet; from `start` on.
     pub fn new(me: &Name, wanted: Wanted, start: Instant) -> Self {
-        let hash = me.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let [a, b, c, d] = hash.to_be_bytes();
+        let [a, b, c, d] = fnv32(me.bytes()).to_be_bytes();
         Self {
             interval: wanted.interval,
             targets: wanted.targets.into_iter().map(|ip| (ip, Target::default())).collect(),

@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
-use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_model::{entity::EncapKind, hash::fnv64, name::Name};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 
 /// On each: the chassis that it watches.
@@ -70,9 +70,8 @@ pub fn is_watch(port: &Row) -> bool {
 }
 
 fn hash(end: End, salt: u8) -> u64 {
-    // FNV-1a: the same on every machine and in every version, as names in the database are made of it.
-    let text = format!("{} {} {salt}", interface_type(end.0), end.1);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    // The database has the name that is made of it: it must never change.
+    fnv64(format!("{} {} {salt}", interface_type(end.0), end.1).bytes())
 }
 
 /// At most 15 bytes, which Linux takes for a name; never that of a flow-based port, which is no hexadecimal number.
@@ -259,4 +258,19 @@ fn make(
             .column("external_ids", ids()),
     );
     Value::named(&port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Databases have them.
+    #[test]
+    fn end_points_keep_the_names_of_their_ports() {
+        let first = (EncapKind::Geneve, IpAddr::from([192, 0, 2, 1]));
+        let second = (EncapKind::Vxlan, IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+        assert_eq!(name(first, |_| false).as_deref(), Some("tn-03b8eb2e703a"));
+        assert_eq!(name(first, |name| name == "tn-03b8eb2e703a").as_deref(), Some("tn-04b8eb2e71ed"));
+        assert_eq!(name(second, |_| false).as_deref(), Some("tn-8046630b1972"));
+    }
 }
