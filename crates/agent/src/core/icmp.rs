@@ -8,7 +8,11 @@
 
 mod cut;
 
-use super::{Effect, stats::Stats};
+use super::{
+    Effect,
+    stats::Stats,
+    wire::{ICMP, ICMPV6, IPV4, IPV6, checksum, icmpv6_checksum, ipv4, ipv6, put, take},
+};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::{
@@ -143,13 +147,9 @@ fn place(packet: &PacketIn2) -> Option<Place> {
 }
 
 const ETHERNET: usize = 14;
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DCCP: u8 = 33;
-const ICMPV6: u8 = 58;
 const NOTHING: u8 = 59;
 const UDP_LITE: u8 = 136;
 /// An error is no longer than this, so that it gets through: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
@@ -230,15 +230,10 @@ fn error_v4(event: Event, mtu: u32, packet: &[u8], nets: &[IpNet]) -> Option<(Ip
     let [high, low] = u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes();
     let mut icmp = vec![kind, code, 0, 0, 0, 0, high, low];
     icmp.extend(quote);
-    let sum = checksum(0, &icmp);
+    let sum = checksum(&icmp);
     put(&mut icmp, 2, sum);
-    // Precedence 6 (RFC 1812 section 4.3.2.5), in one piece, and so without an identification.
-    let length = u16::try_from(20 + icmp.len()).ok()?.to_be_bytes();
-    let mut error = vec![0x45, 0xc0, length[0], length[1], 0, 0, 0x40, 0, 255, ICMP, 0, 0];
-    error.extend(source.octets());
-    error.extend(from.octets());
-    let sum = checksum(0, &error);
-    put(&mut error, 10, sum);
+    // Precedence 6 (RFC 1812 section 4.3.2.5).
+    let mut error = ipv4(0xc0, 255, source, from, &icmp)?;
     error.extend(icmp);
     Some((from, error))
 }
@@ -283,15 +278,9 @@ fn error_v6(event: Event, mtu: u32, packet: &[u8], nets: &[IpNet]) -> Option<(Ip
     let mut icmp = vec![kind, code, 0, 0];
     icmp.extend(detail.to_be_bytes());
     icmp.extend(quote);
-    let length = u16::try_from(icmp.len()).ok()?;
-    let pseudo = words(&source.octets()) + words(&from.octets()) + u32::from(length) + u32::from(ICMPV6);
-    let sum = checksum(pseudo, &icmp);
+    let sum = icmpv6_checksum(source, from, &icmp);
     put(&mut icmp, 2, sum);
-    let mut error = vec![0x60, 0, 0, 0];
-    error.extend(length.to_be_bytes());
-    error.extend([ICMPV6, 255]);
-    error.extend(source.octets());
-    error.extend(from.octets());
+    let mut error = ipv6(255, source, from, &icmp)?;
     error.extend(icmp);
     Some((from, error))
 }
@@ -325,31 +314,6 @@ fn last(packet: &[u8]) -> Option<Last> {
         named_at = at;
         at = next;
     }
-}
-
-fn take<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-fn put(bytes: &mut [u8], at: usize, number: u16) {
-    if let Some(place) = bytes.get_mut(at..at + 2) {
-        place.copy_from_slice(&number.to_be_bytes());
-    }
-}
-
-fn words(bytes: &[u8]) -> u32 {
-    let word =
-        |pair: &[u8]| u32::from(pair.first().copied().unwrap_or(0)) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
-    bytes.chunks(2).map(word).sum()
-}
-
-/// RFC 1071.
-fn checksum(before: u32, bytes: &[u8]) -> u16 {
-    let mut sum = before + words(bytes);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod wire;
 pub mod withdraw;
 
 use bytes::Bytes;

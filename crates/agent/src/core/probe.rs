@@ -2,10 +2,14 @@
 //!
 //! An address that leaves [`SILENT`] questions in a row without an answer is silent, until it answers again. While all are, the host withdraws ([`super::withdraw`]).
 
-use super::{Effect, Level, neighbour::packet::Eth, stats::Stats};
+use super::{
+    Effect, Level,
+    stats::Stats,
+    wire::{Eth, ICMP, ICMPV6, IPV4, IPV6, checksum, icmpv6_checksum, ipv4, ipv6, put, take},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 use tuplenet_model::{hash::fnv32, name::Name};
@@ -24,10 +28,6 @@ const MAX_PORTS: usize = 8;
 const MARK: [u8; 8] = *b"tuplenet";
 /// Hops that a question may take.
 const TTL: u8 = 64;
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// What to probe, and how often.
 #[derive(Clone, Debug)]
@@ -165,63 +165,18 @@ fn source(at: &Outside, target: IpAddr) -> Option<IpAddr> {
     beside.or_else(|| own().next()).map(ipnet::IpNet::addr)
 }
 
-/// The Internet checksum (RFC 1071) over these parts.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let mut sum = 0_u32;
-    for part in parts {
-        for pair in part.chunks(2) {
-            let word = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
-            sum += u32::from(u16::from_be_bytes(word));
-        }
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
-}
-
 /// An echo request in Ethernet, as a router has it before it routes it.
 fn question(mac: Eth, from: IpAddr, to: IpAddr, identifier: u16, sequence: u16) -> Option<Vec<u8>> {
-    let echo = |kind: u8, sum: u16| {
-        let mut icmp = vec![kind, 0];
-        [sum, identifier, sequence].iter().for_each(|word| icmp.extend(word.to_be_bytes()));
-        icmp.extend(MARK);
-        icmp
-    };
-    let mut frame = [mac, mac].concat();
-    match (from, to) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let icmp = echo(8, checksum(&[&echo(8, 0)]));
-            let length = u16::try_from(20 + icmp.len()).ok()?;
-            let header = |sum: u16| {
-                let mut ip = vec![0x45, 0];
-                ip.extend(length.to_be_bytes());
-                ip.extend([0, 0, 0x40, 0, TTL, ICMP]);
-                ip.extend(sum.to_be_bytes());
-                ip.extend(from.octets());
-                ip.extend(to.octets());
-                ip
-            };
-            frame.extend(IPV4);
-            frame.extend(header(checksum(&[&header(0)])));
-            frame.extend(icmp);
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let length = u16::try_from(echo(128, 0).len()).ok()?;
-            let pseudo =
-                [&from.octets()[..], &to.octets(), &[0, 0], &length.to_be_bytes(), &[0, 0, 0, ICMPV6]].concat();
-            let icmp = echo(128, checksum(&[&pseudo, &echo(128, 0)]));
-            frame.extend(IPV6);
-            frame.extend([0x60, 0, 0, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([ICMPV6, TTL]);
-            frame.extend(from.octets());
-            frame.extend(to.octets());
-            frame.extend(icmp);
-        }
+    let mut icmp = vec![if to.is_ipv4() { 8 } else { 128 }, 0, 0, 0];
+    [identifier, sequence].iter().for_each(|word| icmp.extend(word.to_be_bytes()));
+    icmp.extend(MARK);
+    let (kind, header, sum) = match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => (IPV4, ipv4(0, TTL, from, to, &icmp)?, checksum(&icmp)),
+        (IpAddr::V6(from), IpAddr::V6(to)) => (IPV6, ipv6(TTL, from, to, &icmp)?, icmpv6_checksum(from, to, &icmp)),
         _ => return None,
-    }
-    Some(frame)
+    };
+    put(&mut icmp, 2, sum);
+    Some([&mac[..], &mac, &kind, &header, &icmp].concat())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -238,19 +193,17 @@ impl Answer {
         let (from, icmp) = match frame.get(12..14)? {
             kind if kind == IPV4 => {
                 let length = usize::from(rest.first()? & 0x0f) * 4;
-                let from: [u8; 4] = rest.get(12..16)?.try_into().ok()?;
                 (rest.get(9) == Some(&ICMP)).then_some(())?;
-                (Ipv4Addr::from(from).into(), rest.get(length.max(20)..)?)
+                (IpAddr::from(take::<4>(rest, 12)?), rest.get(length.max(20)..)?)
             }
             kind if kind == IPV6 => {
-                let from: [u8; 16] = rest.get(8..24)?.try_into().ok()?;
                 (rest.get(6) == Some(&ICMPV6)).then_some(())?;
-                (IpAddr::from(Ipv6Addr::from(from)), rest.get(40..)?)
+                (IpAddr::from(take::<16>(rest, 8)?), rest.get(40..)?)
             }
             _ => return None,
         };
         let reply = if from.is_ipv4() { 0 } else { 129 };
-        let word = |at: usize| Some(u16::from_be_bytes(icmp.get(at..at + 2)?.try_into().ok()?));
+        let word = |at: usize| take(icmp, at).map(u16::from_be_bytes);
         (icmp.first() == Some(&reply) && icmp.get(8..16) == Some(&MARK)).then_some(())?;
         Some(Self { from, identifier: word(4)?, sequence: word(6)? })
     }
@@ -382,9 +335,8 @@ mod tests {
         let mut bench =
             Bench::new(&["192.0.2.1", "2001:db8::1"], vec![uplink(9, &["192.0.2.10/24", "2001:db8::10/64"])]);
         let asked = bench.ask();
-        assert_eq!((checksum(&[&asked[0][14..34]]), checksum(&[&asked[0][34..]])), (0, 0));
-        let [v6, icmp] = [&asked[1][14..54], &asked[1][54..]];
-        let length = u16::try_from(icmp.len()).unwrap().to_be_bytes();
-        assert_eq!(checksum(&[&v6[8..], &[0, 0], &length, &[0, 0, 0, 58], icmp]), 0);
+        assert_eq!((checksum(&asked[0][14..34]), checksum(&asked[0][34..])), (0, 0));
+        let ends = ["2001:db8::10", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(icmpv6_checksum(ends[0], ends[1], &asked[1][54..]), 0);
     }
 }

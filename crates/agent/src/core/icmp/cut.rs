@@ -1,6 +1,9 @@
 //! Cutting an IPv4 packet into fragments, as a router does whose way on takes shorter ones (RFC 791, section 3.2, "Fragmentation").
 
-use super::{ETHERNET, IPV4, checksum, put, take};
+use super::{
+    super::wire::{IPV4, checksum, put, take},
+    ETHERNET,
+};
 
 /// How many pieces a packet may become: a long one for the smallest MTU of IPv6 networks.
 const MOST: usize = 64;
@@ -38,7 +41,7 @@ pub fn cut(frame: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
         put(&mut piece, 2, u16::try_from(header + data.len()).ok()?);
         put(&mut piece, 6, offset | more);
         put(&mut piece, 10, 0);
-        let sum = checksum(0, &piece);
+        let sum = checksum(&piece);
         put(&mut piece, 10, sum);
         Some([frame.get(..ETHERNET)?, &piece, data].concat())
     });
@@ -77,7 +80,7 @@ mod tests {
         frame.extend(place.to_be_bytes());
         frame.extend([64, 17, 0, 0, 10, 1, 0, 2, 10, 2, 0, 2]);
         frame.extend(options);
-        let sum = checksum(0, &frame[14..]);
+        let sum = checksum(&frame[14..]);
         put(&mut frame, 24, sum);
         frame.extend(payload);
         frame
@@ -90,7 +93,7 @@ mod tests {
             let header = usize::from(piece[14] & 0xf) * 4;
             let place = u16::from_be_bytes([piece[20], piece[21]]);
             assert_eq!(usize::from(place & 0x1fff) * 8, whole.len());
-            assert_eq!(checksum(0, &piece[14..14 + header]), 0);
+            assert_eq!(checksum(&piece[14..14 + header]), 0);
             assert_eq!(usize::from(u16::from_be_bytes([piece[16], piece[17]])) + 14, piece.len());
             whole.extend(&piece[14 + header..]);
             more = place & MORE != 0;

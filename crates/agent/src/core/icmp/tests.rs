@@ -15,7 +15,7 @@ fn v4(protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
     frame.extend([0x45, 0, length[0], length[1], 0x12, 0x34, 0, 0, 1, protocol, 0, 0]);
     frame.extend(from);
     frame.extend(to);
-    let sum = checksum(0, &frame[14..]);
+    let sum = checksum(&frame[14..]);
     put(&mut frame, 24, sum);
     frame.extend(payload);
     frame
@@ -47,15 +47,15 @@ const ECHO6: [u8; 12] = [128, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 fn read(told: &[u8]) -> (u8, u8, u32, Vec<u8>) {
     let ip = &told[14..];
     let icmp = if told[12..14] == IPV4 {
-        assert_eq!((checksum(0, &ip[..20]), usize::from(u16::from_be_bytes([ip[2], ip[3]]))), (0, ip.len()));
-        assert_eq!((ip[8], ip[9], checksum(0, &ip[20..])), (255, ICMP, 0));
+        assert_eq!((checksum(&ip[..20]), usize::from(u16::from_be_bytes([ip[2], ip[3]]))), (0, ip.len()));
+        assert_eq!((ip[8], ip[9], checksum(&ip[20..])), (255, ICMP, 0));
         assert!(ip.len() <= 576);
         &ip[20..]
     } else {
         let length = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
         assert_eq!((length + 40, ip[6], ip[7]), (ip.len(), ICMPV6, 255));
-        let pseudo = words(&ip[8..40]) + u32::try_from(length).unwrap() + u32::from(ICMPV6);
-        assert_eq!(checksum(pseudo, &ip[40..]), 0);
+        let ends = [8, 24].map(|at| Ipv6Addr::from(take::<16>(ip, at).unwrap()));
+        assert_eq!(icmpv6_checksum(ends[0], ends[1], &ip[40..]), 0);
         assert!(ip.len() <= 1280);
         &ip[40..]
     };

@@ -21,8 +21,9 @@ use super::{
     ledger::{self, Ledger},
     records::Outcome,
     stats::Stats,
+    wire::Eth,
 };
-use packet::{Asker, Eth};
+use packet::Asker;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

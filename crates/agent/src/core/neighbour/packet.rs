@@ -1,17 +1,12 @@
 //! ARP (RFC 826) and neighbour discovery (RFC 4861) packets: what is asked, and what is said. Untagged Ethernet; whatever is not exactly as it should be says nothing.
 
+use super::super::wire::{Eth, ICMPV6, IPV4, IPV6, icmpv6_checksum, ipv6, put, take};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// Bytes of an Ethernet address.
-pub type Eth = [u8; 6];
 
 const BROADCAST: Eth = [0xff; 6];
 const ARP: [u8; 2] = [0x08, 0x06];
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
 /// Ethernet, IPv4, six and four bytes of address.
 const ARP_HEAD: [u8; 6] = [0, 1, 8, 0, 6, 4];
-const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 /// "Source link-layer address" and "target link-layer address" (RFC 4861 section 4.6.1); a length of 1 is eight bytes.
@@ -110,36 +105,12 @@ fn nd(
     icmp.extend(target.octets());
     icmp.extend(option);
     icmp.extend(eth.0);
-    let sum = checksum(from, to, &icmp).to_be_bytes();
-    if let Some(place) = icmp.get_mut(2..4) {
-        place.copy_from_slice(&sum);
-    }
+    let sum = icmpv6_checksum(from, to, &icmp);
+    put(&mut icmp, 2, sum);
     let mut frame = ethernet(eth, IPV6);
-    frame.extend([0x60, 0, 0, 0]);
-    frame.extend(u16::try_from(icmp.len()).unwrap_or_default().to_be_bytes());
-    frame.extend([ICMPV6, 255]);
-    frame.extend(from.octets());
-    frame.extend(to.octets());
+    frame.extend(ipv6(255, from, to, &icmp).expect("a message of 32 bytes has a header"));
     frame.extend(icmp);
     frame
-}
-
-/// RFC 4443 section 2.3: 0 over a message with its own checksum in place.
-fn checksum(from: Ipv6Addr, to: Ipv6Addr, icmp: &[u8]) -> u16 {
-    let words = |bytes: &[u8]| -> u32 {
-        bytes
-            .chunks(2)
-            .map(|pair| {
-                u32::from(u16::from_be_bytes([pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)]))
-            })
-            .sum()
-    };
-    let length = u32::try_from(icmp.len()).unwrap_or_default();
-    let mut sum = words(&from.octets()) + words(&to.octets()) + length + u32::from(ICMPV6) + words(icmp);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
 }
 
 /// Somebody says who has an address.
@@ -187,7 +158,7 @@ fn advertisement(frame: &[u8], sender: Eth) -> Option<(IpAddr, Eth, bool)> {
     let icmp = frame.get(ICMP_AT..ICMP_AT.checked_add(length)?)?;
     let ([next, hops], [kind, code]) = (take::<2>(frame, 20)?, take::<2>(icmp, 0)?);
     let (from, to) = (Ipv6Addr::from(take::<16>(frame, 22)?), Ipv6Addr::from(take::<16>(frame, 38)?));
-    if (next, hops, kind, code) != (ICMPV6, 255, ADVERTISEMENT, 0) || checksum(from, to, icmp) != 0 {
+    if (next, hops, kind, code) != (ICMPV6, 255, ADVERTISEMENT, 0) || icmpv6_checksum(from, to, icmp) != 0 {
         return None;
     }
     let flags = *icmp.get(4)?;
@@ -220,10 +191,6 @@ pub fn source(frame: &[u8]) -> Option<IpAddr> {
 /// Whether a frame is of the family of an address.
 pub fn fits(frame: &[u8], ip: IpAddr) -> bool {
     take(frame, 12) == Some(if ip.is_ipv4() { IPV4 } else { IPV6 })
-}
-
-fn take<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
 }
 
 #[cfg(test)]
@@ -284,7 +251,7 @@ mod tests {
         let ns = ask(&asker, "fd00::12:3456".parse().unwrap(), None);
         assert_eq!(ns[..6], [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
         let (from, to) = ("fd00::1".parse().unwrap(), "ff02::1:ff12:3456".parse().unwrap());
-        assert_eq!(checksum(from, to, &ns[ICMP_AT..]), 0);
+        assert_eq!(icmpv6_checksum(from, to, &ns[ICMP_AT..]), 0);
         // Without an address of its own a host asks from its link-local one.
         let asker = Asker { mac: US, ip: None };
         let ns = ask(&asker, "fd00::9".parse().unwrap(), Some(THEM));
