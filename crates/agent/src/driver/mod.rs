@@ -1,5 +1,6 @@
 //! Drivers: each carries the core's effects to one place outside, and brings what happens there back as events.
 
+mod device;
 pub mod http;
 mod netlink;
 pub mod openflow;

@@ -1,11 +1,10 @@
-//! The little of rtnetlink(7) that is needed: a network device goes up, and gets an address. In the network namespace of the thread.
+//! The little of netlink(7) and rtnetlink(7) that is needed: questions to the kernel about devices and addresses, and its answers. In the network namespace of the thread.
 //!
-//! By hand: two requests of some forty bytes are no reason for a library of its own.
+//! By hand: a few requests of some forty bytes are no reason for a library of its own.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use nix::{
     errno::Errno,
-    net::if_::if_nametoindex,
     sys::{
         socket::{
             AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
@@ -14,83 +13,133 @@ use nix::{
         time::{TimeVal, TimeValLike},
     },
 };
-use std::{net::Ipv4Addr, os::fd::AsRawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-// linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
-const NLMSG_ERROR: u16 = 2;
-const RTM_NEWLINK: u16 = 16;
-const RTM_NEWADDR: u16 = 20;
+// linux/netlink.h
 const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_CREATE: u16 = 0x400;
-const NLM_F_EXCL: u16 = 0x200;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// Flag of a request: done or not done, the kernel says so.
+pub const NLM_F_ACK: u16 = 0x4;
+/// Flag of a question: for all that there is.
+pub const NLM_F_DUMP: u16 = 0x300;
+/// Flags of a request that makes something: what is not there, and never what is.
+pub const NLM_F_NEW: u16 = 0x400 | 0x200;
+// linux/rtnetlink.h
+pub const RTM_NEWLINK: u16 = 16;
+pub const RTM_GETLINK: u16 = 18;
+pub const RTM_NEWADDR: u16 = 20;
+pub const RTM_GETADDR: u16 = 22;
+// linux/if_addr.h, linux/if_link.h: attributes of addresses and of links.
+pub const IFA_ADDRESS: u16 = 1;
+pub const IFA_LOCAL: u16 = 2;
+pub const IFLA_IFNAME: u16 = 3;
+pub const IFLA_MTU: u16 = 4;
+
+/// struct nlmsghdr: length, type, flags, sequence, port.
 const HEADER: usize = 16;
-const IFF_UP: u32 = 1;
-const AF_INET: u8 = 2;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const RT_SCOPE_LINK: u8 = 253;
+/// As much as the kernel says at once.
+pub const BUFFER: usize = 32 * 1024;
 
-/// The kernel answers at once; should it not, nobody waits for ever.
-const PATIENCE_SECONDS: i64 = 5;
-
-/// Switches a device on, if it is not.
-pub fn up(device: &str) -> Result<()> {
-    // struct ifinfomsg: family, padding, type, index, flags, which flags.
-    let mut body = vec![0; 4];
-    body.extend(index(device)?.to_ne_bytes());
-    body.extend(IFF_UP.to_ne_bytes());
-    body.extend(IFF_UP.to_ne_bytes());
-    request(RTM_NEWLINK, 0, &body).with_context(|| format!("cannot switch on the device {device}"))
+/// A socket for one question after the other, to a kernel that answers at once, if it does: `patience`, in seconds, is how long that may take.
+pub fn open(patience: i64) -> Result<OwnedFd> {
+    let fd = connect(0, SockFlag::empty())?;
+    setsockopt(&fd, ReceiveTimeout, &TimeVal::seconds(patience)).context("netlink: no time limit")?;
+    Ok(fd)
 }
 
-/// Gives a device an address that no other host is told of (/32, of link scope), if it has not got it.
-pub fn add_address(device: &str, ip: Ipv4Addr) -> Result<()> {
-    // struct ifaddrmsg: family, prefix length, flags, scope, index; and the two attributes.
-    let mut body = vec![AF_INET, 32, 0, RT_SCOPE_LINK];
-    body.extend(index(device)?.to_ne_bytes());
-    for attribute in [IFA_LOCAL, IFA_ADDRESS] {
-        body.extend(8_u16.to_ne_bytes());
-        body.extend(attribute.to_ne_bytes());
-        body.extend(ip.octets());
-    }
-    request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &body)
-        .with_context(|| format!("cannot give the device {device} the address {ip}"))
+/// A socket that does not block, on which the kernel tells of changes in these groups.
+pub fn listen(groups: u32) -> Result<OwnedFd> {
+    connect(groups, SockFlag::SOCK_NONBLOCK)
 }
 
-fn index(device: &str) -> Result<u32> {
-    if_nametoindex(device).with_context(|| format!("there is no network device {device}"))
+fn connect(groups: u32, flags: SockFlag) -> Result<OwnedFd> {
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).context("netlink")?;
+    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups)).context("netlink")?;
+    Ok(fd)
 }
 
-/// Sends a request and waits until the kernel has done it. That it was so before is as good.
-fn request(kind: u16, flags: u16, body: &[u8]) -> Result<()> {
+/// Asks, waits for the whole answer, and gives each of its messages: its type and its body.
+///
+/// # Errors
+/// What the kernel refuses with is an [`Errno`] in the error.
+pub fn ask(fd: &OwnedFd, kind: u16, flags: u16, body: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<()> {
     let length = u32::try_from(HEADER + body.len())?;
-    let mut message = length.to_ne_bytes().to_vec();
-    message.extend(kind.to_ne_bytes());
-    message.extend((NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
-    // Sequence number and port: there is but one request on this socket.
-    message.extend([0; 8]);
-    message.extend(body);
-
-    let kernel = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    setsockopt(&kernel, ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
-    bind(kernel.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    send(kernel.as_raw_fd(), &message, MsgFlags::empty())?;
-    let mut answer = [0; 4_096];
-    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    let answer = answer.get(..length).unwrap_or_default();
-    let (Some([a, b]), Some([c, d, e, f])) = (part::<2>(answer, 4), part::<4>(answer, HEADER)) else {
-        bail!("the kernel's answer is cut off");
-    };
-    ensure!(u16::from_ne_bytes([a, b]) == NLMSG_ERROR, "the kernel's answer is none to a request");
-    match i32::from_ne_bytes([c, d, e, f]).checked_neg().map(Errno::from_raw) {
-        _ if [c, d, e, f] == [0; 4] => Ok(()),
-        Some(Errno::EEXIST) => Ok(()),
-        Some(error) => Err(error.into()),
-        None => bail!("the kernel's answer has no number of an error"),
+    let mut question = length.to_ne_bytes().to_vec();
+    question.extend(kind.to_ne_bytes());
+    question.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    // Sequence number and port: there is but one question at a time on a socket.
+    question.extend([0; 8]);
+    question.extend(body);
+    send(fd.as_raw_fd(), &question, MsgFlags::empty()).context("netlink")?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let length = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).context("netlink: no answer")?;
+        let mut rest = buffer.get(..length).unwrap_or_default();
+        while let (Some(length), Some(kind)) = (number(rest, 0), short(rest, 4)) {
+            let length = usize::try_from(length)?;
+            let Some(body) = rest.get(HEADER..length) else { bail!("netlink: a message is cut off") };
+            match kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR => {
+                    return match number(body, 0).map(u32::cast_signed) {
+                        Some(0) => Ok(()),
+                        Some(error) => Err(Errno::from_raw(error.wrapping_neg())).context("netlink"),
+                        None => bail!("netlink: an error has no number"),
+                    };
+                }
+                kind => each(kind, body),
+            }
+            if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
+                return Ok(());
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
     }
 }
 
-fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
+/// Attributes (struct rtattr) one after the other: type and value. Ends at what cannot be read.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (length, kind) = (usize::from(short(bytes, 0)?), short(bytes, 2)?);
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// A number of 32 bits at a place, in the host's order.
+pub fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_end_where_they_cannot_be_read() {
+        let (length, kind) = (5_u16.to_ne_bytes(), 3_u16.to_ne_bytes());
+        let one = [length[0], length[1], kind[0], kind[1], 7, 0, 0, 0];
+        assert_eq!(attributes(&one).collect::<Vec<_>>(), [(3, &[7][..])]);
+        for bytes in [&one[..4], &[0; 8], &[0xff; 8], &one[..1]] {
+            assert_eq!(attributes(bytes).count(), 0, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_its_number() {
+        let fd = open(5).unwrap();
+        // struct ifinfomsg, of a device that cannot be.
+        let mut body = [0; 16];
+        body[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
+        let refused = ask(&fd, RTM_GETLINK, NLM_F_ACK, &body, |_, _| panic!("there is such a device")).unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&Errno::ENODEV), "{refused:#}");
+    }
 }

@@ -5,7 +5,7 @@
 //! is switched on. That switch would also make a router of each device, one that listens to no router advertisements and forgets its default route: the others are
 //! kept what they are.
 
-use super::netlink;
+use super::device;
 use crate::core::{
     self,
     ovs::own_stack::{Answer, Command, Families},
@@ -52,9 +52,9 @@ fn prepare(sysctl: &Sysctl, device: &str, families: Families, remembered: bool) 
         return Ok(Answer::Remember(was));
     }
     let address = families.ipv4 && sysctl.ipv4(device)?;
-    netlink::up(device)?;
+    device::up(device)?;
     if address {
-        netlink::add_address(device, ADDRESS)?;
+        device::add_address(device, ADDRESS)?;
     }
     Ok(Answer::Ready)
 }

@@ -3,47 +3,23 @@
 //! Asked by netlink (rtnetlink(7)), which answers for the network namespace of this process; `/sys` may show another one's. A device or an address that changes is told of, and
 //! then all is asked again.
 
-use anyhow::{Context, Result, bail};
+use super::netlink::{
+    self, IFA_ADDRESS, IFA_LOCAL, IFLA_IFNAME, IFLA_MTU, NLM_F_DUMP, RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR,
+    RTM_NEWLINK, ask, attributes, number,
+};
+use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
-    sys::{
-        socket::{
-            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
-            socket, sockopt::ReceiveTimeout,
-        },
-        time::TimeVal,
-    },
+    sys::socket::{MsgFlags, recv},
 };
-use std::{
-    net::IpAddr,
-    os::fd::{AsRawFd, OwnedFd},
-    time::Duration,
-};
+use std::{net::IpAddr, os::fd::AsRawFd, time::Duration};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
-/// What to answer, and flags of questions (netlink(7)).
-const REQUEST: u16 = 1;
-const DUMP: u16 = 0x300;
-/// Ends of answers.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// Questions and answers (rtnetlink(7)).
-const NEW_LINK: u16 = 16;
-const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
-const GET_ADDRESS: u16 = 22;
-/// Attributes of addresses and links.
-const ADDRESS: u16 = 1;
-const LOCAL: u16 = 2;
-const NAME: u16 = 3;
-const MTU: u16 = 4;
 /// A device's flag: what it sends goes no further than this host.
 const LOOPBACK: u32 = 8;
 /// Who wants to be told: changes of links, of IPv4 and of IPv6 addresses.
 const GROUPS: u32 = 0x1 | 0x10 | 0x100;
-/// As much as the kernel says at once.
-const BUFFER: usize = 32 * 1024;
-/// The kernel answers at once, if it does.
+/// In seconds; the agent waits meanwhile.
 const PATIENCE: i64 = 1;
 /// How long changes are waited for that come together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -63,17 +39,16 @@ pub struct Device {
 
 /// The device that has an address now; `None`: none has.
 pub fn device(ip: IpAddr) -> Result<Option<Device>> {
-    let fd = connect(0, SockFlag::empty())?;
-    setsockopt(&fd, ReceiveTimeout, &TimeVal::new(PATIENCE, 0)).context("netlink: no time limit")?;
+    let fd = netlink::open(PATIENCE)?;
     let mut index = None;
-    ask(&fd, GET_ADDRESS, DUMP, &[0; 8], |kind, body| {
+    ask(&fd, RTM_GETADDR, NLM_F_DUMP, &[0; 8], |kind, body| {
         // struct ifaddrmsg: family, prefix length, flags, scope, index.
         let own = || {
             attributes(body.get(8..)?)
-                .find(|(kind, _)| *kind == LOCAL)
-                .or(attributes(body.get(8..)?).find(|(kind, _)| *kind == ADDRESS))
+                .find(|(kind, _)| *kind == IFA_LOCAL)
+                .or(attributes(body.get(8..)?).find(|(kind, _)| *kind == IFA_ADDRESS))
         };
-        if kind == NEW_ADDRESS && own().and_then(|(_, bytes)| address(bytes)) == Some(ip) {
+        if kind == RTM_NEWADDR && own().and_then(|(_, bytes)| address(bytes)) == Some(ip) {
             index = number(body, 4);
         }
     })?;
@@ -82,12 +57,12 @@ pub fn device(ip: IpAddr) -> Result<Option<Device>> {
     let mut question = [0; 16];
     question[4..8].copy_from_slice(&index.to_ne_bytes());
     let mut found = None;
-    ask(&fd, GET_LINK, 0, &question, |kind, body| {
+    ask(&fd, RTM_GETLINK, 0, &question, |kind, body| {
         let attribute = |wanted: u16| attributes(body.get(16..)?).find(|(kind, _)| *kind == wanted).map(|(_, b)| b);
-        if kind == NEW_LINK
-            && let (Some(mtu), Some(flags)) = (attribute(MTU).and_then(|b| number(b, 0)), number(body, 8))
+        if kind == RTM_NEWLINK
+            && let (Some(mtu), Some(flags)) = (attribute(IFLA_MTU).and_then(|b| number(b, 0)), number(body, 8))
         {
-            let name = attribute(NAME).unwrap_or_default();
+            let name = attribute(IFLA_IFNAME).unwrap_or_default();
             let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
             found = Some(Device { name, mtu, loopback: flags & LOOPBACK != 0 });
         }
@@ -111,8 +86,8 @@ pub async fn follow(ip: IpAddr, mut before: Option<Device>, tell: impl Fn(Option
 async fn changes(ip: IpAddr, before: &mut Option<Device>, tell: &impl Fn(Option<Device>) -> bool) -> Result<()> {
     // Its successor is unsafe to call, as who implements `AsRawFd` may do that wrongly: an `OwnedFd` does not.
     #[allow(deprecated)]
-    let fd = AsyncFd::new(connect(GROUPS, SockFlag::SOCK_NONBLOCK)?).context("netlink")?;
-    let mut buffer = vec![0; BUFFER];
+    let fd = AsyncFd::new(netlink::listen(GROUPS)?).context("netlink")?;
+    let mut buffer = vec![0; netlink::BUFFER];
     loop {
         let now = device(ip)?;
         if now != *before {
@@ -135,69 +110,9 @@ async fn changes(ip: IpAddr, before: &mut Option<Device>, tell: &impl Fn(Option<
     }
 }
 
-fn connect(groups: u32, flags: SockFlag) -> Result<OwnedFd> {
-    let flags = flags | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).context("netlink")?;
-    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups)).context("netlink")?;
-    Ok(fd)
-}
-
-/// Asks, and gives each message of the answer: its type and its body.
-fn ask(fd: &OwnedFd, kind: u16, flags: u16, body: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<()> {
-    const HEADER: usize = 16;
-    let length = u32::try_from(HEADER + body.len())?;
-    // struct nlmsghdr: length, type, flags, sequence, port.
-    let mut question = Vec::new();
-    question.extend(length.to_ne_bytes());
-    question.extend(kind.to_ne_bytes());
-    question.extend((REQUEST | flags).to_ne_bytes());
-    question.extend([0; 8]);
-    question.extend(body);
-    send(fd.as_raw_fd(), &question, MsgFlags::empty()).context("netlink")?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let length = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).context("netlink: no answer")?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        while let (Some(length), Some(kind)) = (number(rest, 0), short(rest, 4)) {
-            let length = usize::try_from(length)?;
-            let Some(body) = rest.get(HEADER..length) else { bail!("netlink: a message is cut off") };
-            match kind {
-                DONE => return Ok(()),
-                ERROR if number(body, 0) == Some(0) => return Ok(()),
-                ERROR => {
-                    bail!("netlink: {}", Errno::from_raw(number(body, 0).unwrap_or(0).cast_signed().wrapping_neg()))
-                }
-                kind => each(kind, body),
-            }
-            if flags & DUMP == 0 {
-                return Ok(());
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-}
-
-/// Attributes one after the other: type and value. Ends at what cannot be read.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (length, kind) = (usize::from(short(bytes, 0)?), short(bytes, 2)?);
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
     v4().or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
-}
-
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -211,15 +126,5 @@ mod tests {
         assert_eq!((device.name.as_str(), device.loopback), ("lo", true));
         assert!(device.mtu >= 1280, "{device:?}");
         assert_eq!(super::device("192.0.2.254".parse().unwrap()).unwrap(), None);
-    }
-
-    #[test]
-    fn attributes_end_where_they_cannot_be_read() {
-        let (length, kind) = (5_u16.to_ne_bytes(), 3_u16.to_ne_bytes());
-        let one = [length[0], length[1], kind[0], kind[1], 7, 0, 0, 0];
-        assert_eq!(attributes(&one).collect::<Vec<_>>(), [(3, &[7][..])]);
-        for bytes in [&one[..4], &[0; 8], &[0xff; 8], &one[..1]] {
-            assert_eq!(attributes(bytes).count(), 0, "{bytes:?}");
-        }
     }
 }
