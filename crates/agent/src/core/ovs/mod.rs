@@ -439,7 +439,7 @@ impl Ovs {
     }
 
     fn mtu_changes(&mut self) -> Vec<Change> {
-        let mtus = patch::mtus(&self.tables, &self.wanted.bridge);
+        let mtus = uplink::mtus(&self.tables, &self.wanted.bridge);
         let gone = self.mtus.keys().filter(|name| !mtus.contains_key(*name));
         let mut changes: Vec<Change> = gone.map(|name| Change::Bridge { name: name.clone(), mtu: None }).collect();
         let new = mtus.iter().filter(|(name, mtu)| self.mtus.get(*name) != Some(*mtu));

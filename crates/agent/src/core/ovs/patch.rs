@@ -5,7 +5,7 @@
 
 use super::{
     plan::{Plan, Wanted},
-    tables::{IFACE_ID, MANAGED, Tables},
+    tables::{MANAGED, Tables},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
@@ -43,24 +43,6 @@ pub fn whole(tables: &Tables, ours: &str) -> BTreeMap<String, LocalPatch> {
         Some((name.to_owned(), LocalPatch { bridge: (*bridge).to_owned(), ofport }))
     });
     ends.collect()
-}
-
-/// The largest IP packet that gets out of each bridge but ours: the least MTU of its network cards, as Open vSwitch has it of the bridge's own port. A bridge without any
-/// has none. Interfaces of guests (libvirt and others write `attached-mac` and `iface-id`) are no cards: what goes outside does not leave by them.
-pub fn mtus(tables: &Tables, ours: &str) -> BTreeMap<String, u32> {
-    let guest = |row: &Row| ["attached-mac", IFACE_ID].iter().any(|id| Tables::pair(row, "external_ids", id).is_some());
-    let card = |row: &Row| {
-        !matches!(row.string("type"), Some("patch" | "internal" | "geneve" | "vxlan" | "gre")) && !guest(row)
-    };
-    let mtu = |row: &Row| u32::try_from(row.integer("mtu")?).ok();
-    let others = tables.bridges().filter(|(name, ..)| *name != ours);
-    let least = others.filter_map(|(name, _, row)| {
-        let ports = tables.ports(row);
-        let interfaces = ports.iter().flat_map(|(_, port)| port.uuids("interfaces"));
-        let cards = interfaces.filter_map(|uuid| tables.interface(uuid)).filter(|row| card(row));
-        Some((name.to_owned(), cards.filter_map(mtu).min()?))
-    });
-    least.collect()
 }
 
 /// Why a pair cannot be, if it cannot. For the log.

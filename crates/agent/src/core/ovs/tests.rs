@@ -401,7 +401,9 @@ fn the_rules_hear_how_long_packets_may_be_that_leave_by_another_bridge() {
     let device = |uuid: u128, name: &str, kind: &str, mtu: Option<i64>| {
         let mtu = mtu.map_or(Datum::EMPTY_SET, |n| Datum::scalar(Atom::from(n)));
         let ids = if name == "tap1" { map(&[("attached-mac", "02:00:00:00:00:01")]) } else { map(&[]) };
-        let columns = [("name", text(name)), ("type", text(kind)), ("mtu", mtu), ("external_ids", ids)];
+        let status = map(&[("driver_name", if name == "vnet7" { "tun" } else { "e1000e" })]);
+        let columns =
+            [("name", text(name)), ("type", text(kind)), ("mtu", mtu), ("external_ids", ids), ("status", status)];
         let interface = row("Interface", uuid + 1, &columns);
         vec![port(uuid, name, uuid + 1), interface]
     };
@@ -414,13 +416,14 @@ fn the_rules_hear_how_long_packets_may_be_that_leave_by_another_bridge() {
     };
     let mut bench = Bench::new();
     bench.up();
-    let mut rows = joined(&[], &[60, 62, 64, 66, 68]);
+    let mut rows = joined(&[], &[60, 62, 64, 66, 68, 70]);
     for (uuid, name, kind, mtu) in [
         (60, "br-ex", "internal", Some(1200)),
         (62, "eth0", "", Some(9000)),
         (64, "eth2", "", Some(1500)),
         (66, "tpx-1-7", "patch", None),
         (68, "tap1", "", Some(1300)),
+        (70, "vnet7", "", Some(1280)),
     ] {
         rows.extend(device(uuid, name, kind, mtu));
     }
