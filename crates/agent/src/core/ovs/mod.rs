@@ -3,25 +3,30 @@
 
 mod bfd;
 mod export;
+mod mark;
 pub mod own_stack;
 mod patch;
 mod plan;
+mod say;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod uplink;
 
 use super::{Effect, Level};
+use mark::Marks;
+use say::Said;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 use tuplenet_model::{entity::EncapKind, name::Name};
-use tuplenet_ovsdb::{Event, Mutator, Operation, Update, Uuid, Value};
-use tuplenet_rules::{Change, ClaimMark, LocalInterface, LocalPatch, PatchPair, Watch};
+use tuplenet_ovsdb::{Event, Update, Uuid};
+use tuplenet_rules::{Change, LocalInterface, LocalPatch, PatchPair, Watch};
 
 pub use bfd::{End, Session};
 pub use export::{Export, Protocol};
+pub use mark::fits;
 use own_stack::{Answer, Families, OwnStack};
 pub use plan::{Plan, Wanted, cleanup, tunnel_name};
 pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
@@ -78,33 +83,16 @@ pub struct Ovs {
     news: bool,
     /// Bridges that were seen with a network card.
     carded: BTreeSet<String>,
-    /// What was last said of each wanted pair.
-    said_of_pairs: BTreeMap<String, String>,
-    /// Complaints that were logged, by interface.
-    complaints: HashMap<Uuid, String>,
-    /// Tunnel ports that were found on other bridges, and said to be.
-    elsewhere: Vec<(EncapKind, String)>,
-    /// What keeps exports from being made, as it was said.
-    hindered: Vec<String>,
+    said: Said,
     own_stack: OwnStack,
     repairing: bool,
-    marking: bool,
-    /// Marks to write (`Some`) or to take away if they still read so (`None` and the text).
-    marks: BTreeMap<Uuid, Mark>,
-    /// Those that are on their way.
-    sent: BTreeMap<Uuid, Mark>,
+    marks: Marks,
     retry_at: Option<Instant>,
     /// Something changed that the plan depends on.
     unchecked: bool,
     /// What was last said of a plan, and of a transaction that failed: what is tried again is not said again.
     words: Vec<String>,
     failure: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Mark {
-    Write(String),
-    Erase(String),
 }
 
 impl Ovs {
@@ -130,14 +118,9 @@ impl Ovs {
             withdraw_at: None,
             news: false,
             carded: BTreeSet::new(),
-            said_of_pairs: BTreeMap::new(),
-            complaints: HashMap::new(),
-            elsewhere: Vec::new(),
-            hindered: Vec::new(),
+            said: Said::default(),
             repairing: false,
-            marking: false,
-            marks: BTreeMap::new(),
-            sent: BTreeMap::new(),
+            marks: Marks::default(),
             retry_at: None,
             unchecked: false,
             words: Vec::new(),
@@ -196,7 +179,7 @@ impl Ovs {
                 // What was sent may be lost; what is still wrong shows in the next update.
                 self.withdrawing = false;
                 self.repairing = false;
-                self.marking = false;
+                self.marks.lost();
                 effects.push(Effect::Say(Level::Warn, format!("no connection to the database of Open vSwitch: {why}")));
                 Vec::new()
             }
@@ -214,7 +197,7 @@ impl Ovs {
                 row.string("name")
                     .is_some_and(|name| name.starts_with("tn-") || patch::concerns(name) || name == own_stack::DEVICE)
             });
-            self.complain(*uuid, effects);
+            self.said.of_interface(&self.tables, *uuid, effects);
             let interface = self.local(*uuid);
             let before = self.told.get(uuid);
             if before != interface.as_ref() {
@@ -224,7 +207,7 @@ impl Ovs {
                 }
                 changes.push(Change::Interface { id: uuid.0, interface });
             }
-            self.erase_stale_mark(*uuid);
+            self.marks.look(&self.tables, *uuid);
         }
         // Cards of physical bridges.
         let elsewhere = touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none());
@@ -234,8 +217,8 @@ impl Ovs {
         }
         if tunnels_touched {
             self.unchecked = true;
-            self.complain_of_tunnels(effects);
-            self.complain_of_exports(effects);
+            self.said.of_tunnels(&self.tables, &self.wanted, effects);
+            self.said.of_exports(&self.tables, &self.wanted, effects);
             changes.extend(self.tunnel_changes());
             changes.extend(self.watch_changes());
             changes.extend(self.patch_changes());
@@ -261,69 +244,8 @@ impl Ovs {
             name: row.string("name").unwrap_or_default().to_owned(),
             iface_id: iface_id.to_owned(),
             ofport,
-            claim: Tables::pair(row, "external_ids", CLAIM).and_then(parse_mark),
+            claim: Tables::pair(row, "external_ids", CLAIM).and_then(mark::parse),
         })
-    }
-
-    /// Says once that an interface has no port in the switch, and once that it has one again.
-    fn complain(&mut self, uuid: Uuid, effects: &mut Vec<Effect>) {
-        let complaint = self.tables.member(uuid).and_then(|row| {
-            let name = row.string("name").unwrap_or_default();
-            if patch::concerns(name) {
-                return None; // an end waits for the other: what keeps that away is said of the patch port
-            }
-            let reason = match (row.string("error"), row.integer("ofport")) {
-                (Some(error), _) if !error.is_empty() => error.to_owned(),
-                (_, Some(-1)) => "Open vSwitch could not open it".to_owned(),
-                _ => return None,
-            };
-            let role = match Tables::pair(row, "external_ids", IFACE_ID) {
-                Some(id) => format!(" (iface-id {id})"),
-                None => String::new(),
-            };
-            Some(format!("the interface {name}{role} has no port in the switch: {reason}"))
-        });
-        match complaint {
-            Some(text) => {
-                if self.complaints.get(&uuid) != Some(&text) {
-                    effects.push(Effect::Say(Level::Error, text.clone()));
-                    self.complaints.insert(uuid, text);
-                }
-            }
-            None => {
-                if self.complaints.remove(&uuid).is_some()
-                    && let Some(name) = self.tables.member(uuid).and_then(|row| row.string("name"))
-                {
-                    effects.push(Effect::Say(Level::Info, format!("the interface {name} is well again")));
-                }
-            }
-        }
-    }
-
-    /// Says, once for each change, which tunnel ports another bridge has: without them nothing reaches other hosts.
-    fn complain_of_tunnels(&mut self, effects: &mut Vec<Effect>) {
-        let elsewhere = plan::tunnels_elsewhere(&self.tables, &self.wanted);
-        if elsewhere == self.elsewhere {
-            return;
-        }
-        let ours = &self.wanted.bridge;
-        for (kind, other) in elsewhere.iter().filter(|tunnel| !self.elsewhere.contains(tunnel)) {
-            let text = format!(
-                "{ours} gets no tunnel port {}: the bridge {other} has it. One agent a host and Open vSwitch is supported: end the one of {other} \
-                 and take away what it made (tuplenet agent --cleanup --bridge {other}), or end this one",
-                tunnel_name(*kind)
-            );
-            effects.push(Effect::Say(Level::Error, text));
-        }
-        self.elsewhere = elsewhere;
-    }
-
-    /// Says, once for each change, which export cannot be made.
-    fn complain_of_exports(&mut self, effects: &mut Vec<Effect>) {
-        let hindered = export::hindrances(&self.tables, &self.wanted);
-        let new = hindered.iter().filter(|text| !self.hindered.contains(text));
-        effects.extend(new.map(|text| Effect::Say(Level::Warn, text.clone())));
-        self.hindered = hindered;
     }
 
     fn tunnel_changes(&mut self) -> Vec<Change> {
@@ -458,6 +380,12 @@ impl Ovs {
         changes
     }
 
+    fn say_patches(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(pairs) = &self.pairs {
+            self.said.of_pairs(&self.tables, &self.wanted, (pairs, &self.patches), effects);
+        }
+    }
+
     /// Pairs that are wanted from now on, and no more: the first time all of them.
     pub fn pairs(&mut self, changes: Vec<(PatchPair, bool)>, now: Instant, effects: &mut Vec<Effect>) {
         let first = self.pairs.is_none();
@@ -475,61 +403,18 @@ impl Ovs {
         self.act(now, effects);
     }
 
-    /// Says, once for each change, which patch ports work, and what keeps the others from it.
-    fn say_patches(&mut self, effects: &mut Vec<Effect>) {
-        let Some(pairs) = &self.pairs else { return };
-        self.said_of_pairs.retain(|name, _| pairs.contains_key(name));
-        for (name, pair) in pairs {
-            let works = self.patches.get(name).is_some_and(|patch| patch.bridge == pair.bridge);
-            let (level, text) = if works {
-                let vlan = pair.vlan.map_or_else(|| "untagged".into(), |vlan| format!("VLAN {vlan}"));
-                (Level::Info, format!("patch port {}/{}: joined to {} ({vlan})", pair.ls, pair.lsp, pair.bridge))
-            } else {
-                // A pair that is being made is not worth a word before it is there.
-                let Some(text) = patch::hindrance(&self.tables, &self.wanted, pair) else { continue };
-                (Level::Warn, text)
-            };
-            if self.said_of_pairs.get(name) != Some(&text) {
-                effects.push(Effect::Say(level, text.clone()));
-                self.said_of_pairs.insert(name.clone(), text);
-            }
-        }
-    }
-
-    /// A mark outlives its interface's `iface-id`, but it must not: an `iface-id` that comes back is a fresh claim.
-    fn erase_stale_mark(&mut self, uuid: Uuid) {
-        let Some(row) = self.tables.member(uuid) else {
-            self.marks.remove(&uuid);
-            return;
-        };
-        let Some(text) = Tables::pair(row, "external_ids", CLAIM) else { return };
-        let iface_id = Tables::pair(row, "external_ids", IFACE_ID).unwrap_or_default();
-        // A mark that is to be written in its place is as good; if it fits, that is: one on its way may be too late, too.
-        let replaced =
-            matches!(self.marks.get(&uuid), Some(Mark::Write(new)) if new != text && text_fits(new, iface_id));
-        if !text_fits(text, iface_id) && !replaced {
-            self.marks.insert(uuid, Mark::Erase(text.to_owned()));
-        }
-    }
-
     /// The interface claimed that port with that generation.
     pub fn mark(&mut self, interface: u128, lsp: &str, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
-        let uuid = Uuid(interface);
-        let text = format!("{lsp}:{generation}");
-        let Some(row) = self.tables.member(uuid) else { return };
-        if Tables::pair(row, "external_ids", CLAIM) == Some(&text) {
-            self.marks.remove(&uuid);
-            return;
+        if self.marks.write(&self.tables, Uuid(interface), format!("{lsp}:{generation}")) {
+            self.act(now, effects);
         }
-        self.marks.insert(uuid, Mark::Write(text));
-        self.act(now, effects);
     }
 
     /// How a transaction ended.
     pub fn done(&mut self, purpose: &Purpose, result: Result<(), String>, now: Instant, effects: &mut Vec<Effect>) {
         match purpose {
             Purpose::Repair => self.repairing = false,
-            Purpose::Mark => self.marking = false,
+            Purpose::Mark => self.marks.done(result.is_ok()),
             Purpose::Withdraw => {
                 self.withdrawing = false;
                 self.withdraw_at = None;
@@ -559,11 +444,7 @@ impl Ovs {
         match (result, purpose) {
             // The update that shows what we did comes before this; should it not, then soon.
             (Ok(()), Purpose::Repair) if self.unchecked => self.retry_at = Some(now + SETTLE),
-            (Ok(()), Purpose::Repair | Purpose::Sysctl | Purpose::Withdraw) => {}
-            (Ok(()), Purpose::Mark) => {
-                let sent = std::mem::take(&mut self.sent);
-                self.marks.retain(|uuid, mark| sent.get(uuid) != Some(mark));
-            }
+            (Ok(()), _) => {}
             (Err(why), _) => {
                 let what = match purpose {
                     Purpose::Repair => "the bridge cannot be put right",
@@ -626,56 +507,8 @@ impl Ovs {
                 }
             }
         }
-        if !self.marking {
-            // What reads as it should needs no write; a row that is gone takes none, nor one that asks for another port now.
-            let tables = &self.tables;
-            self.marks.retain(|uuid, mark| {
-                tables.member(*uuid).is_some_and(|row| match (mark, Tables::pair(row, "external_ids", CLAIM)) {
-                    (Mark::Write(text), have) => {
-                        have != Some(text)
-                            && text_fits(text, Tables::pair(row, "external_ids", IFACE_ID).unwrap_or_default())
-                    }
-                    (Mark::Erase(text), have) => have == Some(text),
-                })
-            });
-            if self.marks.is_empty() {
-                return;
-            }
-            self.marking = true;
-            self.sent = self.marks.clone();
-            effects.push(Effect::Ovs(
-                Purpose::Mark,
-                self.marks.iter().map(|(uuid, mark)| operation(*uuid, mark)).collect(),
-            ));
+        if let Some(operations) = self.marks.send(&self.tables) {
+            effects.push(Effect::Ovs(Purpose::Mark, operations));
         }
     }
-}
-
-fn operation(uuid: Uuid, mark: &Mark) -> Operation {
-    let operation = Operation::mutate("Interface").row(uuid);
-    match mark {
-        Mark::Write(text) => operation.mutation("external_ids", Mutator::Delete, Value::set([CLAIM])).mutation(
-            "external_ids",
-            Mutator::Insert,
-            Value::map([(CLAIM, text)]),
-        ),
-        Mark::Erase(text) => operation.mutation("external_ids", Mutator::Delete, Value::map([(CLAIM, text)])),
-    }
-}
-
-/// `switch/port:generation`.
-fn parse_mark(text: &str) -> Option<ClaimMark> {
-    let (lsp, generation) = text.rsplit_once(':')?;
-    lsp.contains('/').then_some(())?;
-    Some(ClaimMark { lsp: lsp.to_owned(), generation: generation.parse().ok()? })
-}
-
-/// Whether a mark is for the port that an `iface-id` asks for.
-fn text_fits(mark: &str, iface_id: &str) -> bool {
-    parse_mark(mark).is_some_and(|mark| fits(&mark.lsp, iface_id))
-}
-
-/// Whether an `iface-id` asks for the port `switch/port`: by its name, or by both.
-pub fn fits(port: &str, iface_id: &str) -> bool {
-    port == iface_id || port.split_once('/').is_some_and(|(_, lsp)| lsp == iface_id)
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::DatapathType;
 use std::collections::BTreeMap;
 use tuplenet_ovsdb::{Atom, Datum, Row, RowUpdate};
+use tuplenet_rules::ClaimMark;
 
 fn text(value: &str) -> Datum {
     Datum::scalar(Atom::from(value))
@@ -296,9 +297,9 @@ fn what_the_database_refuses_again_and_again_is_said_once() {
 
 #[test]
 fn marks_read_as_they_are_written() {
-    assert_eq!(parse_mark("LS-A/vm1:12"), Some(ClaimMark { lsp: "LS-A/vm1".into(), generation: 12 }));
+    assert_eq!(mark::parse("LS-A/vm1:12"), Some(ClaimMark { lsp: "LS-A/vm1".into(), generation: 12 }));
     for bad in ["", "LS-A/vm1", "vm1:3", "LS-A/vm1:-1", "LS-A/vm1:x"] {
-        assert_eq!(parse_mark(bad), None, "{bad}");
+        assert_eq!(mark::parse(bad), None, "{bad}");
     }
 }
 
