@@ -1,5 +1,6 @@
 //! Frames as bytes: what an outsider reads in them, and what the one who got them sends back.
 
+use super::generate::bytes::{self, seal};
 use std::net::IpAddr;
 use tuplenet_openflow::{Field, Value, field};
 use tuplenet_sim::Packet;
@@ -130,39 +131,9 @@ pub fn error(frame: &[u8], trouble: Trouble, by: Option<IpAddr>, short: bool) ->
     };
     let mut icmp = [&kind[..], &[0, 0], &rest, quoted].concat();
     let proto = if v4 { 1_u8 } else { 58 };
-    let pseudo = match v4 {
-        true => Vec::new(),
-        false => [octets(src), octets(dst), vec![0, proto], (icmp.len() as u16).to_be_bytes().to_vec()].concat(),
-    };
-    let sum = checksum(&[pseudo, icmp.clone()].concat());
-    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
-    let mut packet = if v4 {
-        let length = (20 + icmp.len() as u16).to_be_bytes();
-        let mut header = [&[0x45, 0][..], &length, &[0, 9, 0, 0, 64, proto, 0, 0], &octets(src), &octets(dst)].concat();
-        let sum = checksum(&header);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-        header
-    } else {
-        let length = (icmp.len() as u16).to_be_bytes();
-        [&[0x60, 0, 0, 0][..], &length, &[proto, 64], &octets(src), &octets(dst)].concat()
-    };
-    packet.extend(icmp);
+    seal((src, dst), proto, &mut icmp, 2);
+    let packet = bytes::ip((src, dst), [0, 9, 0, 0], 64, proto, &icmp);
     // Back by the same way, with its tag.
     let head = &frame[12..frame.len() - bytes.len()];
     Some([&frame[6..12], &frame[..6], head, &packet].concat())
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let once = (sum >> 16) + (sum & 0xffff);
-    !((once + (once >> 16)) as u16)
 }

@@ -1,5 +1,6 @@
 //! Ethernet frames by their fields, and as bytes with correct lengths and checksums.
 
+use super::bytes::{ip, seal};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -153,43 +154,11 @@ impl Ip {
     /// The packet without its frame.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (protocol, mut payload, checksum_at) = self.payload();
-        let length = payload.len() as u16;
-        let mut pseudo = [octets(self.src), octets(self.dst)].concat();
-        pseudo.extend([0, protocol]);
-        pseudo.extend(length.to_be_bytes());
-        if protocol == 1 {
-            pseudo.clear(); // ICMP has no pseudo header
-        }
-        if protocol == 132 && matches!(self.says, Says::Sctp(_)) {
-            let sum = crc32c(&payload);
-            payload[8..12].copy_from_slice(&sum.to_le_bytes());
-        }
         if let Some(at) = checksum_at {
-            let sum = match (checksum(&[&pseudo, &payload]), protocol) {
-                (0, 17) => 0xffff, // RFC 768: a UDP checksum of zero means none
-                (sum, _) => sum,
-            };
-            payload[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+            seal((self.src, self.dst), protocol, &mut payload, at);
         }
-        let mut bytes = if self.src.is_ipv4() {
-            let mut header = vec![0x45, 0];
-            header.extend((20 + length).to_be_bytes());
-            header.extend([0x12, 0x34]);
-            header.extend(if matches!(self.says, Says::Fragment(_)) { FRAGMENT } else { DO_NOT_FRAGMENT });
-            header.extend([self.ttl, protocol, 0, 0]);
-            header.extend([octets(self.src), octets(self.dst)].concat());
-            let sum = checksum(&[&header]);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
-            header
-        } else {
-            let mut header = vec![0x60, 0, 0, 0];
-            header.extend(length.to_be_bytes());
-            header.extend([protocol, self.ttl]);
-            header.extend([octets(self.src), octets(self.dst)].concat());
-            header
-        };
-        bytes.extend(payload);
-        bytes
+        let flags = if matches!(self.says, Says::Fragment(_)) { FRAGMENT } else { DO_NOT_FRAGMENT };
+        ip((self.src, self.dst), [0x12, 0x34, flags[0], flags[1]], self.ttl, protocol, &payload)
     }
 
     /// Protocol, what follows the IP header, and where in it the checksum stands.
@@ -221,7 +190,7 @@ impl Ip {
             }
             Says::Sctp(ports) => {
                 let chunk = [1, 0, 0, 20, 0, 0, 0, 5, 0, 0, 16, 0, 0, 1, 0, 1, 0, 0, 0, 1];
-                (132, [&ports.to_bytes()[..], &[0; 8], &chunk].concat(), None)
+                (132, [&ports.to_bytes()[..], &[0; 8], &chunk].concat(), Some(8))
             }
             Says::Error(about) => {
                 let kind = if v4 { [3, 3] } else { [1, 4] };
@@ -245,33 +214,6 @@ impl Ip {
             Says::Fragment(protocol) => (44, [&[*protocol, 0, 0x05, 0xc8, 0, 0, 0x12, 0x34], DATA].concat(), None),
         }
     }
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-/// RFC 1071, over parts of which all but the last have an even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let words = parts.iter().flat_map(|part| part.chunks(2));
-    let sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0))).sum();
-    let once = (sum >> 16) + (sum & 0xffff);
-    !((once + (once >> 16)) as u16)
-}
-
-/// RFC 9260, appendix A, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-        }
-    }
-    !crc
 }
 
 impl fmt::Display for Frame {

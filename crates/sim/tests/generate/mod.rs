@@ -7,6 +7,8 @@
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
 mod build;
+#[path = "../bytes/mod.rs"]
+pub mod bytes;
 mod edge;
 mod frame;
 mod network;

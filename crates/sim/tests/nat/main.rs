@@ -3,6 +3,8 @@
 
 mod bed;
 mod by_hand;
+#[path = "../bytes/mod.rs"]
+mod bytes;
 mod packet;
 mod random;
 mod truth;

@@ -1,5 +1,6 @@
 //! Packets of connections, as bytes with correct checksums, and read again.
 
+use super::bytes::{self, checksum, seal};
 use std::{fmt, net::IpAddr};
 use tuplenet_model::mac::Mac;
 
@@ -104,22 +105,8 @@ impl Packet {
     }
 
     fn ip(&self) -> Vec<u8> {
-        let v4 = self.src.is_ipv4();
         let (proto, body) = self.body();
-        let length = body.len() as u16;
-        if !v4 {
-            let mut header = vec![0x60, 0, 0, 0];
-            header.extend(length.to_be_bytes());
-            header.extend([proto, 64]);
-            return [header, octets(self.src), octets(self.dst), body].concat();
-        }
-        let mut header = vec![0x45, 0];
-        header.extend((20 + length).to_be_bytes());
-        header.extend([0, 7, 0, 0, 64, proto, 0, 0]);
-        header.extend([octets(self.src), octets(self.dst)].concat());
-        let sum = checksum(&header);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-        [header, body].concat()
+        bytes::ip((self.src, self.dst), [0, 7, 0, 0], 64, proto, &body)
     }
 
     /// Protocol and what follows the IP header.
@@ -157,21 +144,7 @@ impl Packet {
                 }
             }
         };
-        if proto == 132 {
-            let sum = crc32c(&body);
-            body[at..at + 4].copy_from_slice(&sum.to_le_bytes());
-            return (proto, body);
-        }
-        let mut pseudo = if proto == 1 { Vec::new() } else { [octets(self.src), octets(self.dst)].concat() };
-        if proto != 1 {
-            pseudo.extend([0, proto]);
-            pseudo.extend((body.len() as u16).to_be_bytes());
-        }
-        let sum = match checksum(&[pseudo, body.clone()].concat()) {
-            0 if proto == 17 => 0xffff,
-            sum => sum,
-        };
-        body[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        seal((self.src, self.dst), proto, &mut body, at);
         (proto, body)
     }
 
@@ -232,31 +205,4 @@ fn read_ip(bytes: &[u8]) -> Result<Packet, String> {
         _ => return Err(format!("protocol {proto} is none of ours")),
     };
     Ok(Packet { src, dst, says })
-}
-
-fn octets(ip: IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
-    let sum: u32 = words.sum();
-    let once = (sum >> 16) + (sum & 0xffff);
-    !((once + (once >> 16)) as u16)
-}
-
-/// RFC 9260, appendix A, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-        }
-    }
-    !crc
 }
