@@ -12,7 +12,10 @@
 //! Everything is bounded, and where it is full, who has most of it loses: by the address that the packets come from, so that one who scans a network takes from
 //! himself.
 
+mod announce;
+mod missing;
 pub mod packet;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -23,19 +26,22 @@ use super::{
     stats::Stats,
     wire::Eth,
 };
+use announce::Announcements;
+use missing::number;
 use packet::Asker;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
+use table::{Entry, Held, Table};
 use tuplenet_model::{id::DatapathId, mac::Mac, name::Name};
-use tuplenet_openflow::{Field, field, message::PacketIn2};
+use tuplenet_openflow::message::PacketIn2;
 use tuplenet_rules::{
     Change,
     outside::{self, Event, Outside, Own},
-    register::{DATAPATH, DST_PORT, SRC_PORT},
+    register::{DATAPATH, SRC_PORT},
 };
 
 /// Pauses after the questions for an address that is not known: the fifth one unanswered, it is given up, 2.75 s after the first.
@@ -63,12 +69,6 @@ const MAX_KNOWN: usize = 1_024;
 const MAX_ALL: usize = 4_096;
 /// Addresses that are being asked for.
 const MAX_ASKED: usize = 512;
-/// Packets that wait for one neighbour, and in all.
-const MAX_HELD_EACH: usize = 16;
-const MAX_HELD: usize = 1_024;
-const MAX_HELD_BYTES: usize = 2 << 20;
-/// When our own addresses are announced, after an edge came up.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2)];
 /// Pause before something is tried for which the switch was not ready.
 const NOT_READY: Duration = Duration::from_millis(500);
 
@@ -101,36 +101,6 @@ fn place_of((ls, ip): &Key) -> String {
 /// A router's port: the router, and the port's number in registers.
 type Port = (DatapathId, u32);
 
-#[derive(Debug)]
-struct Held {
-    port: Port,
-    frame: bytes::Bytes,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// Whose packet wanted it first: what is full is taken from who has most.
-    source: Option<IpAddr>,
-    /// Counts entries, to tell the older ones.
-    born: u64,
-    /// By which port of a router it is asked for, if that is known.
-    port: Option<Port>,
-    /// `None`: nobody has answered yet.
-    mac: Option<Eth>,
-    /// When it last answered, by the clock on the wall.
-    seen: u64,
-    /// Questions since the last answer.
-    asked: u8,
-    /// Since the last answer all were asked, not only the known one.
-    asked_all: bool,
-    /// Somebody else says that it has the address.
-    disputed: bool,
-    /// The next dispute is not before this.
-    calm: Option<Instant>,
-    due: Instant,
-    held: VecDeque<Held>,
-}
-
 /// What handling an event has at hand.
 pub struct Context<'a> {
     /// The time.
@@ -147,16 +117,8 @@ pub struct Neighbours {
     /// An instant, and what the clock on the wall showed then, in seconds since 1970.
     clock: (Instant, u64),
     ports: BTreeMap<Port, Outside>,
-    entries: BTreeMap<Key, Entry>,
-    due: BTreeSet<(Instant, Key)>,
-    /// Addresses of ours at patch ports that work.
-    own: BTreeSet<Own>,
-    /// Which of them are to be announced when, and which time it is.
-    announcements: BTreeMap<Own, (Instant, usize)>,
-    born: u64,
-    asked: usize,
-    held: usize,
-    held_bytes: usize,
+    table: Table,
+    own: Announcements,
     ledger: Ledger<Shown>,
     /// For the rules.
     changes: Vec<Change>,
@@ -169,14 +131,8 @@ impl Neighbours {
         Self {
             clock,
             ports: BTreeMap::new(),
-            entries: BTreeMap::new(),
-            due: BTreeSet::new(),
-            own: BTreeSet::new(),
-            announcements: BTreeMap::new(),
-            born: 0,
-            asked: 0,
-            held: 0,
-            held_bytes: 0,
+            table: Table::default(),
+            own: Announcements::default(),
             ledger: Ledger::new(format!("status/{me}/neighbour/"), clock.0),
             changes: Vec::new(),
             open: false,
@@ -197,35 +153,17 @@ impl Neighbours {
         };
         let good = !shown.mac.is_multicast() && !shown.mac.is_zero();
         let key = (ls, ip);
-        if self.open || !good || self.entries.len() >= MAX_ALL || self.entries.contains_key(&key) {
+        if self.open || !good || self.table.len() >= MAX_ALL || self.table.get(&key).is_some() {
             return;
         }
         // Not all in one moment.
-        let turn = u64::try_from(self.entries.len()).unwrap_or_default();
+        let turn = u64::try_from(self.table.len()).unwrap_or_default();
         let due = now + Duration::from_millis(200 + 5 * turn);
-        let mut entry = self.entry(None, None, due);
-        (entry.mac, entry.seen) = (Some(shown.mac.0), shown.seen);
         self.ledger.want(&place_of(&key), Some(shown));
         self.changes.push(Change::Neighbour { ls: key.0.clone(), ip, mac: Some(shown.mac) });
-        self.due.insert((due, key.clone()));
-        self.entries.insert(key, entry);
-    }
-
-    fn entry(&mut self, source: Option<IpAddr>, port: Option<Port>, due: Instant) -> Entry {
-        self.born += 1;
-        Entry {
-            source,
-            born: self.born,
-            port,
-            mac: None,
-            seen: 0,
-            asked: 0,
-            asked_all: false,
-            disputed: false,
-            calm: None,
-            due,
-            held: VecDeque::new(),
-        }
+        let mut entry = Entry::new(None, None, due);
+        (entry.mac, entry.seen) = (Some(shown.mac.0), shown.seen);
+        self.table.add(key, entry);
     }
 
     /// What is to be told to the rules.
@@ -257,20 +195,12 @@ impl Neighbours {
 
     /// Addresses of ours that are reached by a patch port here from now on, and no more.
     pub fn own(&mut self, changes: Vec<(Own, bool)>, now: Instant) {
-        for (own, there) in changes {
-            if there {
-                self.own.insert(own.clone());
-                self.announcements.insert(own, (now, 0));
-            } else {
-                self.own.remove(&own);
-                self.announcements.remove(&own);
-            }
-        }
+        self.own.change(changes, now);
     }
 
     /// Forgets what no router here can have as a neighbour any more.
     fn forget_strays(&mut self, cx: &mut Context<'_>) {
-        let strays: Vec<Key> = self.entries.keys().filter(|key| self.port_for(key, None).is_none()).cloned().collect();
+        let strays: Vec<Key> = self.table.keys().filter(|key| self.port_for(key, None).is_none()).cloned().collect();
         for key in strays {
             self.forget(&key, cx);
         }
@@ -293,95 +223,35 @@ impl Neighbours {
 
     /// A packet has a next hop that is not known.
     fn wanted(&mut self, packet: &PacketIn2, cx: &mut Context<'_>) {
-        let Some((port, ip)) = missing(packet) else { return };
+        let Some((port, ip)) = missing::hop(packet) else { return };
         let Some(at) = self.ports.get(&port) else { return };
         let key = (at.ls.clone(), ip);
         // One of its own, or the network itself: nobody to ask for.
         let ours = self.ports.values().any(|other| other.ls == at.ls && other.nets.iter().any(|net| net.addr() == ip));
-        let ours = ours || self.own.iter().any(|own| own.switch == at.switch && own.ip == ip);
+        let ours = ours || self.own.all().any(|own| own.switch == at.switch && own.ip == ip);
         if ours || !is_neighbour(at, ip) || !packet::fits(&packet.packet, ip) {
             return;
         }
         let held = Held { port, frame: packet.packet.clone() };
-        match self.entries.get(&key).map(|entry| entry.mac) {
+        match self.table.get(&key).map(|entry| entry.mac) {
             // The flow is on its way.
             Some(Some(mac)) => return send_on(held, mac, cx),
             Some(None) => {}
             None => {
-                if self.asked >= MAX_ASKED {
-                    self.make_room(|entry| entry.mac.is_none(), cx);
+                if self.table.asked() >= MAX_ASKED {
+                    self.make_room(|_, entry| entry.mac.is_none(), cx);
                 }
-                let entry = self.entry(source(packet), Some(port), cx.now);
-                self.entries.insert(key.clone(), entry);
-                self.asked += 1;
-                self.hold(&key, held, cx);
+                self.table.add(key.clone(), Entry::new(missing::source(packet), Some(port), cx.now));
+                self.table.hold(&key, held, cx.stats);
                 return self.ask(&key, None, PAUSES[0], cx);
             }
         }
-        self.hold(&key, held, cx);
-    }
-
-    fn hold(&mut self, key: &Key, held: Held, cx: &mut Context<'_>) {
-        let size = held.frame.len();
-        let over = |all: &Self| all.held >= MAX_HELD || all.held_bytes + size > MAX_HELD_BYTES;
-        while self.held > 0 && over(self) {
-            self.drop_held(None, cx);
-        }
-        if over(self) {
-            cx.stats.neighbour_packets_dropped += 1;
-            return;
-        }
-        if self.entries.get(key).is_some_and(|entry| entry.held.len() >= MAX_HELD_EACH) {
-            self.drop_held(Some(key.clone()), cx);
-        }
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.held.push_back(held);
-            self.held += 1;
-            self.held_bytes += size;
-            cx.stats.neighbour_packets_held += 1;
-        }
-    }
-
-    /// Drops the oldest packet of a neighbour, or of who has most of them.
-    fn drop_held(&mut self, key: Option<Key>, cx: &mut Context<'_>) {
-        let key = key.or_else(|| {
-            let holding = || self.entries.iter().filter(|(_, entry)| !entry.held.is_empty());
-            let mut each: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
-            for (_, entry) in holding() {
-                *each.entry(entry.source).or_default() += entry.held.len();
-            }
-            let most = each.into_iter().max_by_key(|(_, count)| *count)?.0;
-            holding()
-                .filter(|(_, entry)| entry.source == most)
-                .min_by_key(|(_, entry)| entry.born)
-                .map(|(key, _)| key.clone())
-        });
-        let Some(entry) = key.and_then(|key| self.entries.get_mut(&key)) else {
-            // Counted wrong: begin anew rather than look for ever.
-            (self.held, self.held_bytes) = (0, 0);
-            return;
-        };
-        if let Some(held) = entry.held.pop_front() {
-            self.held = self.held.saturating_sub(1);
-            self.held_bytes = self.held_bytes.saturating_sub(held.frame.len());
-            cx.stats.neighbour_packets_dropped += 1;
-        }
+        self.table.hold(&key, held, cx.stats);
     }
 
     /// Forgets the oldest entry of who has most of this kind.
-    fn make_room(&mut self, kind: impl Fn(&Entry) -> bool, cx: &mut Context<'_>) {
-        self.make_room_where(|_, entry| kind(entry), cx);
-    }
-
-    fn make_room_where(&mut self, kind: impl Fn(&Key, &Entry) -> bool, cx: &mut Context<'_>) {
-        let of_kind = || self.entries.iter().filter(|(key, entry)| kind(key, entry));
-        let mut each: BTreeMap<Option<IpAddr>, usize> = BTreeMap::new();
-        for (_, entry) in of_kind() {
-            *each.entry(entry.source).or_default() += 1;
-        }
-        let Some((most, _)) = each.into_iter().max_by_key(|(_, count)| *count) else { return };
-        let oldest = of_kind().filter(|(_, entry)| entry.source == most).min_by_key(|(_, entry)| entry.born);
-        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+    fn make_room(&mut self, kind: impl Fn(&Key, &Entry) -> bool, cx: &mut Context<'_>) {
+        if let Some(key) = self.table.crowding(kind) {
             cx.stats.neighbours_evicted += 1;
             self.forget(&key, cx);
         }
@@ -389,7 +259,7 @@ impl Neighbours {
 
     /// Sends a question, to all or to one, and notes when to come back.
     fn ask(&mut self, key: &Key, to: Option<Eth>, pause: Duration, cx: &mut Context<'_>) {
-        let preferred = self.entries.get(key).and_then(|entry| entry.port);
+        let preferred = self.table.get(key).and_then(|entry| entry.port);
         let sent = self.port_for(key, preferred).filter(|_| cx.stats.switch_connected).map(|at| {
             let own = at.nets.iter().find(|net| net.contains(&key.1)).map(ipnet::IpNet::addr);
             let asker = Asker { mac: at.asker(), ip: own.filter(|_| at.substitute.is_none()) };
@@ -399,19 +269,11 @@ impl Neighbours {
             cx.effects.push(effect);
             cx.stats.neighbour_questions += 1;
         }
-        if let Some(entry) = self.entries.get_mut(key) {
+        if let Some(entry) = self.table.get_mut(key) {
             entry.asked = entry.asked.saturating_add(1);
             entry.asked_all |= to.is_none();
         }
-        self.schedule(key, cx.now + pause);
-    }
-
-    fn schedule(&mut self, key: &Key, at: Instant) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            self.due.remove(&(entry.due, key.clone()));
-            entry.due = at;
-            self.due.insert((at, key.clone()));
-        }
+        self.table.schedule(key, cx.now + pause);
     }
 
     /// Somebody outside says who has an address.
@@ -426,14 +288,14 @@ impl Neighbours {
             at.mac == said.mac || at.asker() == said.mac || at.nets.iter().any(|net| net.addr() == said.ip)
         };
         let own = |own: &Own| u64::from(own.switch.get()) == switch && (own.ip == said.ip || own.mac == said.mac);
-        if here().any(ours) || self.own.iter().any(own) {
+        if here().any(ours) || self.own.all().any(own) {
             cx.stats.neighbour_claims_refused += 1;
             return;
         }
         let Some(ls) = here().next().map(|at| at.ls.clone()) else { return };
         let answer = said.answer && here().any(|at| at.asker() == said.to);
         let key = (ls, said.ip);
-        let Some(entry) = self.entries.get_mut(&key) else {
+        let Some(entry) = self.table.get_mut(&key) else {
             cx.stats.neighbour_claims_refused += 1;
             return;
         };
@@ -466,27 +328,20 @@ impl Neighbours {
     }
 
     fn learn(&mut self, key: &Key, mac: Eth, cx: &mut Context<'_>) {
-        let fresh = self.entries.get(key).is_some_and(|entry| entry.mac.is_none());
-        if fresh {
-            let known = |all: &Self, ls: Option<&Name>| {
-                all.entries.iter().filter(|((of, _), e)| e.mac.is_some() && ls.is_none_or(|ls| ls == of)).count()
-            };
-            if known(self, Some(&key.0)) >= MAX_KNOWN {
-                self.make_room_where(|(ls, _), entry| *ls == key.0 && entry.mac.is_some(), cx);
-            } else if known(self, None) >= MAX_ALL {
-                self.make_room(|entry| entry.mac.is_some(), cx);
+        if self.table.get(key).is_some_and(|entry| entry.mac.is_none()) {
+            if self.table.known(Some(&key.0)) >= MAX_KNOWN {
+                self.make_room(|(ls, _), entry| *ls == key.0 && entry.mac.is_some(), cx);
+            } else if self.table.known(None) >= MAX_ALL {
+                self.make_room(|_, entry| entry.mac.is_some(), cx);
             }
-            self.asked = self.asked.saturating_sub(1);
             cx.stats.neighbours_learned += 1;
         }
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        (entry.mac, entry.disputed) = (Some(mac), false);
-        entry.calm = Some(cx.now + DISPUTE_PAUSE);
-        let held = std::mem::take(&mut entry.held);
-        self.held = self.held.saturating_sub(held.len());
+        let Some(held) = self.table.answer(key, mac) else { return };
+        if let Some(entry) = self.table.get_mut(key) {
+            (entry.disputed, entry.calm) = (false, Some(cx.now + DISPUTE_PAUSE));
+        }
         self.changes.push(Change::Neighbour { ls: key.0.clone(), ip: key.1, mac: Some(Mac(mac)) });
         for packet in held {
-            self.held_bytes = self.held_bytes.saturating_sub(packet.frame.len());
             send_on(packet, mac, cx);
         }
         self.confirm(key, mac, cx);
@@ -495,25 +350,19 @@ impl Neighbours {
     fn confirm(&mut self, key: &Key, mac: Eth, cx: &mut Context<'_>) {
         let (began, wall) = self.clock;
         let seen = wall + cx.now.saturating_duration_since(began).as_secs();
-        if let Some(entry) = self.entries.get_mut(key) {
+        if let Some(entry) = self.table.get_mut(key) {
             (entry.asked, entry.asked_all, entry.seen) = (0, false, seen);
         }
         self.ledger.want(&place_of(key), Some(Shown { mac: Mac(mac), seen }));
-        self.schedule(key, cx.now + REFRESH);
+        self.table.schedule(key, cx.now + REFRESH);
     }
 
     fn forget(&mut self, key: &Key, cx: &mut Context<'_>) {
-        let Some(entry) = self.entries.remove(key) else { return };
-        self.due.remove(&(entry.due, key.clone()));
-        self.held = self.held.saturating_sub(entry.held.len());
-        let bytes: usize = entry.held.iter().map(|held| held.frame.len()).sum();
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        let Some(entry) = self.table.remove(key) else { return };
         cx.stats.neighbour_packets_dropped += entry.held.len() as u64;
         if entry.mac.is_some() {
             self.changes.push(Change::Neighbour { ls: key.0.clone(), ip: key.1, mac: None });
             self.ledger.want(&place_of(key), None);
-        } else {
-            self.asked = self.asked.saturating_sub(1);
         }
     }
 
@@ -522,23 +371,19 @@ impl Neighbours {
         if !self.open {
             return;
         }
-        while let Some((at, key)) = self.due.first().cloned() {
+        while let Some((at, key)) = self.table.due() {
             if at > cx.now {
                 break;
             }
             self.step(&key, cx);
         }
-        let due: Vec<Own> =
-            self.announcements.iter().filter(|(_, (at, _))| *at <= cx.now).map(|(own, _)| own.clone()).collect();
-        for own in due {
-            self.announce(&own, cx);
-        }
+        self.own.tick(cx);
         self.ledger.act(cx.now, cx.effects, cx.stats);
     }
 
     /// An entry waited long enough for what it waited for.
     fn step(&mut self, key: &Key, cx: &mut Context<'_>) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Some(entry) = self.table.get_mut(key) else { return };
         match entry.mac {
             None => match PAUSES.get(usize::from(entry.asked)) {
                 Some(pause) => self.ask(key, None, *pause, cx),
@@ -548,7 +393,7 @@ impl Neighbours {
                 }
             },
             // Nobody can be asked: what is known stays.
-            Some(_) if !cx.stats.switch_connected => self.schedule(key, cx.now + NOT_READY),
+            Some(_) if !cx.stats.switch_connected => self.table.schedule(key, cx.now + NOT_READY),
             Some(_) if entry.disputed && !entry.asked_all => self.ask(key, None, DISPUTE_PAUSE, cx),
             Some(mac) => {
                 entry.disputed = false;
@@ -561,21 +406,6 @@ impl Neighbours {
                     }
                 }
             }
-        }
-    }
-
-    fn announce(&mut self, own: &Own, cx: &mut Context<'_>) {
-        let Some((due, time)) = self.announcements.get_mut(own) else { return };
-        if !cx.stats.switch_connected || !cx.stats.switch_settled {
-            *due = cx.now + NOT_READY;
-            return;
-        }
-        let frame = packet::announce(own.mac, own.ip).into();
-        cx.effects.push(Effect::PacketOut { actions: outside::announce(own), frame });
-        *time += 1;
-        match ANNOUNCE.get(*time) {
-            Some(pause) => *due = cx.now + *pause,
-            None => drop(self.announcements.remove(own)),
         }
     }
 
@@ -592,14 +422,13 @@ impl Neighbours {
         if !self.open {
             return None;
         }
-        let due = self.due.first().map(|(at, _)| *at);
-        let announce = self.announcements.values().map(|(at, _)| *at).min();
-        [due, announce, self.ledger.wakeup()].into_iter().flatten().min()
+        let due = self.table.due().map(|(at, _)| at);
+        [due, self.own.wakeup(), self.ledger.wakeup()].into_iter().flatten().min()
     }
 
     /// How things stand: known neighbours, and addresses that are being asked for.
     pub fn count(&self) -> (usize, usize) {
-        (self.entries.len().saturating_sub(self.asked), self.asked)
+        (self.table.len().saturating_sub(self.table.asked()), self.table.asked())
     }
 }
 
@@ -614,32 +443,4 @@ fn is_neighbour(at: &Outside, ip: IpAddr) -> bool {
         let whole = net.max_prefix_len() - net.prefix_len() < 2;
         net.contains(&ip) && (whole || ip != net.network() && (ip != net.broadcast() || ip.is_ipv6()))
     })
-}
-
-fn number(packet: &PacketIn2, field: &'static Field) -> u64 {
-    packet.metadata.get(field).and_then(|m| m.value.to_u64()).unwrap_or_default()
-}
-
-/// Where a packet was to go, and by which port of which router.
-fn missing(packet: &PacketIn2) -> Option<(Port, IpAddr)> {
-    let register = |field| u32::try_from(number(packet, field)).unwrap_or_default();
-    let router = DatapathId::new(u32::try_from(number(packet, DATAPATH)).ok()?)?;
-    let next = match packet.packet.get(12..14)? {
-        [0x08, 0x00] => IpAddr::V4(Ipv4Addr::from(register(field::REG0))),
-        [0x86, 0xdd] => {
-            let parts = [field::REG0, field::REG1, field::REG2, field::REG3];
-            IpAddr::V6(Ipv6Addr::from(parts.iter().fold(0, |all, part| all << 32 | u128::from(register(part)))))
-        }
-        _ => return None,
-    };
-    Some(((router, register(DST_PORT)), next))
-}
-
-/// Who sent a packet: before its source was translated, if it was.
-fn source(packet: &PacketIn2) -> Option<IpAddr> {
-    let before = |field| packet.metadata.get(field).map(|m| m.value);
-    let v4 = before(field::CT_NW_SRC).and_then(|v| v.to_u64()).and_then(|v| u32::try_from(v).ok()).filter(|v| *v != 0);
-    let v6 = before(field::CT_IPV6_SRC).and_then(|v| <[u8; 16]>::try_from(v.as_bytes()).ok()).filter(|v| *v != [0; 16]);
-    let v4 = v4.map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
-    v4.or(v6.map(|ip| IpAddr::V6(Ipv6Addr::from(ip)))).or_else(|| packet::source(&packet.packet))
 }

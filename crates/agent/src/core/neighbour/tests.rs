@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{table::MAX_HELD, *};
 use proptest::prelude::*;
+use std::net::Ipv4Addr;
 use tuplenet_model::id::PortId;
-use tuplenet_openflow::{Action, Match};
+use tuplenet_openflow::{Action, Match, field};
+use tuplenet_rules::register::DST_PORT;
 
 const OWN: Eth = [0xf2, 1, 10, 0, 0, 1];
 const A: Eth = [2, 0, 0, 0, 0, 0xa];
@@ -157,7 +159,7 @@ impl Bench {
     }
 
     fn knows(&self, of: &str) -> Option<Eth> {
-        self.all.entries.get(&("outside".parse().unwrap(), ip(of)))?.mac
+        self.all.table.entries.get(&("outside".parse().unwrap(), ip(of)))?.mac
     }
 
     fn took(&mut self) -> usize {
@@ -197,8 +199,8 @@ fn who_is_silent_is_asked_five_times_and_given_up() {
     bench.seconds(0.1);
     assert_eq!((bench.stats.neighbours_silent, bench.stats.neighbour_packets_dropped), (1, 1));
     bench.seconds(100.0);
-    assert_eq!((bench.took(), bench.all.entries.len(), bench.writes.len()), (0, 0, 0));
-    assert_eq!((bench.all.held, bench.all.held_bytes, bench.all.asked), (0, 0, 0));
+    assert_eq!((bench.took(), bench.all.table.entries.len(), bench.writes.len()), (0, 0, 0));
+    assert_eq!((bench.all.table.held, bench.all.table.held_bytes, bench.all.table.asked), (0, 0, 0));
 }
 
 #[test]
@@ -360,7 +362,7 @@ fn who_scans_takes_from_himself() {
     let first = IpAddr::V4(Ipv4Addr::from(0x0a00_0100));
     bench.hears(answer(first, A));
     assert_eq!(bench.knows("10.0.1.0"), Some(A));
-    assert!(bench.all.asked <= MAX_ASKED && bench.all.held <= MAX_HELD);
+    assert!(bench.all.table.asked <= MAX_ASKED && bench.all.table.held <= MAX_HELD);
     // Who answers a scan fills the table, up to its bound; the entry of another stays.
     for n in 1..5_000 {
         ask(&mut bench, scanner, n);
@@ -424,13 +426,13 @@ proptest! {
                 Step::Connected(to) => bench.stats.switch_connected = to,
             }
             let all = &bench.all;
-            prop_assert_eq!(all.entries.values().filter(|e| e.mac.is_none()).count(), all.asked);
-            prop_assert_eq!(all.entries.values().map(|e| e.held.len()).sum::<usize>(), all.held);
-            let bytes: usize = all.entries.values().flat_map(|e| &e.held).map(|h| h.frame.len()).sum();
-            prop_assert_eq!(bytes, all.held_bytes);
-            prop_assert!(all.entries.values().all(|e| e.held.is_empty() || e.mac.is_none()));
-            prop_assert_eq!(all.due.len(), all.entries.len());
-            prop_assert!(linked || all.entries.is_empty());
+            prop_assert_eq!(all.table.entries.values().filter(|e| e.mac.is_none()).count(), all.table.asked);
+            prop_assert_eq!(all.table.entries.values().map(|e| e.held.len()).sum::<usize>(), all.table.held);
+            let bytes: usize = all.table.entries.values().flat_map(|e| &e.held).map(|h| h.frame.len()).sum();
+            prop_assert_eq!(bytes, all.table.held_bytes);
+            prop_assert!(all.table.entries.values().all(|e| e.held.is_empty() || e.mac.is_none()));
+            prop_assert_eq!(all.table.due.len(), all.table.entries.len());
+            prop_assert!(linked || all.table.entries.is_empty());
         }
         bench.seconds(3.0);
         let mut told: BTreeMap<String, Eth> = BTreeMap::new();
@@ -441,7 +443,7 @@ proptest! {
             }
         }
         let known: BTreeMap<String, Eth> =
-            bench.all.entries.iter().filter_map(|((ls, ip), e)| Some((format!("{ls}/{ip}"), e.mac?))).collect();
+            bench.all.table.entries.iter().filter_map(|((ls, ip), e)| Some((format!("{ls}/{ip}"), e.mac?))).collect();
         prop_assert_eq!(&told, &known);
         let mut shown: BTreeMap<String, Eth> = BTreeMap::new();
         for write in &bench.writes {
