@@ -23,6 +23,7 @@ mod flow;
 mod flow_table;
 mod flows;
 mod group_table;
+mod hop;
 pub mod icmp;
 mod intake;
 mod nat;

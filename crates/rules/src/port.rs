@@ -71,6 +71,8 @@ pub struct Endpoint {
 /// What this module derives.
 pub struct Ports {
     pub local: Relation<LocalPort>,
+    /// Those and the ones whose Interfaces have no port in the switch.
+    pub hosted: Relation<SwitchPort>,
     pub remote: Relation<RemotePort>,
     /// The same by switch and with the chassis: for what concerns few switches and would otherwise keep a row for each port of all: see [`Ports::remote_in`].
     pub at_in: Index<DatapathId, (SwitchPort, Name)>,
@@ -244,11 +246,8 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
 
     // local(Port, OfPort) <- port(Port), hosted(Port, OfPort), OfPort > 0.
     let hosted = sources.hosted.index(|h| h.lsp.clone());
-    let local = by_name
-        .join_flat(&hosted, |_, port, hosted| {
-            (hosted.ofport > 0).then(|| LocalPort { port: port.clone(), ofport: hosted.ofport })
-        })
-        .named("local");
+    let hosted_port = by_name.join(&hosted, |_, port, hosted| LocalPort { port: port.clone(), ofport: hosted.ofport });
+    let local = hosted_port.filter(|port| port.ofport > 0).named("local");
 
     // at(Port, Chassis) <- port(Port), binding(Port, Chassis), Chassis != us, not hosted(Port).
     let bound = |ports: &Index<Child, SwitchPort>| {
@@ -313,5 +312,6 @@ pub fn derive(sources: &Sources<'_>, datapaths: &Datapaths) -> Ports {
     let at_in = at.index(|(port, _)| port.ls);
     let rejects = switch_rejects.concat(&router_rejects);
     let pinned = pinned_at;
-    Ports { local, remote, at_in, link, router, located, endpoint, endpoint_of, pinned, patches, rejects }
+    let hosted = hosted_port.map(|hosted| hosted.port.clone());
+    Ports { local, hosted, remote, at_in, link, router, located, endpoint, endpoint_of, pinned, patches, rejects }
 }

@@ -16,7 +16,7 @@ use crate::{
         drop, echo, ecmp, flood, l2, mtu, neighbour, next_hop, patch as patch_flows, physical, pipeline, redirect,
         route, router, steer, trace, tunnel, untunnel,
     },
-    nat,
+    hop, nat,
     output::{PatchPair, Reject, Watch},
     outside::{Outside, Own},
     patch::PatchFact,
@@ -132,7 +132,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     };
     let ports = port::derive(&sources, &datapaths);
 
-    let nat = nat::derive(&lnat, &lrp, &datapaths);
+    let nat = nat::derive(&lnat, &lrp, &lsp, &datapaths);
     let (groups, flood_flows) = flood::flows(&datapaths.ls_present);
     let buckets = flood::buckets(&ports.local, &ports.remote, &ports.patches, &datapaths.ls_present);
     let located_in = ports.located.index(|port| port.ls);
@@ -165,6 +165,16 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         .semijoin(&patched.index(tuplenet_model::name::Name::clone))
         .map(|ls| ls.value.id);
     let own_ends = ports.link.filter(|link| !link.router.distributed).map(|link| link.port.clone());
+    let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
+    let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);
+    let hops = hop::derive(&hop::Sources {
+        me: &config.chassis,
+        routes: &lsr_by_lr.semijoin(&routers_near.index(|lr| lr.name.clone())),
+        link: &ports.link,
+        pinned: &ports.pinned,
+        hosted: &ports.hosted,
+        at_in: &ports.at_in,
+    });
     let ecmp = ecmp::derive(&ecmp::Sources {
         routers: &datapaths.lr_present,
         located_in: &located_in,
@@ -174,6 +184,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         routes: &routes,
         local: &ports.local,
         pinned: &ports.pinned,
+        guests: &hops.guests,
         endpoint_of: &ports.endpoint_of,
         tunnel: &tunnel_ports,
     });
@@ -183,16 +194,13 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         pinned: &ports.pinned,
         nat: &nat.rule,
     });
-    let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
-    let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);
     let (watches, drawing) = watch::watches(&watch::Sources {
         me: &config.chassis,
-        routes: &lsr_by_lr.semijoin(&routers_near.index(|lr| lr.name.clone())),
         routers: &routers_near,
+        hop: &hops.hop,
         link: &ports.link,
-        pinned: &ports.pinned,
         at_in: &ports.at_in,
         patched_by: &ports.patches.patched_by,
         chassis: &chassis,

@@ -192,6 +192,52 @@ fn a_member_is_watched_by_the_tunnel_to_its_router_or_by_its_own_port() {
 }
 
 #[test]
+fn a_guest_elsewhere_is_watched_by_the_tunnel_to_its_host() {
+    let mut engine = network(1);
+    engine.apply([lsp("J", 3, 0x0203), binding("J", "J-515", "hv2", 1), chassis("hv2", "192.0.2.2")]);
+    let bfd = |ofport| Change::Tunnel { kind: EncapKind::Geneve, remote: "192.0.2.2".parse().ok(), ofport };
+    engine.apply([route("a", 1), route_to("0.0.0.0/0", "vm", "10.3.2.3")]);
+    let watched = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.2).collect::<Vec<_>>();
+    assert_eq!(watched(&engine), [None, None], "nothing to watch by yet: no last resort");
+    let before = Switch::of(&engine);
+    let output = engine.apply([bfd(Some(41))]);
+    assert_eq!(watched(&engine), [None, None, Some(41)]);
+    assert_eq!(touched(&output), (1, 3), "the way in by the port, the bucket, that of last resort: {output:?}");
+    engine.apply([bfd(None)]);
+    assert_eq!(Switch::of(&engine), before);
+
+    engine.apply([bfd(Some(41))]);
+    engine.apply([delete("binding/J/J-515")]);
+    assert_eq!(watched(&engine), [None, None, Some(NO_PORT)], "bound nowhere");
+    engine.apply([binding("J", "J-515", "hv3", 2), chassis("hv3", "192.0.2.3")]);
+    assert_eq!(watched(&engine), [None, None], "where nothing watches");
+    let ids = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.0).collect::<Vec<_>>();
+    let moved = ids(&engine);
+    engine.apply([binding("J", "J-515", "hv2", 3)]);
+    assert_eq!(ids(&engine)[1..], moved, "a guest that moves keeps its id, and with it its packets");
+}
+
+/// Ports in other switches, and of plain routes, cost nothing for it.
+#[test]
+fn a_port_costs_rows_only_in_a_switch_with_next_hops_of_equal_routes() {
+    let work = |routes: &[Change]| {
+        let mut engine = network(9);
+        engine.apply(routes.to_vec());
+        let bound = |n: u16| [lsp("J", 3, 0x0200 + n), binding("J", &format!("J-{}", 0x0200 + n), "hv2", 1)];
+        engine.apply(bound(1));
+        let before = engine.counters().rows_touched;
+        engine.apply(bound(2));
+        engine.counters().rows_touched - before
+    };
+    let none = work(&[]);
+    assert_eq!(work(&[route("a", 1)]), none);
+    let equal = work(&[route("a", 1), route("b", 2)]);
+    assert!(equal <= none + 20, "{equal} rows, {none} without");
+    let nine: Vec<Change> = (1..=9).map(|n| route(&format!("r{n}"), n)).collect();
+    assert_eq!(work(&nine), equal, "however many ways");
+}
+
+#[test]
 fn equal_ways_are_one_and_other_prefixes_have_groups_of_their_own() {
     let mut engine = network(3);
     engine.apply([route("a", 1), route("b", 1)]);

@@ -143,6 +143,57 @@ fn a_host_without_a_port_behind_the_route_is_not_watched() {
     assert!(!e1.watched().iter().any(|w| w.starts_with("hv9")), "{:?}", e1.watched());
 }
 
+/// Where a guest with an address of its own is one of several ways, its chassis is watched, and is no edge for that.
+#[test]
+fn a_guest_is_watched_where_it_is_one_of_several_ways_and_draws_nothing() {
+    let mut all = hosts(["hv1", "e1", "e2", "hv9"]);
+    let tell =
+        |hosts: &mut [Host; 4], changes: &[Change]| hosts.iter_mut().for_each(|h| drop(h.apply(changes.to_vec())));
+    let watches = |hosts: &[Host; 4]| hosts.each_ref().map(|host| host.watched().join(", "));
+    let guest = route("R", "guest", "10.9.0.0/16", "10.1.0.2", "R_to_A");
+    tell(&mut all, &[lsp("A", 1, 2), binding("A", "A-2", "hv9", 1)]);
+    all[3].apply([marked_interface(1, "A/A-2", 9, Some(("A/A-2", 1)))]);
+    let before = watches(&all);
+    // hv9 has R now, and so follows its route to e1.
+    assert_eq!(before[3], "e1 Geneve 192.0.2.11");
+
+    tell(&mut all, std::slice::from_ref(&guest));
+    assert_eq!(watches(&all), before, "the only way to its prefix");
+    tell(&mut all, &[route("R", "same", "10.9.0.0/16", "10.1.0.2", "R_to_A")]);
+    assert_eq!(watches(&all), before, "the same way again");
+    tell(&mut all, &[route("R", "other", "10.9.0.0/16", "10.1.0.3", "R_to_A")]);
+    let hv9 = "hv9 Geneve 192.0.2.9";
+    let mesh = [
+        format!("e1 Geneve 192.0.2.11, {hv9}"),
+        format!("e2 Geneve 192.0.2.12, hv1 Geneve 192.0.2.1, {hv9}"),
+        format!("e1 Geneve 192.0.2.11, {hv9}"),
+        "e1 Geneve 192.0.2.11, e2 Geneve 192.0.2.12, hv1 Geneve 192.0.2.1".to_owned(),
+    ];
+    assert_eq!(watches(&all), mesh);
+    assert_eq!(all.each_ref().map(|host| host.engine.is_drawing()), [false, true, false, false]);
+
+    // Its Interface without a port in the switch is another matter than the tunnel to its host.
+    all[3].apply([marked_interface(1, "A/A-2", 0, Some(("A/A-2", 1)))]);
+    assert_eq!(watches(&all), mesh);
+    // The guest moves.
+    all[3].apply([Change::Interface { id: 1, interface: None }]);
+    tell(&mut all, &[binding("A", "A-2", "e2", 2)]);
+    let e2 = &mut all[2];
+    e2.apply([marked_interface(1, "A/A-2", 9, Some(("A/A-2", 2)))]);
+    assert_eq!(
+        watches(&all),
+        [
+            "e1 Geneve 192.0.2.11, e2 Geneve 192.0.2.12",
+            "e2 Geneve 192.0.2.12, hv1 Geneve 192.0.2.1",
+            "e1 Geneve 192.0.2.11, hv1 Geneve 192.0.2.1",
+            ""
+        ]
+    );
+    assert!(!all[2].engine.is_drawing());
+    tell(&mut all, &[delete("lr/R/lsr/other")]);
+    assert!(!all[0].watched().contains(&"e2 Geneve 192.0.2.12".to_owned()), "{:?}", all[0].watched());
+}
+
 /// The edge's order counts at both ends.
 #[test]
 fn both_ends_take_the_same_protocol_and_family() {
@@ -208,7 +259,7 @@ struct Random {
     links: BTreeSet<(usize, usize)>,
     /// Where routers are pinned; 4 and more: nowhere.
     pins: Vec<usize>,
-    /// (router, switch, router that is the next hop).
+    /// (router, switch, who is the next hop: a router, or, [`ROUTERS`] and more, the VM of a chassis in that switch).
     routes: BTreeSet<(usize, usize, usize)>,
 }
 
@@ -218,10 +269,10 @@ const ROUTERS: usize = 5;
 fn random() -> impl Strategy<Value = Random> {
     (
         proptest::collection::vec(any::<(bool, bool)>(), 4),
-        proptest::collection::btree_set((0..SWITCHES, 0..4_usize), 0..4),
+        proptest::collection::btree_set((0..SWITCHES, 0..4_usize), 0..6),
         proptest::collection::btree_set((0..ROUTERS, 0..SWITCHES), 2..10),
         proptest::collection::vec(0..7_usize, ROUTERS),
-        proptest::collection::btree_set((0..ROUTERS, 0..SWITCHES, 0..ROUTERS), 0..6),
+        proptest::collection::btree_set((0..ROUTERS, 0..SWITCHES, 0..ROUTERS + 4), 0..8),
     )
         .prop_map(|(encaps, vms, links, pins, routes)| Random { encaps, vms, links, pins, routes })
 }
@@ -257,7 +308,8 @@ impl Random {
         }
         for (r, s, to) in &self.routes {
             let (lr, name) = (format!("r{r}"), format!("via{s}to{to}"));
-            changes.push(route(&lr, &name, "0.0.0.0/0", &format!("10.{s}.0.{}", 100 + to), &format!("r{r}_to_s{s}")));
+            let host = to.checked_sub(ROUTERS).map_or(100 + to, |chassis| 1 + chassis);
+            changes.push(route(&lr, &name, "0.0.0.0/0", &format!("10.{s}.0.{host}"), &format!("r{r}_to_s{s}")));
         }
         for (s, c) in &self.vms {
             changes.extend([lsp(&format!("s{s}"), *s as u8, 1 + *c as u16)]);
@@ -294,14 +346,25 @@ impl Random {
         routers
     }
 
-    /// Whom a chassis follows routes to.
-    fn follows(&self, at: usize) -> BTreeSet<usize> {
+    /// Whom a chassis follows routes to, and whether to a router there.
+    fn follows(&self, at: usize) -> BTreeSet<(usize, bool)> {
         let has = self.has(at);
-        let routes = self
-            .routes
-            .iter()
-            .filter(|(r, s, to)| has.contains(r) && self.links.contains(&(*r, *s)) && self.links.contains(&(*to, *s)));
-        routes.map(|(.., to)| self.pins[*to]).filter(|pin| *pin < NAMES.len() && *pin != at).collect()
+        let mut to = BTreeSet::new();
+        for (r, s, hop) in self.routes.iter().filter(|(r, s, _)| has.contains(r) && self.links.contains(&(*r, *s))) {
+            match hop.checked_sub(ROUTERS) {
+                None if self.links.contains(&(*hop, *s)) => drop(to.insert((self.pins[*hop], true))),
+                Some(chassis) if self.vms.contains(&(*s, chassis)) && self.has_several(*r) => {
+                    to.insert((chassis, false));
+                }
+                _ => {}
+            }
+        }
+        to.retain(|(to, _)| *to < NAMES.len() && *to != at);
+        to
+    }
+
+    fn has_several(&self, router: usize) -> bool {
+        self.routes.iter().filter(|(r, ..)| *r == router).count() > 1
     }
 }
 
@@ -321,9 +384,11 @@ proptest! {
             }
         }
         for (a, from) in NAMES.iter().enumerate() {
+            let draws = (0..NAMES.len()).any(|b| network.follows(b).contains(&(a, true)));
+            prop_assert_eq!(hosts[a].engine.is_drawing(), draws, "{} draws", from);
             for (b, to) in NAMES.iter().enumerate() {
                 let shared = network.kinds(b).into_iter().map(|(k, _)| k).find(|k| network.kinds(a).iter().any(|(o, _)| o == k));
-                let expect = |a: usize, b: usize| network.follows(a).contains(&b);
+                let expect = |a: usize, b: usize| network.follows(a).iter().any(|(to, _)| *to == b);
                 let there = sessions.get(&(a, b)).cloned().unwrap_or_default();
                 let back = sessions.get(&(b, a)).cloned().unwrap_or_default();
                 prop_assert_eq!(&there, &back, "{} and {}", from, to);

@@ -12,7 +12,7 @@
 //!
 //! All fragments of a packet are to go the same way, and only the first one has the ports: none of them is hashed with ports.
 //!
-//! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that the next hop's router is pinned to. With none alive, each
+//! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that has the VM or that the next hop's router is pinned to. With none alive, each
 //! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead.
 //!
 //! Cost of a route more or less, of a watched port that comes, goes or gets another number: two buckets, one flow; with the first that is watched, the group of last resort.
@@ -22,6 +22,7 @@ use crate::{
     cookie::{Cookie, Rule},
     fact::{Lr, TunnelFact},
     flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, hash, priority, proto, resubmit, set, these_within},
+    hop::Address,
     output::{Bucket, GroupForm, Selection},
     port::{Endpoint, LocalPort, SwitchPort},
     register, stage,
@@ -50,6 +51,8 @@ pub struct Sources<'a> {
     pub local: &'a Relation<LocalPort>,
     /// Ports that lead to routers pinned to other chassis, which these are.
     pub pinned: &'a Relation<(SwitchPort, Name)>,
+    /// Guests on other chassis that are next hops, and which chassis these are.
+    pub guests: &'a Relation<(Address, Name)>,
     pub endpoint_of: &'a Index<Name, Endpoint>,
     /// All tunnel ports, with BFD and without.
     pub tunnel: &'a Relation<TunnelFact>,
@@ -142,7 +145,7 @@ pub fn is_group(id: u32) -> bool {
 /// way(LR, Prefix, Port, Hop)       <- route(LR, Prefix, Hop, Port).                    Of several that come to one bucket's id the first.
 /// ecmp(LR, Prefix)                 <- way(LR, Prefix, _, _), another one than that.    Of several that come to one group's id the first.
 /// plain(LR, Prefix, Route)         <- route(LR, Prefix, Route), not ecmp(LR, Prefix).  The oldest.
-/// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
+/// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
 /// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
 /// watched(LS, Ip, no port)         <- withdrawn(), link(LS, LR, Ip), LR is pinned to us.
 /// watched(LS, Ip, no port)         <- way(_, _, LS, Ip), not located(LS, Ip), not outside(LS).   Nobody has it.
@@ -163,20 +166,15 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
 
     let by_bfd = s
         .pinned
+        .flat_map(|(port, chassis)| addresses(port, chassis.clone()))
+        .concat(s.guests)
         .index(|(_, chassis)| chassis.clone())
-        .join(s.endpoint_of, |_, (port, _), e| (port.clone(), e.kind, e.ip))
+        .join(s.endpoint_of, |_, (hop, _), e| (*hop, e.kind, e.ip))
         .index(|(_, kind, ip)| (*kind, *ip))
-        .join(&s.tunnel.flat_map(remote).index(|(end, _)| *end), |_, (port, ..), (_, ofport)| (port.clone(), *ofport));
-    let by_link = s.local.map(|local| (local.port.clone(), local.ofport));
-    let watched = by_bfd.concat(&by_link).flat_map(|(port, ofport)| {
-        let (ls, ofport, ips) = (port.ls, *ofport, port.lsp.value.ips.to_vec());
-        ips.into_iter().map(move |ip| ((ls, ip), ofport))
-    });
+        .join(&s.tunnel.flat_map(remote).index(|(end, _)| *end), |_, (hop, ..), (_, ofport)| (*hop, *ofport));
+    let watched = by_bfd.concat(&s.local.flat_map(|local| addresses(&local.port, local.ofport)));
     // A router here is as near as can be; but who is withdrawn is to be used by nobody, here neither.
-    let own = s.own.index(|_| ()).semijoin(&s.withdrawn.index(|()| ())).flat_map(|port| {
-        let (ls, ips) = (port.ls, port.lsp.value.ips.to_vec());
-        ips.into_iter().map(move |ip| ((ls, ip), NO_PORT))
-    });
+    let own = s.own.index(|_| ()).semijoin(&s.withdrawn.index(|()| ())).flat_map(|port| addresses(port, NO_PORT));
     let members = ways.index(Way::prefix).semijoin(&ecmp).named("ecmp_member");
     let by_hop = members.index(|way| (way.ls, way.hop));
     // Of ports those in the members' switches only.
@@ -226,6 +224,12 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         buckets,
         members: all,
     }
+}
+
+/// A port's addresses with what is told of each.
+fn addresses<T: Clone>(port: &SwitchPort, told: T) -> impl Iterator<Item = (Address, T)> + use<T> {
+    let (ls, ips) = (port.ls, port.lsp.value.ips.to_vec());
+    ips.into_iter().map(move |ip| ((ls, ip), told.clone()))
 }
 
 fn remote(tunnel: &TunnelFact) -> Option<((EncapKind, IpAddr), u32)> {

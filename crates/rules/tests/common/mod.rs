@@ -251,7 +251,7 @@ pub fn change() -> impl Strategy<Value = Vec<Change>> {
             };
             ways.into_iter().enumerate().map(way).collect()
         }),
-        1 => (1..4_u8, proptest::option::of(21..23_u32)).prop_map(|(ip, ofport)| {
+        1 => (1..4_u8, proptest::option::of(61..63_u32)).prop_map(|(ip, ofport)| {
             let remote = Some(std::net::IpAddr::from([192, 0, 2, ip]));
             vec![Change::Tunnel { kind: EncapKind::Geneve, remote, ofport: ofport.map(|port| 10 * u32::from(ip) + port) }]
         }),
