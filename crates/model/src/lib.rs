@@ -14,5 +14,6 @@ pub mod mtu;
 pub mod name;
 pub mod network;
 pub mod object;
+pub mod outside;
 mod text;
 pub mod trace;

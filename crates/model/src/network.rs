@@ -127,6 +127,7 @@ impl Network {
         for (lr, _) in self.routers() {
             self.check_nat(lr, &mut found);
         }
+        self.check_outside(&mut found);
         for (key, object) in &self.0 {
             let fault = match (key, object) {
                 (Key::Lsp(ls, lsp), Object::Lsp(port)) => self.check_switch_port(key, ls, lsp, port),

@@ -105,6 +105,72 @@ fn the_network_is_checked_for_rules_too() {
     }
 }
 
+/// Routers R and Q, each on a switch of its own, and what makes them meet.
+fn meeting(patch: &str, more: &[(&'static str, &'static str)]) -> Vec<String> {
+    let text = format!(
+        "
+switches:
+  a: {{ports: {{up: {{patch: {{chassis: hv1, bridge: br-ex, vlan: 7}}}}}}}}
+  b: {{ports: {{up: {{patch: {patch}}}, vm: 203.0.113.8}}}}
+routers:
+  R: {{chassis: hv1, links: {{a: 203.0.113.1/24}}}}
+  Q: {{chassis: hv2, links: {{b: 203.0.113.2/24}}}}
+  D: {{links: {{b: 203.0.113.3/24}}}}
+"
+    );
+    let mut network = Document::parse(&text).unwrap().resolve(&Network::default()).unwrap();
+    for (path, value) in more {
+        let key = Key::parse(path).unwrap().unwrap();
+        network.insert(key.clone(), Object::parse(&key, value.as_bytes()).unwrap());
+    }
+    network.check().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn of_two_routers_that_meet_one_answers_for_an_address() {
+    const SAME: &str = "{chassis: hv2, bridge: br-ex, vlan: 7}";
+    let floating = |path: &'static str, distributed: bool| {
+        let plain = r#"{"type":"floating","prefix":"10.0.0.2/32","xlate_ip":"203.0.113.5"}"#;
+        let spread = r#"{"type":"floating","prefix":"10.0.0.2/32","xlate_ip":"203.0.113.5","distributed":true}"#;
+        (path, if distributed { spread } else { plain })
+    };
+    let snat = ("lr/R/lnat/s", r#"{"type":"snat","prefix":"10.0.0.0/8","xlate_ip":"203.0.113.5"}"#);
+    let dnat = ("lr/R/lnat/d", r#"{"type":"dnat","prefix":"203.0.113.5/32","xlate_ip":"10.0.0.2"}"#);
+    let q = floating("lr/Q/lnat/f", false);
+    // Alone, and with each other, and by another bridge or in another VLAN.
+    assert_eq!(meeting(SAME, &[snat, dnat]), Vec::<String>::new());
+    assert_eq!(meeting("{chassis: hv2, bridge: br-ex}", &[q, snat, dnat]), Vec::<String>::new());
+    assert_eq!(meeting("{chassis: hv1, bridge: br-ex2, vlan: 7}", &[q, dnat]), Vec::<String>::new());
+    assert_eq!(
+        meeting(SAME, &[q, dnat]),
+        ["lr/R/lnat/d: prefix: the external address 203.0.113.5 is taken by lr/Q/lnat/f in VLAN 7 of bridge br-ex: \
+          choose another, or delete or change the other one"]
+    );
+    // On one switch whatever it leads to; at the port's host, too.
+    let found = meeting("{chassis: hv2, bridge: br-ex}", &[q, floating("lr/D/lnat/f", true)]);
+    assert!(found.len() == 1 && found[0].starts_with("lr/Q/lnat/f") && found[0].contains("in switch b"), "{found:?}");
+    // Nobody keeps this one, which is all that is wrong.
+    let found = meeting(SAME, &[q, floating("lr/D/lnat/f", false)]);
+    assert!(found.len() == 1 && found[0].contains("pin the router"), "{found:?}");
+    // In no network of theirs: routed to one of them.
+    let far = |path| (path, r#"{"type":"dnat","prefix":"198.51.100.5/32","xlate_ip":"10.0.0.2"}"#);
+    assert_eq!(meeting(SAME, &[far("lr/R/lnat/x"), far("lr/Q/lnat/x")]), Vec::<String>::new());
+    // Somebody's own address, over there as well; the router's own is the router's to give.
+    for (ip, whose) in [(8, "ls/b/lsp/vm"), (2, "ls/b/lsp/b_to_Q"), (1, "")] {
+        let rule = format!(r#"{{"type":"dnat","prefix":"203.0.113.{ip}/32","xlate_ip":"10.0.0.2"}}"#);
+        let found = meeting(SAME, &[("lr/R/lnat/d", rule.leak())]);
+        assert!(
+            if whose.is_empty() { found.is_empty() } else { found.len() == 1 && found[0].contains(whose) },
+            "{found:?}"
+        );
+    }
+    // But not where it has another MAC address.
+    let own =
+        ("lr/D/lnat/f", r#"{"type":"floating","prefix":"10.0.0.2/32","xlate_ip":"203.0.113.3","distributed":true}"#);
+    let found = meeting(SAME, &[own]);
+    assert!(found.len() == 1 && found[0].contains("203.0.113.3 is taken by ls/b/lsp/b_to_D"), "{found:?}");
+}
+
 #[test]
 fn a_document_holds_all_of_it() {
     let text = "
@@ -205,6 +271,16 @@ fn what_cannot_work_is_refused_with_the_option_at_fault() {
         let said = build(&with, &new).unwrap_err();
         assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
     }
+    // The same addresses in another network are nobody else's, unless they are routed to one of the two.
+    let mut apart = new_edge(1, false);
+    apart.patch.vlan = Some(7);
+    assert!(build(&with, &apart).is_ok());
+    let far = |new: &mut NewEdge| new.snats = vec!["198.51.100.9".parse().unwrap()];
+    far(&mut apart);
+    let with = build(&with, &apart).unwrap();
+    let mut other = new_edge(4, false);
+    far(&mut other);
+    assert!(build(&with, &other).unwrap_err().contains("--snat 198.51.100.9 is in use by lr/"));
     let several = Document::parse("routers: {a: , b: }").unwrap().resolve(&Network::default()).unwrap();
     assert!(build(&several, &new_edge(1, false)).unwrap_err().contains("--router"));
 }

@@ -186,22 +186,17 @@ impl NewEdge {
 
     /// Nobody else answers for the edge's addresses in the physical network.
     fn free(&self, network: &Network, families: &[Family]) -> Result<(), EdgeError> {
-        let patched: BTreeSet<&Name> = network
-            .iter()
-            .filter_map(|pair| match pair {
-                (Key::Lsp(ls, _), Object::Lsp(port)) if port.patch.is_some() => Some(ls),
-                _ => None,
-            })
-            .collect();
         for family in families {
             let ours = [("--vip", Some(family.vip.addr())), ("--snat", family.snat)];
             for (option, ip) in ours.into_iter().filter_map(|(option, ip)| Some((option, ip?))) {
-                let taken = network.iter().find(|pair| match pair {
-                    (Key::Lsp(ls, _), Object::Lsp(port)) => patched.contains(ls) && port.ips.contains(&ip),
-                    (Key::Lnat(..), Object::Lnat(rule)) => rule.external() == ip,
-                    _ => false,
-                });
-                if let Some((key, _)) = taken {
+                let asked = network.holder_beyond(&self.patch, ip).map(|holder| holder.key);
+                // In no network of the edge nobody asks for it; others route it, to one router.
+                let routed = || {
+                    let all = network.iter().filter(|_| !family.vip.contains(&ip));
+                    let same = |object: &Object| matches!(object, Object::Lnat(rule) if rule.external() == ip);
+                    all.filter(|(_, object)| same(object)).map(|(key, _)| key.clone()).next()
+                };
+                if let Some(key) = asked.or_else(routed) {
                     return refuse(format!("{option} {ip} is in use by {key}: choose another address"));
                 }
             }

@@ -6,15 +6,17 @@ use super::{
     error::words,
     removal::not_newer,
 };
-use crate::Compare;
-use std::net::IpAddr;
+use crate::{Compare, StoreError};
 use tuplenet_model::{
     entity::{Meta, NatKind, NatRule, Patch, SwitchPort},
     key::Key,
     name::Name,
-    network::{check_place, nat_conflict},
+    network::{Network, check_place, nat_conflict},
     object::Object,
 };
+
+/// Of how many routers a rule's addition guards the rules one by one; with more it is all that routers have.
+const GUARDED: usize = 32;
 
 /// A NAT rule as it was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl NetworkStore {
 
     /// Adds a NAT rule to a router. A floating rule whose addresses were given the wrong way round is turned, if exactly one of them is a guest's.
     pub async fn add_nat_rule(&self, lr: &Name, name: &Name, rule: &NatRule) -> Result<AddedRule, NetworkError> {
-        let (router, key, below) = (Key::Lr(lr.clone()), Key::Lnat(lr.clone(), name.clone()), format!("lr/{lr}/lnat/"));
+        let (router, key) = (Key::Lr(lr.clone()), Key::Lnat(lr.clone(), name.clone()));
         self.retry(&words(&key), async |_| {
             let [has_lr, has_rule] = self.get([&router, &key]).await?;
             let Some(has_lr) = has_lr else { return Err(NetworkError::missing(&router)) };
@@ -68,19 +70,27 @@ impl NetworkStore {
             if !matches!(&has_lr.object, Ok(Object::Lr(router)) if router.chassis.is_some()) {
                 check_place(&key, rule)?;
             }
-            let added = self.right_way_round(rule).await?;
+            // Below it is guarded that nobody has added a rule since.
+            let (network, revision) = self.switches_and_routers().await?;
+            let added = right_way_round(&network, rule);
             Object::Lnat(added.rule.clone()).validate(&key)?;
-            let (others, revision) = self.objects(&below).await?;
-            for (other, stored) in &others {
-                if let (Key::Lnat(_, name), Ok(Object::Lnat(theirs))) = (other, &stored.object)
-                    && let Some(conflict) = added.rule.contradicts(theirs)
-                {
-                    return Err(nat_conflict(&key, &added.rule, name, conflict).into());
+            for (other, theirs) in network.nat_rules(lr) {
+                if let Some(conflict) = added.rule.contradicts(theirs) {
+                    return Err(nat_conflict(&key, &added.rule, other, conflict).into());
                 }
             }
-            self.external_is_free(lr, added.rule.external()).await?;
-            // Not all that contradicts has a claim of the same name: nobody may have added a rule meanwhile.
-            let guards = vec![Compare::exists(&self.at(&router)), not_newer(&self.at(&below), revision)];
+            if let Some(holder) = network.rival(lr, &added.rule) {
+                let value = format!("the address {} {}", added.rule.external(), holder.at);
+                return Err(NetworkError::Taken { value, holder: words(&holder.key) });
+            }
+            // Not all that contradicts has a claim of the same name.
+            let others = network.neighbours_outside(lr);
+            let rules: Vec<String> = match others.len() {
+                0..GUARDED => others.iter().chain([lr]).map(|lr| format!("lr/{lr}/lnat/")).collect(),
+                _ => vec!["lr/".to_owned()],
+            };
+            let mut guards = vec![Compare::exists(&self.at(&router))];
+            guards.extend(rules.iter().map(|rules| not_newer(&self.at(rules), revision)));
             let add = Change::add(key.clone(), Object::Lnat(added.rule.clone()));
             let outcome = self.commit(&[add], guards).await?;
             Ok((outcome == Outcome::Done).then_some(added))
@@ -88,58 +98,38 @@ impl NetworkStore {
         .await
     }
 
-    /// A floating rule with the guest's address inside, as far as that can be told.
-    async fn right_way_round(&self, rule: &NatRule) -> Result<AddedRule, NetworkError> {
-        let mut added = AddedRule { rule: rule.clone(), turned: false, inner_known: true };
-        if rule.kind != NatKind::Floating {
-            return Ok(added);
-        }
-        let (mut inner, mut external) = (false, false);
-        for (_, stored) in self.objects("ls/").await?.0 {
-            if let Ok(Object::Lsp(port)) = &stored.object
-                && port.peer.is_none()
-            {
-                inner |= port.ips.contains(&rule.prefix.addr());
-                external |= port.ips.contains(&rule.xlate_ip);
+    /// All switches and routers with what is in them, as far as it can be read, and a revision since which routers may have changed.
+    async fn switches_and_routers(&self) -> Result<(Network, i64), StoreError> {
+        let (routers, revision) = self.objects("lr/").await?;
+        let mut network = Network::default();
+        for (key, stored) in routers.into_iter().chain(self.objects("ls/").await?.0) {
+            if let Ok(object) = stored.object {
+                network.insert(key, object);
             }
         }
-        added.turned = external && !inner;
-        added.inner_known = inner || external;
-        if added.turned {
-            (added.rule.prefix, added.rule.xlate_ip) = (rule.xlate_ip.into(), rule.prefix.addr());
-        }
-        Ok(added)
+        Ok((network, revision))
     }
+}
 
-    /// Nobody else answers for an address on the switches where a router would: no port but its own, and no other router for a rule of its own.
-    async fn external_is_free(&self, lr: &Name, external: IpAddr) -> Result<(), NetworkError> {
-        let taken = |ls: &Name, holder: String| {
-            Err(NetworkError::Taken { value: format!("the address {external} in switch {ls}"), holder })
-        };
-        for (_, stored) in self.objects(&format!("lr/{lr}/lrp/")).await?.0 {
-            let Ok(Object::Lrp(port)) = &stored.object else { continue };
-            let Some(peer) = port.peer.as_ref().filter(|_| port.nets.iter().any(|net| net.contains(&external))) else {
-                continue;
-            };
-            for (key, stored) in self.objects(&format!("ls/{}/lsp/", peer.ls)).await?.0 {
-                let Ok(Object::Lsp(other)) = &stored.object else { continue };
-                let router = other.peer.as_ref().map(|peer| &peer.lr);
-                if router == Some(lr) {
-                    continue;
-                }
-                if other.ips.contains(&external) {
-                    return taken(&peer.ls, words(&key));
-                }
-                let Some(router) = router else { continue };
-                for (key, stored) in self.objects(&format!("lr/{router}/lnat/")).await?.0 {
-                    if let Ok(Object::Lnat(theirs)) = &stored.object
-                        && theirs.external() == external
-                    {
-                        return taken(&peer.ls, words(&key));
-                    }
-                }
-            }
-        }
-        Ok(())
+/// A floating rule with the guest's address inside, as far as that can be told.
+fn right_way_round(network: &Network, rule: &NatRule) -> AddedRule {
+    let mut added = AddedRule { rule: rule.clone(), turned: false, inner_known: true };
+    if rule.kind != NatKind::Floating {
+        return added;
     }
+    let (mut inner, mut external) = (false, false);
+    for (_, object) in network.iter() {
+        if let Object::Lsp(port) = object
+            && port.peer.is_none()
+        {
+            inner |= port.ips.contains(&rule.prefix.addr());
+            external |= port.ips.contains(&rule.xlate_ip);
+        }
+    }
+    added.turned = external && !inner;
+    added.inner_known = inner || external;
+    if added.turned {
+        (added.rule.prefix, added.rule.xlate_ip) = (rule.xlate_ip.into(), rule.prefix.addr());
+    }
+    added
 }
