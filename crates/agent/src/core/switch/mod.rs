@@ -12,6 +12,7 @@ pub mod groups;
 mod normal;
 mod shadow;
 mod sweep;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use tuplenet_openflow::Flow;
 use tuplenet_rules::{FlowChange, Group, GroupChange};
 
 pub use bundle::{Mod, Outcome, Refusal};
+pub use talk::{Command, Event, Metering, TLV, TlvMapping};
 
 /// The table that belongs to other software (`rules`, stage `HOOK`): there, flows with a cookie of others are left alone.
 pub const HOOK_TABLE: u8 = tuplenet_rules::stage::HOOK.table;
@@ -47,78 +49,6 @@ pub trait Desired {
     fn flows(&self) -> Box<dyn Iterator<Item = Flow> + '_>;
     /// All groups.
     fn groups(&self) -> Box<dyn Iterator<Item = Group> + '_>;
-}
-
-/// One entry of the switch's map of Geneve options to `tun_metadata` fields (`NXT_TLV_TABLE_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlvMapping {
-    /// Option class.
-    pub class: u16,
-    /// Option type.
-    pub kind: u8,
-    /// Length of the value in bytes.
-    pub length: u8,
-    /// Which `tun_metadata` field.
-    pub index: u16,
-}
-
-/// The entry that our flows rely on.
-pub const TLV: TlvMapping = TlvMapping {
-    class: tuplenet_rules::register::option::CLASS,
-    kind: tuplenet_rules::register::option::TYPE,
-    length: tuplenet_rules::register::option::LEN,
-    index: 0,
-};
-
-/// What to ask of the switch. Each has one [`Event`] as its answer, which carries the same session.
-#[derive(Debug, PartialEq)]
-pub enum Command {
-    /// Make the meter of the trace reports, if it is not there as it should be.
-    Meter,
-    /// Read the TLV map.
-    ReadTlv,
-    /// Delete those entries, then add [`TLV`].
-    WriteTlv(Vec<TlvMapping>),
-    /// Read all groups.
-    ReadGroups,
-    /// Read which tables hold flows.
-    ReadTables,
-    /// Read the flows of one table.
-    ReadFlows(u8),
-    /// Do all of this or nothing.
-    Bundle(Vec<Mod>),
-}
-
-/// Whether the switch limits trace reports.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Metering {
-    /// The meter is there.
-    On,
-    /// The switch has no meters (kernels of old), and why. It takes the flows that name the meter nevertheless, and reports without limit.
-    Off(String),
-}
-
-/// What the switch says.
-#[derive(Debug)]
-pub enum Event {
-    /// The connection stands. A new session begins.
-    Up,
-    /// The connection is gone; why, for people.
-    Down(String),
-    /// The meter.
-    Meter(Result<Metering, String>),
-    /// The TLV map.
-    Tlv(Result<Vec<TlvMapping>, String>),
-    /// The TLV map is written.
-    TlvWritten(Result<(), String>),
-    /// All groups.
-    Groups(Result<Vec<Reported>, String>),
-    /// The tables that hold flows.
-    Tables(Result<Vec<u8>, String>),
-    /// The flows of a table.
-    Flows(u8, Result<Vec<Flow>, String>),
-    /// How a bundle ended.
-    Bundle(Outcome),
 }
 
 #[derive(Debug)]
