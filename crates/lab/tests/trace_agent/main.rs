@@ -1,20 +1,21 @@
 //! Traces as the agents make them: requests put into the store by hand, records read from there.
 
+#[path = "../network/mod.rs"]
 mod network;
+mod packets;
+mod records;
 
 use anyhow::{Context, Result, ensure};
 use network::*;
+use packets::{arp, echo, gateway, mac, solicitation, udp};
+use records::{Request, begin, numbers, request, revoke, said, wait_ends};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroU16,
-    time::Duration,
+    net::{IpAddr, Ipv4Addr},
 };
 use tuplenet_lab::{Host, Lab, Vm, VmSpec};
-use tuplenet_model::trace::{InjectRequest, TraceEvent, TraceRecord, TraceStart, path, to_hex};
-use tuplenet_store::{Client, Config, Op, Range, Txn};
+use tuplenet_model::trace::to_hex;
 
-const ROOT: &str = "/tuplenet/v1/";
 const NETWORK: &str = "
 switches:
   A: {ports: {a1: '10.1.0.1, fd00:1::1', a2: '10.1.0.2, fd00:1::2'}}
@@ -24,277 +25,6 @@ routers:
   R:
     links: {A: '10.1.0.254/24, fd00:1::fe/64', B: '10.2.0.254/24, fd00:2::fe/64'}
 ";
-
-/// Does something as a client of the store in the namespace where the hosts reach it.
-fn with_store<T: Send>(lab: &Lab, work: impl AsyncFnOnce(Client) -> Result<T> + Send) -> Result<T> {
-    let endpoints = lab.endpoints()?;
-    lab.management().inside(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { work(Client::connect(Config::new(&endpoints)?).await?).await })
-    })
-}
-
-fn id(n: u16) -> NonZeroU16 {
-    NonZeroU16::new(n).expect("ids of tests begin at 1")
-}
-
-/// A packet of a trace, at the port where it starts.
-#[derive(Clone)]
-struct Request {
-    id: u16,
-    chassis: &'static str,
-    port: (&'static str, &'static str),
-    packet: String,
-}
-
-fn request(id: u16, from: &Vm, packet: &[u8]) -> Request {
-    let ls = match from.name().get(..1) {
-        Some("a") => "A",
-        Some("b") => "B",
-        _ => "F",
-    };
-    let chassis = if from.host().name() == "hv1" { "hv1" } else { "hv2" };
-    let lsp = ["a1", "a2", "b1", "b2", "f1", "f2", "f3"].into_iter().find(|n| *n == from.name()).unwrap_or_default();
-    Request { id, chassis, port: (ls, lsp), packet: to_hex(packet) }
-}
-
-/// Begins all of them at once, under one lease, which is returned.
-fn begin(lab: &Lab, requests: &[Request]) -> Result<i64> {
-    with_store(lab, async |client| {
-        let (lease, _) = client.lease_grant(Duration::from_secs(60)).await?;
-        let mut ops = Vec::new();
-        for r in requests {
-            let (ls, lsp) = (r.port.0.parse(), r.port.1.parse());
-            let (ls, lsp) = (ls.map_err(anyhow::Error::msg)?, lsp.map_err(anyhow::Error::msg)?);
-            let chassis = r.chassis.parse().map_err(anyhow::Error::msg)?;
-            let start = TraceStart { ls, lsp };
-            let inject = InjectRequest { ls: start.ls.clone(), lsp: start.lsp.clone(), packet: r.packet.clone() };
-            for (key, value) in [
-                (path::start(id(r.id)), serde_json::to_vec(&start)?),
-                (path::inject(&chassis, id(r.id)), serde_json::to_vec(&inject)?),
-            ] {
-                ops.push(Op::put_with_lease(&format!("{ROOT}{key}"), value, lease));
-            }
-        }
-        for chunk in ops.chunks(100) {
-            client.txn(Txn::new().then_all(chunk.iter().cloned())).await?;
-        }
-        Ok(lease)
-    })
-}
-
-fn revoke(lab: &Lab, lease: i64) -> Result<()> {
-    with_store(lab, async |client| Ok(client.lease_revoke(lease).await?))
-}
-
-/// All records below `trace/`, by id and chassis, in order.
-type Records = BTreeMap<(u16, String), Vec<TraceRecord>>;
-
-fn records(lab: &Lab) -> Result<Records> {
-    with_store(lab, async |client| {
-        let found = client.range(Range::prefix(&format!("{ROOT}trace/"))).await?;
-        let mut records = Records::new();
-        for kv in found.kvs {
-            let path = kv.key.strip_prefix(ROOT).context("a key below the prefix")?;
-            let parts: Vec<&str> = path.split('/').collect();
-            if let ["trace", id, chassis, n] = parts[..] {
-                ensure!(kv.lease != 0 && n.len() == 6, "{}: lease {}", kv.key, kv.lease);
-                let record = serde_json::from_slice(&kv.value).with_context(|| kv.key.clone())?;
-                records.entry((id.parse()?, chassis.to_owned())).or_default().push(record);
-            }
-        }
-        Ok(records)
-    })
-}
-
-/// What a host says of a trace, in short: `18 A 2>3 @198.51.100.2`, `delivered 34 B 2>4`, `end`.
-fn said(records: &Records, id: u16, chassis: &str, network: &Numbers) -> Vec<String> {
-    let of_host = records.get(&(id, chassis.to_owned())).map(Vec::as_slice).unwrap_or_default();
-    of_host.iter().map(|r| short(r, network)).collect()
-}
-
-fn short(r: &TraceRecord, network: &Numbers) -> String {
-    let datapath = network.get(&(r.datapath, 0)).cloned().unwrap_or_else(|| r.datapath.to_string());
-    let port = |n: u32| match n {
-        0 => "?".to_owned(),
-        0xffff => "all".to_owned(),
-        n => network.get(&(r.datapath, n)).cloned().unwrap_or_else(|| n.to_string()),
-    };
-    let remote = r.remote.map_or(String::new(), |ip| format!(" @{ip}"));
-    let hop = r.next_hop.map_or(String::new(), |ip| format!(" via {ip}"));
-    let place = format!("{} {datapath} {}>{}{remote}{hop}", r.table, port(r.from), port(r.to));
-    match r.event {
-        TraceEvent::Hop => place,
-        TraceEvent::Delivered => format!("delivered {place}"),
-        TraceEvent::End => "end".to_owned(),
-        TraceEvent::Refused => format!("refused: {}", r.text.as_deref().unwrap_or_default()),
-    }
-}
-
-/// Names of datapaths (port 0) and of their ports.
-type Numbers = BTreeMap<(u32, u32), String>;
-
-fn numbers(lab: &Lab) -> Result<Numbers> {
-    with_store(lab, async |client| {
-        let mut numbers = Numbers::new();
-        let mut ids = BTreeMap::new();
-        for kv in client.range(Range::prefix(ROOT)).await?.kvs {
-            let value: serde_json::Value = serde_json::from_slice(&kv.value).unwrap_or_default();
-            let number =
-                |field: &str| value.get(field).and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
-            let parts: Vec<&str> = kv.key.strip_prefix(ROOT).unwrap_or_default().split('/').collect();
-            match (&parts[..], number("id"), number("port_id")) {
-                (["ls" | "lr", name], Some(id), _) => {
-                    ids.insert((*name).to_owned(), id);
-                    numbers.insert((id, 0), (*name).to_owned());
-                }
-                (["ls" | "lr", parent, "lsp" | "lrp", name], _, Some(port)) => {
-                    if let Some(id) = ids.get(*parent) {
-                        numbers.insert((*id, port), (*name).to_owned());
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(numbers)
-    })
-}
-
-/// Waits until each of these hosts has told the end of each of these traces.
-fn wait_ends(lab: &Lab, wanted: &[(u16, &str)]) -> Result<Records> {
-    lab.wait_until("the ends of the traces", PATIENCE, || {
-        let records = records(lab)?;
-        for (id, chassis) in wanted {
-            let all = records.get(&(*id, (*chassis).to_owned()));
-            let end =
-                all.is_some_and(|all| all.iter().any(|r| matches!(r.event, TraceEvent::End | TraceEvent::Refused)));
-            ensure!(end, "{id} on {chassis}: {all:?}");
-        }
-        Ok(records)
-    })
-}
-
-fn mac(text: &str) -> [u8; 6] {
-    let mut bytes = [0; 6];
-    for (byte, part) in bytes.iter_mut().zip(text.split(':')) {
-        *byte = u8::from_str_radix(part, 16).expect("a MAC of the lab");
-    }
-    bytes
-}
-
-/// The MAC of the router's port in A and B: tpctl derives it from the address.
-fn gateway(net: u8) -> String {
-    format!("f2:01:0a:{net:02x}:00:fe")
-}
-
-/// A UDP datagram to port 9 with so many bytes, whose first two are the mark.
-fn udp(from: &Vm, to_mac: &str, to: IpAddr, ttl: u8, mark: u16, length: usize) -> Result<Vec<u8>> {
-    let mut payload = vec![0x5a; length];
-    payload[..2].copy_from_slice(&mark.to_be_bytes());
-    let mut datagram = vec![0x27, 0x0f, 0, 9];
-    datagram.extend(u16::try_from(8 + length)?.to_be_bytes());
-    datagram.extend([0, 0]);
-    datagram.extend(payload);
-    frame(from, to_mac, to, ttl, 17, datagram)
-}
-
-/// An echo request.
-fn echo(from: &Vm, to_mac: &str, to: IpAddr) -> Result<Vec<u8>> {
-    let v6 = to.is_ipv6();
-    let mut icmp = vec![if v6 { 128 } else { 8 }, 0, 0, 0, 0x12, 0x34, 0, 1];
-    icmp.extend([0x5a; 24]);
-    frame(from, to_mac, to, 64, if v6 { 58 } else { 1 }, icmp)
-}
-
-/// An IP packet with the checksums that its headers have.
-fn frame(from: &Vm, to_mac: &str, to: IpAddr, ttl: u8, protocol: u8, mut body: Vec<u8>) -> Result<Vec<u8>> {
-    let mut frame = Vec::from(mac(to_mac));
-    frame.extend(mac(from.mac()));
-    let length = u16::try_from(body.len())?;
-    let at = match protocol {
-        17 => 6,
-        _ => 2,
-    };
-    match to {
-        IpAddr::V4(to) => {
-            let from: Ipv4Addr = from.ipv4()?.parse()?;
-            let mut header = vec![0x45, 0];
-            header.extend((20 + length).to_be_bytes());
-            header.extend([0, 1, 0, 0, ttl, protocol, 0, 0]);
-            header.extend(from.octets());
-            header.extend(to.octets());
-            let sum = checksum(&header);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
-            let mut pseudo = Vec::new();
-            if protocol == 17 {
-                pseudo.extend(from.octets());
-                pseudo.extend(to.octets());
-                pseudo.extend([0, protocol]);
-                pseudo.extend(length.to_be_bytes());
-            }
-            pseudo.extend(&body);
-            let sum = checksum(&pseudo);
-            body[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-            frame.extend([0x08, 0x00]);
-            frame.extend(header);
-        }
-        IpAddr::V6(to) => {
-            let from: Ipv6Addr = from.ipv6()?.parse()?;
-            let mut pseudo = Vec::from(from.octets());
-            pseudo.extend(to.octets());
-            pseudo.extend(u32::from(length).to_be_bytes());
-            pseudo.extend([0, 0, 0, protocol]);
-            pseudo.extend(&body);
-            let sum = checksum(&pseudo);
-            body[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([protocol, ttl]);
-            frame.extend(from.octets());
-            frame.extend(to.octets());
-        }
-    }
-    frame.extend(body);
-    Ok(frame)
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = 0;
-    for pair in bytes.chunks(2) {
-        let low = pair.get(1).copied().unwrap_or_default();
-        sum += u32::from(u16::from_be_bytes([pair.first().copied().unwrap_or_default(), low]));
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
-}
-
-/// Who has that address? From `from`, broadcast.
-fn arp(from: &Vm, target: Ipv4Addr) -> Result<Vec<u8>> {
-    let ip: Ipv4Addr = from.ipv4()?.parse()?;
-    let mut frame = vec![0xff; 6];
-    frame.extend(mac(from.mac()));
-    frame.extend([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
-    frame.extend(mac(from.mac()));
-    frame.extend(ip.octets());
-    frame.extend([0; 6]);
-    frame.extend(target.octets());
-    Ok(frame)
-}
-
-/// The same by IPv6 (RFC 4861 section 4.3).
-fn solicitation(from: &Vm, target: Ipv6Addr) -> Result<Vec<u8>> {
-    let octets = target.octets();
-    let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, octets[13], octets[14], octets[15]]);
-    let mut body = vec![135, 0, 0, 0, 0, 0, 0, 0];
-    body.extend(octets);
-    body.extend([1, 1]);
-    body.extend(mac(from.mac()));
-    let to_mac = format!("33:33:ff:{:02x}:{:02x}:{:02x}", octets[13], octets[14], octets[15]);
-    frame(from, &to_mac, group.into(), 255, 58, body)
-}
 
 struct Guests {
     a1: Vm,
@@ -342,7 +72,7 @@ fn a_path_is_reported_by_the_hosts_on_it_and_the_packet_arrives() -> Result<()> 
         }
         let said = ["hv1", "hv2"].map(|host| said(&records, next, host, &numbers));
         revoke(&lab, lease)?;
-        ensure!(self::records(&lab)?.is_empty(), "records outlive the lease");
+        ensure!(records::records(&lab)?.is_empty(), "records outlive the lease");
         Ok(said)
     };
     let strings = |all: &[&str]| all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
