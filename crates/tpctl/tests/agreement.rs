@@ -3,7 +3,11 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use tuplenet_model::{key::Key, network::Network, object::Object};
+use tuplenet_model::{
+    key::Key,
+    network::Network,
+    object::{Invalid, Object},
+};
 use tuplenet_rules::{Change, Config, Engine, Scope};
 
 /// Any object, valid by itself, out of few names, ids and addresses: most networks of them contradict themselves somewhere.
@@ -36,12 +40,36 @@ fn objects() -> impl Strategy<Value = (String, String)> {
         (format!("lr/r{r}/lsr/d{n}"), route)
     });
     let switch = (0..2u8, 1..3u8).prop_map(|(s, id)| (format!("ls/s{s}"), format!(r#"{{"id":{id}}}"#)));
-    let router = (0..2u8, 3..5u8).prop_map(|(r, id)| (format!("lr/r{r}"), format!(r#"{{"id":{id},"chassis":null}}"#)));
-    prop_oneof![2 => switch, 2 => router, 2 => lsp, 1 => lrp, 3 => link, 1 => route]
+    let chassis = prop_oneof![Just("null"), Just(r#""hv1""#)];
+    let router = (0..2u8, 3..5u8, chassis)
+        .prop_map(|(r, id, at)| (format!("lr/r{r}"), format!(r#"{{"id":{id},"chassis":{at}}}"#)));
+    let patch = (0..2u8, 7..9u8, 1..3u8, any::<bool>()).prop_map(|(s, id, hv, vlan)| {
+        let vlan = if vlan { r#","vlan":7"# } else { "" };
+        let value = format!(r#"{{"port_id":{id},"patch":{{"chassis":"hv{hv}","bridge":"br-ex"{vlan}}}}}"#);
+        (format!("ls/s{s}/lsp/up{id}"), value)
+    });
+    let rule = (0..2u8, 0..2u8, 0..4u8, 1..7u8, 1..3u8, any::<bool>()).prop_map(|(r, n, kind, out, inner, far)| {
+        let (inner, out) = (format!("172.16.0.{inner}"), format!("10.0.{}.{out}", if far { 9 } else { 0 }));
+        let value = match kind {
+            0 => format!(r#"{{"type":"snat","prefix":"{inner}/32","xlate_ip":"{out}"}}"#),
+            1 => format!(r#"{{"type":"dnat","prefix":"{out}/32","xlate_ip":"{inner}"}}"#),
+            2 => format!(r#"{{"type":"floating","prefix":"{inner}/32","xlate_ip":"{out}"}}"#),
+            _ => format!(r#"{{"type":"floating","prefix":"{inner}/32","xlate_ip":"{out}","distributed":true}}"#),
+        };
+        (format!("lr/r{r}/lnat/n{n}"), value)
+    });
+    prop_oneof![2 => switch, 2 => router, 2 => lsp, 1 => lrp, 3 => link, 1 => route, 1 => patch, 2 => rule]
 }
 
-/// What each judgement finds: paths.
-fn judge(objects: &[(String, String)]) -> (BTreeSet<String>, BTreeSet<String>) {
+/// What each finds: paths.
+struct Judgement {
+    plainly: BTreeSet<String>,
+    /// All of it is what the rules may take as it is.
+    told_only: bool,
+    by_rules: BTreeSet<String>,
+}
+
+fn judge(objects: &[(String, String)]) -> Judgement {
     let mut network = Network::default();
     let mut changes = Vec::new();
     for (revision, (path, value)) in objects.iter().enumerate() {
@@ -55,8 +83,14 @@ fn judge(objects: &[(String, String)]) -> (BTreeSet<String>, BTreeSet<String>) {
     }
     let mut engine = Engine::new(Config { chassis: "c".parse().unwrap(), scope: Scope::All });
     engine.apply(changes);
-    let plainly = network.check().into_iter().map(|invalid| invalid.object).collect();
-    (plainly, engine.rejected().map(|reject| reject.key.clone()).collect())
+    let faults = network.check();
+    // A port keeps an address that is a rule's elsewhere, too: agents take both as they are, and `doctor` tells of it.
+    let told = |fault: &Invalid| fault.object.contains("/lnat/") && fault.problem.contains("is taken by ls/");
+    Judgement {
+        plainly: faults.iter().map(|fault| fault.object.clone()).collect(),
+        told_only: !faults.is_empty() && faults.iter().all(told),
+        by_rules: engine.rejected().map(|reject| reject.key.clone()).collect(),
+    }
 }
 
 proptest! {
@@ -67,19 +101,22 @@ proptest! {
         // The last one of a path counts, as in the store.
         let objects: std::collections::BTreeMap<String, String> = objects.into_iter().collect();
         let objects: Vec<(String, String)> = objects.into_iter().collect();
-        let (plainly, by_rules) = judge(&objects);
+        let Judgement { plainly, told_only, by_rules } = judge(&objects);
         // Set aside by the rules, then refused by tpctl; and the other way about, so that tpctl refuses nothing that would work.
-        prop_assert_eq!(plainly.is_empty(), by_rules.is_empty(), "plainly: {:?}; by the rules: {:?}", plainly, by_rules);
+        prop_assert!(
+            plainly.is_empty() == by_rules.is_empty() || told_only,
+            "plainly: {:?}; by the rules: {:?}", plainly, by_rules
+        );
         // A valid rest: with all refused objects taken out again and again, both agree that nothing is wrong.
         let mut rest = objects;
         loop {
-            let (plainly, _) = judge(&rest);
+            let plainly = judge(&rest).plainly;
             if plainly.is_empty() {
                 break;
             }
             rest.retain(|(path, _)| !plainly.contains(path));
         }
-        let (_, by_rules) = judge(&rest);
+        let by_rules = judge(&rest).by_rules;
         prop_assert!(by_rules.is_empty(), "valid, yet set aside: {:?} of {:?}", by_rules, rest);
     }
 }

@@ -30,6 +30,8 @@ on_both_stores! {
     nat_rules_that_contradict_are_refused
     a_floating_rule_is_taken_the_right_way_round
     one_external_address_wanted_by_ten_at_once
+    one_router_answers_for_an_address_in_a_physical_network
+    one_external_address_wanted_by_ten_routers_at_once
     edges_are_made_in_one_transaction_and_come_again_the_same
     an_edge_takes_along_what_was_added_to_it
     an_edge_that_cannot_work_is_refused
@@ -164,6 +166,70 @@ pub fn nat_rules_that_contradict_are_refused(b: &Bench) {
     b.put("lr/edge/lnat/theirs", r#"{"type":"dnat","prefix":"203.0.113.77/32","xlate_ip":"10.20.1.2"}"#);
     b.refused_with("lnat add edge a 203.0.113.77 dnat 10.20.2.2", &["203.0.113.77", "theirs"]);
     assert!(b.ok("doctor").contains("every object is valid"));
+}
+
+/// Two edges, each with a switch outside of its own, on bridges of one name.
+pub fn one_router_answers_for_an_address_in_a_physical_network(b: &Bench) {
+    b.tutorial();
+    host(b, "hv1");
+    host(b, "hv2");
+    b.ok(&format!("-y edge init {INIT}"));
+    b.ok("-y edge add --chassis hv2 --bridge br-ex --vip 203.0.113.3/24,2001:db8::3/64 --snat 203.0.113.3");
+    b.ok("lnat add edge1 web 10.20.1.2 floating 203.0.113.5");
+    let taken = ["the address 203.0.113.5 on bridge br-ex is taken by NAT rule web of router edge1", "choose another"];
+    b.refused_with("lnat add edge2 web 10.20.1.2 floating 203.0.113.5", &taken);
+    b.refused_with("lnat add edge2 web 203.0.113.5 dnat 10.20.1.2", &taken);
+    b.refused_with("lnat add edge2 out 10.20.2.0/24 snat 203.0.113.5", &taken);
+    // Nor one for an edge's own address, nor the other way about.
+    let own = "203.0.113.2 on bridge br-ex is taken by port outside1_to_edge1 of switch outside1";
+    b.refused_with("lnat add edge2 web 203.0.113.2 dnat 10.20.1.2", &[own]);
+    b.refused_with("-y edge add --chassis hv1 --bridge br-ex --vip 203.0.113.5/24", &["in use by lr/edge1/lnat/web"]);
+    b.ok("lnat add edge2 web 203.0.113.3 dnat 10.20.1.2");
+    // A document is judged alike.
+    let text = b.ok("export");
+    let twice = text.replacen("xlate_ip: \"203.0.113.3\"", "xlate_ip: 203.0.113.5", 1);
+    assert_ne!(twice, text);
+    let (_, told) = b.exits(1, &format!("apply -f {}", b.file("twice.yaml", &twice)));
+    assert!(told.contains("lr/edge2/lnat/snat: xlate_ip: the external address 203.0.113.5 is taken by lr/edge1/lnat/web on bridge br-ex"), "{told}");
+    // In another VLAN it is another network.
+    b.ok("-y edge add --chassis hv2 --bridge br-ex --vlan 7 --vip 203.0.113.2/24,2001:db8::2/64");
+    b.ok("lnat add edge3 web 10.20.1.2 floating 203.0.113.5");
+    assert!(b.ok("doctor").contains("every object is valid"));
+    // What another tool wrote: agents take the older one, and say so; a port has what it has, and the rule is told of.
+    b.put("lr/edge2/lnat/theirs", r#"{"type":"dnat","prefix":"203.0.113.5/32","xlate_ip":"10.20.1.2"}"#);
+    b.put("lr/edge1/lnat/vm", r#"{"type":"dnat","prefix":"203.0.113.8/32","xlate_ip":"10.20.1.2"}"#);
+    b.ok("lsp add outside2 vm 203.0.113.8");
+    let (out, note) = b.exits(0, "doctor");
+    assert!(
+        out.contains(
+            "lr/edge2/lnat/theirs  the external address 203.0.113.5 is taken by lr/edge1/lnat/web on bridge br-ex"
+        ),
+        "{out}"
+    );
+    assert!(
+        note.contains(
+            "lr/edge1/lnat/vm: prefix: the external address 203.0.113.8 is taken by ls/outside2/lsp/vm on bridge br-ex"
+        ),
+        "{note}"
+    );
+}
+
+/// Each at another router of the same physical network.
+pub fn one_external_address_wanted_by_ten_routers_at_once(b: &Bench) {
+    for i in 0..10 {
+        b.ok(&format!("lr add r{i} hv{i}"));
+        b.ok(&format!("ls add o{i}"));
+        b.ok(&format!("patchport add o{i} up hv{i} br-ex"));
+        b.ok(&format!("lr link r{i} o{i} 203.0.113.{}/24", i + 1));
+    }
+    let add = |i: usize| format!("lnat add r{i} n 10.0.0.{i} floating 203.0.113.50");
+    let running: Vec<_> = (0..10).map(|i| b.tpctl(&add(i).split(' ').collect::<Vec<_>>()).spawn().unwrap()).collect();
+    let outputs: Vec<_> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let made = outputs.iter().filter(|output| output.status.code() == Some(0)).count();
+    for refused in outputs.iter().filter(|output| output.status.code() != Some(0)) {
+        assert!(texts(refused).1.contains("203.0.113.50 on bridge br-ex is taken by"), "{}", texts(refused).1);
+    }
+    assert_eq!(made, 1);
 }
 
 pub fn a_floating_rule_is_taken_the_right_way_round(b: &Bench) {

@@ -24,6 +24,9 @@ pub async fn doctor(context: &Context) -> Result<()> {
     if let Some(note) = unclaimed(&snapshot, &aside) {
         eprintln!("tpctl: note: {note}");
     }
+    for fault in judged_further(&snapshot, &aside) {
+        eprintln!("tpctl: note: {fault}");
+    }
     for fault in Mtus::read(context, &found).faults() {
         eprintln!("tpctl: note: {fault}");
     }
@@ -52,6 +55,16 @@ pub fn set_aside(objects: impl Iterator<Item = Change>) -> Result<BTreeSet<(Stri
     let mut engine = Engine::new(Config { chassis, scope: Scope::All });
     engine.apply(objects);
     Ok(engine.rejected().map(|reject| (reject.key.clone(), reject.reason.clone())).collect())
+}
+
+/// What agents take as it is, and `tpctl` would refuse: the other end keeps what it has, and this one is of no use.
+fn judged_further(snapshot: &Snapshot, aside: &BTreeSet<&str>) -> Vec<String> {
+    let mut network = snapshot.network();
+    for key in aside.iter().filter_map(|path| Key::parse(path).ok().flatten()) {
+        network.remove(&key);
+    }
+    let rules = |object: &str| matches!(Key::parse(object), Ok(Some(Key::Lnat(..))));
+    network.check().into_iter().filter(|fault| rules(&fault.object)).map(|fault| fault.to_string()).collect()
 }
 
 /// Valid objects whose ids and addresses are not claimed as theirs: agents take them as they are, but `tpctl` could give the same to another.
