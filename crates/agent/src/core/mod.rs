@@ -20,6 +20,7 @@ pub mod neighbour;
 pub mod ovs;
 pub mod probe;
 pub mod records;
+pub mod seldom;
 pub mod session;
 pub mod stats;
 pub mod switch;
@@ -259,6 +260,7 @@ impl Core {
         let sessions = self.ovs.sessions();
         let watching = !sessions.is_empty();
         let facts = Facts {
+            watched: watching,
             drawing: self.waiting.is_none().then(|| self.rules.0.is_drawing()),
             told: self.ovs.told_withdrawn(),
             probing: self.probes.wakeup().is_some(),
@@ -269,10 +271,7 @@ impl Core {
             },
             answers: self.probes.answers(),
         };
-        // To nobody there is nothing to say.
-        let mut unsaid = Vec::new();
-        let said = if watching { &mut *effects } else { &mut unsaid };
-        if let Some(withdrawn) = self.withdraw.judge(&facts, now, said) {
+        if let Some(withdrawn) = self.withdraw.judge(&facts, now, effects) {
             self.ovs.withdraw(withdrawn, now, effects);
         }
         self.stats.withdrawn = watching && self.withdraw.why().is_some();

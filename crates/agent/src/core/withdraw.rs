@@ -2,8 +2,14 @@
 //!
 //! It withdraws while its switch is away or is being filled, while none of its uplinks is left, and while none of the addresses answers that it was told to
 //! probe. None of that needs the store. It is withdrawn at once; it returns when all has been well for [`HOLD`]. What is not known changes nothing.
+//!
+//! Each loss moves connections, and ends those that `snat` translated here. So an uplink that comes and goes is left alone: who is lost again soon after it
+//! returned must be well for twice as long before the next return, up to [`LONGEST`].
 
-use super::{Effect, Level};
+use super::{
+    Effect, Level,
+    seldom::{Seldom, often},
+};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -11,6 +17,10 @@ use std::{
 
 /// How long all must be well before traffic is drawn again: a card that comes and goes is no uplink, and neighbours outside were asked meanwhile.
 pub const HOLD: Duration = Duration::from_secs(2);
+/// The same for one that was lost again and again.
+const LONGEST: Duration = Duration::from_secs(60);
+/// What is lost within this time of its return is lost again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What the switch holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +39,8 @@ pub enum Fill {
 /// How the host stands.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// Somebody watches this host: before, there is nobody to be withdrawn from, and not a word is said of it.
+    pub watched: bool,
     /// Whether others send here as to an edge; `None`: nobody knows yet.
     pub drawing: Option<bool>,
     /// The ports in the database say that this host is withdrawn.
@@ -49,35 +61,48 @@ pub struct Withdraw {
     /// As it was told; `None`: as an agent before left it.
     withdrawn: Option<bool>,
     well_since: Option<Instant>,
-    /// What was last said of it.
-    said: Option<String>,
-    /// Of uplinks, while others are left.
-    said_of: BTreeMap<String, String>,
+    /// Why it is withdrawn, or was when that was last known.
+    why: Option<String>,
+    /// What was said of that: nothing while nobody watches.
+    said: Option<Seldom<String>>,
+    returned: Option<Instant>,
+    /// How often in a row it was lost soon after it returned.
+    again: u32,
+    /// Of uplinks, while others are left: what is wrong with them.
+    said_of: BTreeMap<String, Seldom<Option<String>>>,
 }
 
 impl Withdraw {
     /// Whether to be withdrawn; `None`: leave it as it is.
     pub fn judge(&mut self, facts: &Facts, now: Instant, effects: &mut Vec<Effect>) -> Option<bool> {
-        self.say_of_uplinks(facts, effects);
+        if facts.watched {
+            self.say_of_uplinks(facts, now, effects);
+        }
         match reason(facts) {
             Some(why) => {
+                if self.why.is_none() {
+                    let soon = self.returned.is_some_and(|at| now < at + AGAIN.max(self.hold()));
+                    self.again = if soon { self.again.saturating_add(1) } else { 0 };
+                }
                 self.well_since = None;
                 self.withdrawn = Some(true);
-                if self.said.as_ref() != Some(&why) {
-                    effects.push(Effect::Say(
-                        Level::Warn,
-                        format!("withdrawn: those that watch this host are told not to send here: {why}"),
-                    ));
-                    self.said = Some(why);
+                if facts.watched {
+                    self.say(&why, now, effects);
                 }
+                self.why = Some(why);
             }
             None if is_well(facts, self.withdrawn.unwrap_or(facts.told)) => {
-                // An agent before had its reasons, and this one sees none: that must last, too.
-                self.withdrawn = self.withdrawn.or(facts.told.then_some(true));
+                // An agent before had its reasons, and said so; this one sees none: that must last, too.
+                if self.withdrawn.is_none() && facts.told {
+                    self.withdrawn = Some(true);
+                    self.said = Some(Seldom::default());
+                }
                 let since = *self.well_since.get_or_insert(now);
-                if self.withdrawn != Some(true) || since + HOLD <= now {
+                if self.withdrawn != Some(true) || since + self.hold() <= now {
                     self.withdrawn = Some(false);
+                    self.why = None;
                     if self.said.take().is_some() {
+                        self.returned = Some(now);
                         effects.push(Effect::Say(Level::Info, "no longer withdrawn".into()));
                     }
                 }
@@ -89,36 +114,53 @@ impl Withdraw {
 
     /// Why this host is withdrawn, if it is.
     pub fn why(&self) -> Option<&str> {
-        self.said.as_deref().filter(|_| self.withdrawn == Some(true))
+        self.why.as_deref().filter(|_| self.withdrawn == Some(true))
     }
 
     /// When [`Withdraw::judge`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        self.well_since.filter(|_| self.withdrawn == Some(true)).map(|since| since + HOLD)
+        let returns = self.well_since.filter(|_| self.withdrawn == Some(true)).map(|since| since + self.hold());
+        let words = self.said_of.values().filter_map(Seldom::wakeup).chain(self.said.as_ref().and_then(Seldom::wakeup));
+        words.chain(returns).min()
+    }
+
+    fn hold(&self) -> Duration {
+        HOLD.saturating_mul(1 << self.again.min(16)).min(LONGEST)
+    }
+
+    fn say(&mut self, why: &str, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(changes) = self.said.get_or_insert_default().is(why.to_owned(), now) else { return };
+        let again = match self.again {
+            0 => String::new(),
+            _ => format!("; lost soon after it returned, so it returns when all has been well for {:?}", self.hold()),
+        };
+        let text =
+            format!("withdrawn: those that watch this host are told not to send here: {why}{}{again}", often(changes));
+        effects.push(Effect::Say(Level::Warn, text));
     }
 
     /// One of several that is lost withdraws nothing, but somebody should know.
-    fn say_of_uplinks(&mut self, facts: &Facts, effects: &mut Vec<Effect>) {
+    fn say_of_uplinks(&mut self, facts: &Facts, now: Instant, effects: &mut Vec<Effect>) {
         let Some(uplinks) = &facts.uplinks else { return };
         let some_left = uplinks.values().any(Result::is_ok);
-        for (bridge, state) in uplinks {
-            match state {
-                Err(why) if some_left => {
-                    if self.said_of.get(bridge) != Some(why) {
-                        let text = format!("uplink {why}; this host stays an edge, as it has others");
-                        effects.push(Effect::Say(Level::Warn, text));
-                        self.said_of.insert(bridge.clone(), why.clone());
-                    }
-                }
-                Err(_) => {}
-                Ok(()) => {
-                    if self.said_of.remove(bridge).is_some() {
-                        effects.push(Effect::Say(Level::Info, format!("uplink {bridge} is well again")));
-                    }
-                }
-            }
-        }
         self.said_of.retain(|bridge, _| uplinks.contains_key(bridge));
+        for (bridge, state) in uplinks {
+            let wrong = state.as_ref().err().cloned();
+            // With none left it is said why this host is withdrawn.
+            if wrong.is_some() && !some_left || wrong.is_none() && !self.said_of.contains_key(bridge) {
+                continue;
+            }
+            let Some(changes) = self.said_of.entry(bridge.clone()).or_default().is(wrong.clone(), now) else {
+                continue;
+            };
+            let often = often(changes);
+            effects.push(match wrong {
+                Some(why) => {
+                    Effect::Say(Level::Warn, format!("uplink {why}{often}; this host stays an edge, as it has others"))
+                }
+                None => Effect::Say(Level::Info, format!("uplink {bridge} is well again{often}")),
+            });
+        }
     }
 }
 
@@ -157,7 +199,7 @@ mod tests {
             ((*bridge).to_owned(), if *well { Ok(()) } else { Err(format!("{bridge}: no link")) })
         };
         let uplinks = Some(uplinks.iter().map(state).collect());
-        Facts { drawing: Some(true), told: false, fill, uplinks, probing: answers.is_some(), answers }
+        Facts { watched: true, drawing: Some(true), told: false, fill, uplinks, probing: answers.is_some(), answers }
     }
 
     struct Bench(Withdraw, Instant, Vec<Effect>);
@@ -213,7 +255,68 @@ mod tests {
             bench.1 += HOLD;
             assert_eq!(bench.judge(&good), Some(false));
             assert_eq!((bench.0.why(), bench.0.wakeup()), (None, None));
+            bench.1 += AGAIN;
         }
+    }
+
+    #[test]
+    fn who_is_lost_again_and_again_returns_later_and_later() {
+        let mut bench = Bench::new();
+        let (good, bad) = (facts(Fill::Full, WELL, None), facts(Fill::Full, &[("br-ex", false)], None));
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(bench.judge(&bad), Some(true));
+            bench.1 += HOLD;
+            assert_eq!(bench.judge(&good), Some(true));
+            let well = bench.1;
+            while bench.judge(&good) == Some(true) {
+                bench.1 = bench.0.wakeup().unwrap_or(bench.1 + LONGEST);
+            }
+            held.push((bench.1 - well).as_secs());
+            bench.1 += AGAIN / 2;
+        }
+        assert_eq!(held, [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert!(bench.said().contains("returns when all has been well for 16s"), "{}", bench.said());
+        bench.1 += LONGEST;
+        assert_eq!(bench.judge(&bad), Some(true));
+        assert_eq!(bench.judge(&good), Some(true));
+        assert_eq!(bench.0.wakeup(), Some(bench.1 + HOLD), "it was well for long");
+    }
+
+    #[test]
+    fn reasons_that_alternate_are_said_ever_less_often() {
+        let mut bench = Bench::new();
+        let (silent, cut) = (facts(Fill::Full, WELL, Some(false)), facts(Fill::Full, &[("br-ex", false)], Some(false)));
+        for _ in 0..500 {
+            for bad in [&silent, &cut] {
+                assert_eq!(bench.judge(bad), Some(true));
+                bench.1 += Duration::from_millis(300);
+            }
+        }
+        let said = bench.2.len();
+        assert!((2..15).contains(&said), "{said} lines in five minutes: {}", bench.said());
+        assert_eq!(bench.0.why(), Some("no uplink is left: br-ex: no link"), "what the store shows is never old");
+        let woken = bench.0.wakeup();
+        bench.1 += LONGEST;
+        assert_eq!(bench.judge(&silent), Some(true));
+        assert!(woken.is_none_or(|at| at <= bench.1) && bench.2.len() <= said + 1, "{}", bench.said());
+    }
+
+    #[test]
+    fn nobody_is_told_before_somebody_watches() {
+        let mut bench = Bench::new();
+        let bad = || facts(Fill::Full, &[("br-ex", false), ("br-two", false)], None);
+        assert_eq!(bench.judge(&Facts { watched: false, ..bad() }), Some(true));
+        assert!(bench.2.is_empty());
+        assert_eq!(bench.judge(&bad()), Some(true));
+        assert!(bench.said().contains("no uplink is left"), "{}", bench.said());
+        // What an agent before said is taken back.
+        let mut bench = Bench::new();
+        let told = || Facts { told: true, ..facts(Fill::Full, WELL, None) };
+        assert_eq!(bench.judge(&told()), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&told()), Some(false));
+        assert!(bench.said().contains("no longer withdrawn"), "{}", bench.said());
     }
 
     #[test]
@@ -255,8 +358,22 @@ mod tests {
             assert_eq!(bench.judge(&facts(Fill::Full, &[("br-ex", false), ("br-two", true)], None)), Some(false));
         }
         assert_eq!(bench.said().matches("stays").count(), 1, "{}", bench.said());
-        bench.judge(&facts(Fill::Full, &[("br-ex", true), ("br-two", true)], None));
+        bench.1 += HOLD;
+        let well = facts(Fill::Full, &[("br-ex", true), ("br-two", true)], None);
+        bench.judge(&well);
         assert!(bench.said().contains("br-ex is well again"), "{}", bench.said());
+        // It comes and goes for five minutes.
+        for turn in 0..1_000 {
+            bench.1 += Duration::from_millis(300);
+            assert_eq!(
+                bench.judge(&facts(Fill::Full, &[("br-ex", turn % 2 == 1), ("br-two", true)], None)),
+                Some(false)
+            );
+        }
+        assert!((3..15).contains(&bench.2.len()), "{}", bench.said());
+        bench.1 = bench.1.max(bench.0.wakeup().unwrap_or(bench.1));
+        bench.judge(&well);
+        assert!(bench.2.last().is_some_and(|last| format!("{last:?}").contains("well again")), "{}", bench.said());
         // A host without uplinks is no edge, and has nothing to withdraw.
         assert_eq!(bench.judge(&facts(Fill::Full, &[], None)), Some(false));
     }
