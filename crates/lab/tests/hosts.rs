@@ -102,7 +102,8 @@ fn a_probe_counts_what_an_outage_loses() -> Result<()> {
         [a.probe(&b.ipv4()?, interval)?, a.probe(&b.ipv6()?, interval)?, a.probe_udp(&b, &b.ipv4()?, interval)?];
     std::thread::sleep(Duration::from_millis(500));
     lab.underlay().ip("link set u2 down\n")?;
-    std::thread::sleep(Duration::from_millis(300));
+    // Long enough that a thread which a busy machine leaves waiting still sends meanwhile.
+    std::thread::sleep(Duration::from_secs(1));
     lab.underlay().ip("link set u2 up\n")?;
     a.wait_ping(&b.ipv4()?, Duration::from_secs(5))?;
     std::thread::sleep(Duration::from_millis(500));
@@ -110,7 +111,7 @@ fn a_probe_counts_what_an_outage_loses() -> Result<()> {
         let report = probe.stop()?;
         assert!(report.sent > 100, "{report}");
         // As many as the outage was long; not exactly, the link takes its time.
-        assert!((10..200).contains(&report.lost.len()), "{report}");
+        assert!((10..300).contains(&report.lost.len()), "{report}");
         assert!(report.lost.iter().all(|lost| lost.at > Duration::from_millis(300)), "{report}");
         assert_eq!(report.duplicates, 0, "{report}");
     }
