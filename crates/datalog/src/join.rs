@@ -7,27 +7,11 @@
 //! `semijoin` and `antijoin` are a ⋈ distinct(keys) and a − a ⋈ distinct(keys) (DBSP, section 4), where the index of the
 //! keys itself tells when a key appears or vanishes, so neither the keys nor the result are stored.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::Row;
-use crate::index::KeyIndex;
-use crate::relation::{Graph, Relation, same_program};
+use crate::relation::{Index, Relation, same_program};
 use crate::stream::{Sink, Stream};
-use crate::table::Table;
-
-/// A relation's rows by key. Made by [`Relation::index`], shared by all who join on it.
-pub struct Index<K, T> {
-    pub(crate) graph: Rc<RefCell<Graph>>,
-    pub(crate) table: Rc<Table<T>>,
-    pub(crate) index: Rc<KeyIndex<K, T>>,
-}
-
-impl<K, T> Clone for Index<K, T> {
-    fn clone(&self) -> Self {
-        Index { graph: self.graph.clone(), table: self.table.clone(), index: self.index.clone() }
-    }
-}
 
 impl<K: Row, A: Row> Index<K, A> {
     /// One result for each pair of rows with equal keys; its weight is the product of theirs.

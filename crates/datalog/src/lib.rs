@@ -40,11 +40,13 @@
 //! assert_eq!(program.drain(grandparents), [(("Ann", "Cid"), -1)]);
 //! ```
 
+mod handle;
 mod hash;
 mod ids;
 mod index;
 mod join;
 mod keymap;
+mod node;
 mod order;
 mod paged;
 mod port;
@@ -57,9 +59,10 @@ mod table;
 mod weights;
 mod zset;
 
-pub use join::Index;
-pub use program::{Counters, Program, RelationCounter, Statistics};
-pub use relation::{Builder, Input, Output, Relation, Stored, reach};
+pub use handle::{Input, Output, Stored};
+pub use node::Statistics;
+pub use program::{Counters, Program, RelationCounter};
+pub use relation::{Builder, Index, Relation, reach};
 
 /// What a relation consists of: any plain value. Equal rows must have equal hashes, and cloning should be cheap
 /// (numbers, addresses, `Rc<str>`).

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::Row;
-use crate::program::Node;
+use crate::node::Node;
 use crate::stream::{Shared, Sink, Stream};
 use crate::zset::{Buffer, consolidate};
 

@@ -4,23 +4,11 @@ use std::any::Any;
 use std::rc::Rc;
 
 use crate::Row;
+use crate::handle::{Input, Output, Stored};
+use crate::node::{Node, Statistics};
 use crate::port::{InputPort, OutputPort};
-use crate::relation::{Input, Output, Stored};
 use crate::stream::{Label, Shared, Sink};
 use crate::table::{Table, View};
-
-/// An operator with state, scheduled when its input changed.
-pub(crate) trait Node {
-    /// Takes what waits in its buffers and sends the consequences on.
-    fn run(&self);
-    fn kind(&self) -> &'static str;
-    fn name(&self) -> Option<&'static str>;
-    fn statistics(&self) -> Option<Statistics> {
-        None
-    }
-    /// Drops the references to other operators: joins refer to each other in circles.
-    fn disconnect(&self);
-}
 
 /// Work done since the program was built. Counted, not timed, so that tests can assert that cost follows the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,19 +30,6 @@ pub struct RelationCounter {
     pub name: &'static str,
     /// Changes of rows that the relation was sent, before they were consolidated.
     pub rows: u64,
-}
-
-/// What one store holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statistics {
-    /// The relation's name, if it has one.
-    pub name: Option<&'static str>,
-    /// Rows stored (for `reduce`: groups remembered; for `reach`: nodes).
-    pub rows: usize,
-    /// For each index and order over the rows, the number of its groups.
-    pub groups: Vec<usize>,
-    /// Heap of rows and indexes in bytes, without what the rows point to.
-    pub bytes: usize,
 }
 
 /// A built program. It has no clock and does no I/O; equal transactions in equal order do equal work and give equal

@@ -19,7 +19,7 @@ use crate::Row;
 use crate::hash::hash_of;
 use crate::index::KeyIndex;
 use crate::keymap::KeyMap;
-use crate::program::{Node, Statistics};
+use crate::node::{Node, Statistics};
 use crate::stream::{Shared, Sink, Stream};
 use crate::table::{Rows, Table};
 use crate::zset::{Buffer, consolidate};

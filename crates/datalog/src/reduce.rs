@@ -10,7 +10,7 @@ use std::rc::Rc;
 use crate::Row;
 use crate::index::KeyIndex;
 use crate::keymap::KeyMap;
-use crate::program::{Node, Statistics};
+use crate::node::{Node, Statistics};
 use crate::stream::{Shared, Sink, Stream};
 use crate::table::{Follower, Rows, Table, View};
 use crate::zset::{Buffer, consolidate};

@@ -2,15 +2,15 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::Row;
+use crate::handle::{Input, Output, Stored};
 use crate::index::KeyIndex;
-use crate::join::Index;
+use crate::node::Node;
 use crate::order::Least;
 use crate::port::{InputPort, OutputPort};
-use crate::program::{Node, Program};
+use crate::program::Program;
 use crate::reach::Reach;
 use crate::reduce::{Count, Reduce};
 use crate::stream::{Filter, FlatMap, Label, Map, Negate, Shared, Stream};
@@ -69,7 +69,7 @@ impl Builder {
         let stream = Rc::new(Stream::new(self.graph.borrow().shared()));
         let node = self.graph.borrow_mut().add(|node, shared| InputPort::new(node, stream.clone(), shared));
         let port = self.graph.borrow_mut().port(node);
-        (Input { port, row: PhantomData }, Relation::from_stream(&self.graph, stream).named(name))
+        (Input::new(port), Relation::from_stream(&self.graph, stream).named(name))
     }
 
     /// The program, ready to run. Relations cannot be derived any more (that panics).
@@ -81,43 +81,6 @@ impl Builder {
             (labels, graph.shared())
         })
     }
-}
-
-macro_rules! handle {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        pub struct $name<T> {
-            pub(crate) port: u32,
-            row: PhantomData<fn(T) -> T>,
-        }
-
-        impl<T> Clone for $name<T> {
-            fn clone(&self) -> Self {
-                *self
-            }
-        }
-
-        impl<T> Copy for $name<T> {}
-
-        impl<T> std::fmt::Debug for $name<T> {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_tuple(stringify!($name)).field(&self.port).finish()
-            }
-        }
-    };
-}
-
-handle! {
-    /// Names an input of a program. See [`Program::insert`].
-    Input
-}
-handle! {
-    /// Names an output of a program. See [`Program::drain`].
-    Output
-}
-handle! {
-    /// Names a relation of a program whose rows can be listed. See [`Program::scan`].
-    Stored
 }
 
 /// A relation of the program that is being built: a handle to derive others from it.
@@ -138,6 +101,19 @@ impl<T> Clone for Relation<T> {
     fn clone(&self) -> Self {
         let (graph, stream, table) = (self.graph.clone(), self.stream.clone(), self.table.clone());
         Relation { graph, stream, view: self.view, table }
+    }
+}
+
+/// A relation's rows by key. Made by [`Relation::index`], shared by all who join on it.
+pub struct Index<K, T> {
+    pub(crate) graph: Rc<RefCell<Graph>>,
+    pub(crate) table: Rc<Table<T>>,
+    pub(crate) index: Rc<KeyIndex<K, T>>,
+}
+
+impl<K, T> Clone for Index<K, T> {
+    fn clone(&self) -> Self {
+        Index { graph: self.graph.clone(), table: self.table.clone(), index: self.index.clone() }
     }
 }
 
@@ -283,13 +259,13 @@ impl<T: Row> Relation<T> {
         let shared = self.graph.borrow().shared();
         let port = Rc::new(OutputPort::new(self.view == View::Set, shared));
         self.stream.subscribe(port.clone());
-        Output { port: self.graph.borrow_mut().port(port), row: PhantomData }
+        Output::new(self.graph.borrow_mut().port(port))
     }
 
     /// Makes the relation's rows available to [`Program::scan`]; they share the store of its indexes and `distinct`.
     pub fn stored(&self) -> Stored<T> {
         let entry: Rc<dyn Any> = Rc::new((self.table(), self.view));
-        Stored { port: self.graph.borrow_mut().port(entry), row: PhantomData }
+        Stored::new(self.graph.borrow_mut().port(entry))
     }
 }
 
