@@ -1,11 +1,10 @@
 //! Cases that stay: what the comparison found, in its smallest form, and what random networks hardly ever meet.
 
 use crate::{
+    fate::Fate,
     generate::{Arp, Body, Frame, Ip, Network, Object, Says, Sent, Then},
     packets::{compare, simulated},
-    tables,
-    walk::Fate,
-    words,
+    tables, words,
     world::World,
 };
 use tuplenet_model::mac::Mac;

@@ -2,9 +2,10 @@
 //! of them: each arrives as the reference says.
 
 use crate::{
+    fate::{Delivery, Fate},
     generate::{self, Case, Frame, Ip, SYN, SYN_ACK, Says, Sent, Then},
     packets::{compare_after, simulated},
-    walk::{Delivery, Fate, State},
+    walk::State,
     words,
     world::World,
 };

@@ -82,7 +82,7 @@ fn check(case: &Case, first: usize, tally: &Tally) -> Result<(), String> {
 
 type Got = Vec<(String, String)>;
 
-fn place(delivered: &[crate::walk::Delivery]) -> Got {
+fn place(delivered: &[crate::fate::Delivery]) -> Got {
     delivered.iter().map(|d| (d.ls.clone(), d.lsp.clone())).collect()
 }
 

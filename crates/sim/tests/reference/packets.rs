@@ -1,8 +1,9 @@
 //! Packets arrive where the reference says, as the reference says.
 
 use crate::{
+    fate::{Delivery, Fate},
     generate::{self, Case, Sent},
-    walk::{Delivery, Fate, State},
+    walk::State,
     words,
     world::World,
 };

@@ -38,7 +38,9 @@
 //! Who has never a bound port can send nothing.
 
 use crate::{
+    fate::{Delivery, End, Fate, Why},
     generate::{Arp, Body, Frame, Ip, Says},
+    places::At,
     translate::{Becomes, Connections},
     world::{Gate, Place, Port, Router, World},
 };
@@ -47,91 +49,10 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 use tuplenet_model::{
-    entity::{EncapKind, NatKind, NatRule},
+    entity::{EncapKind, NatRule},
     mac::Mac,
     name::Name,
 };
-
-/// A frame that a port gets.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Delivery {
-    pub ls: String,
-    pub lsp: String,
-    pub chassis: String,
-    pub frame: Frame,
-    /// How often it crossed the underlay.
-    pub crossings: u32,
-}
-
-/// A frame that goes no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    pub chassis: String,
-    /// The switch or router that it was in.
-    pub datapath: String,
-    pub why: Why,
-}
-
-/// Why a frame goes no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// In a switch: for a bridge, not for a port.
-    Reserved,
-    /// For all, in a switch that does not flood.
-    NoFlood,
-    /// So is a question that is not answered.
-    Unanswered(IpAddr),
-    /// For all, and there is nobody else.
-    NobodyElse,
-    /// No port has the MAC.
-    NoMac,
-    /// The port that has it cannot be reached from here.
-    Unreachable(String),
-    /// It is for who sent it.
-    Sender,
-    /// A solicitation that came from afar.
-    FromAfar,
-    /// In a router: the frame has a tag.
-    Tagged,
-    NotIp,
-    SourceIsNobody,
-    ForRouter,
-    DestinationIsNobody,
-    NoHopLeft,
-    ProtocolZero,
-    NoRoute(IpAddr),
-    NoNextHop(IpAddr),
-    /// The host's agent asks who has it.
-    Asked(IpAddr),
-    /// At an uplink: nothing translates it, and something should.
-    Untranslated,
-    /// From a physical network: not of our VLAN.
-    OtherVlan,
-    /// From there: one of ours, come back.
-    Own,
-    /// From there: another host's patch port is the one for it.
-    Elsewhere,
-    /// To there, with a tag.
-    TaggedOut,
-}
-
-/// What becomes of a frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fate {
-    pub delivered: Vec<Delivery>,
-    pub ended: Vec<End>,
-    /// What nobody can tell from outside, or from this packet alone, had a part in it.
-    pub unknown: bool,
-    /// Uplinks that translated it.
-    pub translated: u32,
-}
-
-/// Where a packet is: on a host, and how often it crossed the underlay until there.
-#[derive(Clone)]
-struct At {
-    host: Name,
-    crossings: u32,
-}
 
 /// How a frame entered its switch.
 #[derive(Clone, Copy, PartialEq)]
@@ -207,138 +128,6 @@ impl World {
                 Some((.., taken)) if all.len() <= OUTCOMES => *taken += 1,
                 _ => return Some(all),
             }
-        }
-    }
-
-    /// Whether there is such a host.
-    fn exists(&self, host: &Name) -> bool {
-        let bound = |port: &Port| port.place == Place::Vm(host.clone());
-        self.chassis.contains_key(host)
-            || self.switches.values().any(|switch| switch.ports.values().any(bound))
-            || self.routers.values().any(|router| router.pinned.as_ref() == Some(host))
-    }
-
-    /// The host where a port is, seen from a host; `None` if it cannot be reached.
-    fn reach(&self, at: &At, port: &Port) -> Option<At> {
-        let there = match &port.place {
-            Place::Vm(chassis) | Place::Patch(chassis) => Some(chassis),
-            Place::Link { lr, .. } => self.routers[lr].pinned.as_ref(),
-            Place::Nowhere => return None,
-        };
-        there.map_or_else(|| Some(at.clone()), |there| self.go(at, there))
-    }
-
-    fn go(&self, at: &At, there: &Name) -> Option<At> {
-        if *there == at.host {
-            return Some(at.clone());
-        }
-        self.tunnel(&at.host, there).map(|_| At { host: there.clone(), crossings: at.crossings + 1 })
-    }
-
-    /// How a host can send to another.
-    fn tunnel(&self, from: &Name, to: &Name) -> Option<EncapKind> {
-        let (from, to) = (self.chassis.get(from)?, self.chassis.get(to)?);
-        to.encaps.iter().map(|encap| encap.kind).find(|kind| from.encaps.iter().any(|ours| ours.kind == *kind))
-    }
-
-    /// By which patch port the frames of a host leave, and where that is.
-    fn way_out(&self, at: &At, ls: &Name) -> Option<(At, Name)> {
-        let switch = &self.switches[ls];
-        let there = if switch.patch(&at.host).is_some() { &at.host } else { self.designated(ls)? };
-        Some((self.go(at, there)?, switch.patch(there)?.0.clone()))
-    }
-
-    /// Whether what comes from outside for a port is let in by the patch port of that host.
-    fn speaks(&self, host: &Name, ls: &Name, port: &Port) -> bool {
-        let designated = self.designated(ls) == Some(host);
-        let there = match &port.place {
-            Place::Vm(there) => there,
-            Place::Link { lr, .. } => match &self.routers[lr].pinned {
-                Some(there) => there,
-                None => return designated,
-            },
-            Place::Patch(_) | Place::Nowhere => return false,
-        };
-        self.speaks_for(host, ls, there)
-    }
-
-    fn speaks_for(&self, host: &Name, ls: &Name, there: &Name) -> bool {
-        there == host || self.designated(ls) == Some(host) && self.switches[ls].patch(there).is_none()
-    }
-
-    /// Whether a router's port is an uplink.
-    fn is_uplink(&self, gate: &Gate) -> bool {
-        let patched = |ls: &Name| self.switches[ls].ports.values().any(|port| matches!(port.place, Place::Patch(_)));
-        gate.link.as_ref().is_some_and(|(ls, _)| patched(ls))
-    }
-
-    /// Whether a distributed rule is for VMs of two switches of its router: nobody could tell whose packets are whose.
-    fn is_ambiguous(&self) -> bool {
-        let mut unpinned = self.routers.iter().filter(|(_, router)| router.pinned.is_none());
-        unpinned.any(|(lr, router)| router.rules.iter().any(|rule| self.homes(lr, rule).len() > 1))
-    }
-
-    /// The host with the VM that a distributed rule is for.
-    fn home(&self, lr: &Name, rule: &NatRule) -> Option<&Name> {
-        self.homes(lr, rule).into_iter().next()
-    }
-
-    fn homes(&self, lr: &Name, rule: &NatRule) -> Vec<&Name> {
-        let linked = self.routers[lr].ports.values().filter_map(|gate| Some(&gate.link.as_ref()?.0));
-        let ports = linked.flat_map(|ls| self.switches[ls].ports.values());
-        let has = ports.filter(|port| port.is.ips.contains(&rule.inner().addr()));
-        let hosts = has.filter_map(|port| if let Place::Vm(host) = &port.place { Some(host) } else { None });
-        hosts.collect()
-    }
-
-    /// The rules that a router has in force on a host.
-    fn rules(&self, host: &Name, lr: &Name) -> Vec<NatRule> {
-        let router = &self.routers[lr];
-        let here = |rule: &&NatRule| router.pinned.is_some() || self.home(lr, rule) == Some(host);
-        router.rules.iter().filter(here).cloned().collect()
-    }
-
-    /// Distributed external addresses on a switch that a host knows of: the address, its MAC, the host that has it, the router and its port.
-    fn floats(&self, at: &At, ls: &Name) -> Vec<(IpAddr, Mac, At, &Name, &Name)> {
-        let mut all = Vec::new();
-        for (lr, router) in self.routers.iter().filter(|(_, router)| router.pinned.is_none()) {
-            for (lrp, gate) in router.ports.iter().filter(|(_, gate)| self.is_uplink(gate)) {
-                if gate.link.as_ref().is_none_or(|(on, _)| on != ls) {
-                    continue;
-                }
-                for rule in &router.rules {
-                    let there = self.home(lr, rule).and_then(|home| self.go(at, home));
-                    all.extend(there.map(|there| (rule.external(), float(rule.external()), there, lr, lrp)));
-                }
-            }
-        }
-        all
-    }
-
-    /// External addresses on a switch of pinned routers that can be reached: the address, and the router's port there.
-    fn externals(&self, at: &At, ls: &Name) -> Vec<(IpAddr, &Name, &Port)> {
-        let switch = &self.switches[ls];
-        if !switch.ports.values().any(|port| matches!(port.place, Place::Patch(_))) {
-            return Vec::new();
-        }
-        let gates = switch.ports.values().filter_map(|port| match &port.place {
-            Place::Link { lr, .. } if self.routers[lr].pinned.is_some() => Some((lr, port)),
-            _ => None,
-        });
-        let gates = gates.filter(|(_, port)| self.reach(at, port).is_some());
-        let known =
-            gates.flat_map(|(lr, port)| self.routers[lr].rules.iter().map(move |rule| (rule.external(), lr, port)));
-        known.filter(|(ip, _, port)| !port.is.ips.contains(ip)).collect()
-    }
-}
-
-/// `f2:01` and the address, or `f2:02` and its last four bytes.
-fn float(ip: IpAddr) -> Mac {
-    match ip {
-        IpAddr::V4(ip) => Mac::derived(ip),
-        IpAddr::V6(ip) => {
-            let [.., a, b, c, d] = ip.octets();
-            Mac([0xf2, 2, a, b, c, d])
         }
     }
 }
@@ -726,72 +515,6 @@ fn question(frame: &Frame) -> Option<IpAddr> {
         Body::Arp(Arp { op: 1, tpa, .. }) => Some(IpAddr::V4(*tpa)),
         Body::Ip(Ip { says: Says::Solicit { target, .. }, .. }) => Some(IpAddr::V6(*target)),
         _ => None,
-    }
-}
-
-/// A way of a router: its port, and the next hop; `None`: it is the destination itself.
-pub type Way<'a> = (&'a Name, &'a Gate, Option<IpAddr>);
-
-impl World {
-    /// The ways that a packet may take on a host.
-    pub fn ways<'a>(&self, host: &Name, router: &'a Router, src: IpAddr, dst: IpAddr) -> Vec<Way<'a>> {
-        let by_static = router.routes.iter().filter_map(|route| {
-            let (lrp, gate) = router.ports.get_key_value(&route.outport)?;
-            let near = gate.is.nets.iter().any(|net| net.contains(&route.next_hop));
-            let own = gate.is.nets.iter().any(|net| net.addr() == route.next_hop);
-            (near && !own).then_some((route.prefix, 1, (lrp, gate, Some(route.next_hop))))
-        });
-        let connected = router
-            .ports
-            .iter()
-            .flat_map(|(lrp, gate)| gate.is.nets.iter().map(move |net| (*net, 0, (lrp, gate, None))));
-        let all = by_static.chain(connected);
-        let all = all.filter(|(net, _, (_, gate, _))| gate.link.is_some() && net.contains(&dst));
-        let all: Vec<_> = all.collect();
-        let Some(best) = all.iter().map(|(net, rank, _)| (net.prefix_len(), *rank)).max() else { return Vec::new() };
-        let mut ways: Vec<Way> = Vec::new();
-        for (net, rank, way) in all {
-            if (net.prefix_len(), rank) == best && !ways.iter().any(|(lrp, _, hop)| (*lrp, *hop) == (way.0, way.2)) {
-                ways.push(way);
-            }
-        }
-        // A connected network of several ports cannot be.
-        if best.1 == 0 || ways.len() < 2 {
-            ways.truncate(1);
-            return ways;
-        }
-        // A next hop that is known to be dead only if all are.
-        if ways.iter().any(|way| !self.is_dead(host, way)) {
-            ways.retain(|way| !self.is_dead(host, way));
-        }
-        let homes: Vec<Way> = ways.iter().copied().filter(|(_, gate, hop)| self.translates(gate, *hop, src)).collect();
-        if homes.is_empty() { ways } else { homes }
-    }
-
-    /// A VM of this host that is down, or nobody at all, in a switch where all are known.
-    fn is_dead(&self, host: &Name, (_, gate, hop): &Way) -> bool {
-        let (Some(hop), Some((ls, _))) = (hop, &gate.link) else { return false };
-        let at = At { host: host.clone(), crossings: 0 };
-        let ports = &self.switches[ls].ports;
-        let outside = ports.values().any(|port| matches!(port.place, Place::Patch(_)));
-        match ports.iter().find(|(_, port)| port.is.ips.contains(hop) && self.reach(&at, port).is_some()) {
-            Some((lsp, port)) => {
-                port.place == Place::Vm(host.clone()) && self.dead.contains(&(ls.clone(), lsp.clone()))
-            }
-            None => !outside,
-        }
-    }
-
-    /// Whether a next hop is an edge that has that inner address behind an external one of its own.
-    fn translates(&self, gate: &Gate, hop: Option<IpAddr>, src: IpAddr) -> bool {
-        let (Some(hop), Some((ls, _))) = (hop, &gate.link) else { return false };
-        self.switches[ls].ports.values().filter(|port| port.is.ips.contains(&hop)).any(|port| match &port.place {
-            Place::Link { lr, .. } if self.routers[lr].pinned.is_some() => {
-                let mut rules = self.routers[lr].rules.iter();
-                rules.any(|r| r.kind != NatKind::Snat && !r.distributed && r.inner().addr() == src)
-            }
-            _ => false,
-        })
     }
 }
 

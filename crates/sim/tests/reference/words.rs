@@ -1,9 +1,9 @@
 //! Where and why a packet ends is told as it is.
 
 use crate::{
+    fate::{End, Fate, Why},
     generate::Sent,
     packets::name,
-    walk::{End, Fate, Why},
 };
 use tuplenet_sim::{Network, Outcome, Packet};
 
