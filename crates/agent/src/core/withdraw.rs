@@ -70,11 +70,14 @@ pub struct Withdraw {
     again: u32,
     /// Of uplinks, while others are left: what is wrong with them.
     said_of: BTreeMap<String, Seldom<Option<String>>>,
+    /// When there is more to be said, of what was to be said at the last judgement: of all else nothing can be said then, either.
+    words: Option<Instant>,
 }
 
 impl Withdraw {
     /// Whether to be withdrawn; `None`: leave it as it is.
     pub fn judge(&mut self, facts: &Facts, now: Instant, effects: &mut Vec<Effect>) -> Option<bool> {
+        self.words = None;
         if facts.watched {
             self.say_of_uplinks(facts, now, effects);
         }
@@ -120,8 +123,7 @@ impl Withdraw {
     /// When [`Withdraw::judge`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
         let returns = self.well_since.filter(|_| self.withdrawn == Some(true)).map(|since| since + self.hold());
-        let words = self.said_of.values().filter_map(Seldom::wakeup).chain(self.said.as_ref().and_then(Seldom::wakeup));
-        words.chain(returns).min()
+        self.words.into_iter().chain(returns).min()
     }
 
     fn hold(&self) -> Duration {
@@ -129,7 +131,10 @@ impl Withdraw {
     }
 
     fn say(&mut self, why: &str, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(changes) = self.said.get_or_insert_default().is(why.to_owned(), now) else { return };
+        let said = self.said.get_or_insert_default();
+        let changes = said.is(why.to_owned(), now);
+        self.words = sooner(self.words, said.wakeup());
+        let Some(changes) = changes else { return };
         let again = match self.again {
             0 => String::new(),
             _ => format!("; lost soon after it returned, so it returns when all has been well for {:?}", self.hold()),
@@ -150,9 +155,10 @@ impl Withdraw {
             if wrong.is_some() && !some_left || wrong.is_none() && !self.said_of.contains_key(bridge) {
                 continue;
             }
-            let Some(changes) = self.said_of.entry(bridge.clone()).or_default().is(wrong.clone(), now) else {
-                continue;
-            };
+            let said = self.said_of.entry(bridge.clone()).or_default();
+            let changes = said.is(wrong.clone(), now);
+            self.words = sooner(self.words, said.wakeup());
+            let Some(changes) = changes else { continue };
             let often = often(changes);
             effects.push(match wrong {
                 Some(why) => {
@@ -162,6 +168,10 @@ impl Withdraw {
             });
         }
     }
+}
+
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Whether nothing is wrong, as far as it must be known: who is withdrawn returns only to an uplink whose probes are answered.
@@ -300,6 +310,28 @@ mod tests {
         bench.1 += LONGEST;
         assert_eq!(bench.judge(&silent), Some(true));
         assert!(woken.is_none_or(|at| at <= bench.1) && bench.2.len() <= said + 1, "{}", bench.said());
+    }
+
+    /// Else the agent would never sleep.
+    #[test]
+    fn it_does_not_ask_to_be_woken_for_what_it_cannot_say_yet() {
+        let mut bench = Bench::new();
+        let both = |one, two| facts(Fill::Full, &[("br-ex", one), ("br-two", two)], None);
+        let unknown = || Facts { uplinks: None, ..both(true, true) };
+        let unwatched = || Facts { watched: false, ..both(true, true) };
+        let silent = || facts(Fill::Full, WELL, Some(false));
+        let unsure = || Facts { probing: true, ..facts(Fill::Full, WELL, None) };
+        let states =
+            [both(true, true), both(false, true), both(false, false), unknown(), unwatched(), silent(), unsure()];
+        for turn in 0..5_000_usize {
+            // All pairs and triples of them come up, quickly and slowly.
+            let state = turn.wrapping_mul(turn).wrapping_add(turn / 7) % states.len();
+            bench.judge(&states[state]);
+            if let Some(at) = bench.0.wakeup() {
+                assert!(at > bench.1, "turn {turn}, state {state}: woken for what is past");
+            }
+            bench.1 += Duration::from_millis([10, 300, 700, 1_500][turn % 4]);
+        }
     }
 
     #[test]
