@@ -55,10 +55,19 @@ impl Vm {
     /// # Errors
     /// A connection was refused or not answered.
     pub fn streams(&self, to: &Vm, address: &str, count: usize) -> Result<Streams> {
-        let ip: IpAddr = address.parse().with_context(|| format!("`{address}` is no address"))?;
-        let listener = to.netns().inside(|| Ok(TcpListener::bind(SocketAddr::new(ip, 0))?));
-        let listener = listener.with_context(|| format!("{} cannot listen at {ip}", to.name()))?;
-        let target = listener.local_addr()?;
+        self.streams_by(to, address, address, count)
+    }
+
+    /// The same to a guest that the network calls `address` and that calls itself `own`.
+    ///
+    /// # Errors
+    /// As for [`Vm::streams`].
+    pub fn streams_by(&self, to: &Vm, own: &str, address: &str, count: usize) -> Result<Streams> {
+        let parse = |text: &str| text.parse().with_context(|| format!("`{text}` is no address"));
+        let (own, address): (IpAddr, IpAddr) = (parse(own)?, parse(address)?);
+        let listener = to.netns().inside(|| Ok(TcpListener::bind(SocketAddr::new(own, 0))?));
+        let listener = listener.with_context(|| format!("{} cannot listen at {own}", to.name()))?;
+        let target = SocketAddr::new(address, listener.local_addr()?.port());
         let mut streams = Streams { stop: Arc::default(), senders: Vec::new(), receivers: Vec::new() };
         for _ in 0..count {
             // One after the other: so each sender has its receiver, whatever is translated between them.

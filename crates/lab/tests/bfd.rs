@@ -2,116 +2,20 @@
 //! what nobody needs is taken away.
 
 mod network;
+mod two_edges;
 
 use anyhow::{Context, Result, ensure};
 use network::*;
-use std::time::{Duration, Instant};
-use tuplenet_lab::{Agent, AgentSpec, Host, Lab, Physical, Vm, VmSpec};
-
-const NETWORK: &str = "
-switches:
-  web: {ports: {w1: '10.1.0.1, fd00:1::1'}}
-routers:
-  LR-central: {links: {web: '10.1.0.254/24, fd00:1::fe/64'}}
-";
-const ROUTER: &str = "203.0.113.1";
-
-/// hv1 with a guest, edges on hv2 and hv3 that probe a router outside.
-struct Bed {
-    lab: Lab,
-    physical: Physical,
-    hosts: Vec<Host>,
-    agents: Vec<Agent>,
-    guest: Vm,
-    router: Vm,
-}
-
-fn bed(name: &str) -> Result<Bed> {
-    let lab = Lab::new(name)?;
-    lab.store()?;
-    let hosts = lab.hosts(&["hv1", "hv2", "hv3"])?;
-    let probing = || AgentSpec::new().arguments(&["--probe", ROUTER, "--probe-interval", "200"]);
-    let agents = hosts.iter().map(|host| host.agent(&probing())).collect::<Result<Vec<_>>>()?;
-    for agent in &agents {
-        agent.wait_settled(PATIENCE)?;
-    }
-    let physical = lab.physical("phys")?;
-    physical.cable(&hosts[1], "br-ex")?;
-    physical.cable(&hosts[2], "br-ex")?;
-    apply(&lab, NETWORK)?;
-    let router = physical.machine(&VmSpec::new("r1").address(&format!("{ROUTER}/24")), None)?;
-    let road = |verb: &str, chassis: &str, vip: &str| {
-        let mut words = vec!["-y", "edge", verb, "--chassis", chassis, "--bridge", "br-ex", "--router", "LR-central"];
-        let cidr = format!("{vip}/24");
-        words.extend(["--vip", &cidr, "--snat", vip]);
-        if verb == "init" {
-            words.extend(["--virt", "10.1.0.0/16", "--ext-gw", ROUTER]);
-        }
-        // What bridges a host has it tells every now and then.
-        lab.wait_until("the edge", PATIENCE, || lab.tpctl(&words).map(drop))
-    };
-    road("init", "hv2", "203.0.113.4")?;
-    road("add", "hv3", "203.0.113.5")?;
-    let guest = hosts[0].vm(&spec("w1", 1, 1))?;
-    Ok(Bed { lab, physical, hosts, agents, guest, router })
-}
-
-/// The Interface by which a host watches a chassis.
-fn port(host: &Host, chassis: &str) -> Result<Option<String>> {
-    let found = host.vsctl(&[
-        "--bare",
-        "--columns=name",
-        "find",
-        "Interface",
-        &format!("external_ids:tuplenet-watch={chassis}"),
-    ])?;
-    let names: Vec<&str> = found.split_whitespace().collect();
-    ensure!(names.len() < 2, "{} watches {chassis} by {names:?}", host.name());
-    Ok(names.first().map(|name| (*name).to_owned()))
-}
-
-fn status(host: &Host, chassis: &str) -> Result<String> {
-    let name = port(host, chassis)?.with_context(|| format!("{} does not watch {chassis}", host.name()))?;
-    host.vsctl(&["get", "Interface", &name, "bfd_status"])
-}
-
-/// Whether a host may send to a chassis.
-fn up(host: &Host, chassis: &str, wanted: bool) -> Result<()> {
-    let status = status(host, chassis)?;
-    let forwarding = format!("forwarding=\"{wanted}\"");
-    ensure!(status.contains(&forwarding), "{} -> {chassis}: {status}", host.name());
-    Ok(())
-}
-
-impl Bed {
-    fn wait_up(&self, from: usize, chassis: &str, wanted: bool, patience: Duration) -> Result<Duration> {
-        let begun = Instant::now();
-        let what = format!("hv{} to see {chassis} {}", from + 1, if wanted { "alive" } else { "dead" });
-        self.lab.wait_until(&what, patience, || up(&self.hosts[from], chassis, wanted))?;
-        Ok(begun.elapsed())
-    }
-
-    fn all_up(&self) -> Result<()> {
-        for (from, chassis) in [(0, "hv2"), (0, "hv3"), (1, "hv1"), (2, "hv1"), (1, "hv3"), (2, "hv2")] {
-            self.wait_up(from, chassis, true, PATIENCE)?;
-        }
-        Ok(())
-    }
-
-    fn wait_log(&self, agent: usize, text: &str) -> Result<()> {
-        self.lab.wait_until(text, PATIENCE, || {
-            ensure!(self.agents[agent].log_text().contains(text), "hv{} did not say it", agent + 1);
-            Ok(())
-        })
-    }
-}
+use std::time::Duration;
+use tuplenet_lab::Host;
+use two_edges::*;
 
 /// An edge that lost something withdraws, without being dead: soon, the probe's silence included.
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
 fn sessions_come_up_and_an_edge_without_a_way_outside_withdraws() -> Result<()> {
-    let bed = bed("bfd")?;
+    let bed = Bed::new("bfd")?;
     bed.all_up()?;
     bed.guest.wait_ping(ROUTER, PATIENCE)?;
     bed.wait_log(0, "BFD to hv2 (geneve")?;
@@ -152,7 +56,7 @@ fn sessions_come_up_and_an_edge_without_a_way_outside_withdraws() -> Result<()> 
 
 #[test]
 fn an_agent_is_not_needed_and_what_nobody_needs_goes() -> Result<()> {
-    let bed = bed("bfd-agent")?;
+    let bed = Bed::new("bfd-agent")?;
     bed.all_up()?;
     let flaps = |host: &Host, chassis: &str| -> Result<String> {
         let name = port(host, chassis)?.context("no port")?;

@@ -508,7 +508,7 @@ impl Core {
                 self.errors.packet_in(event, &packet, nets, now, effects, &mut self.stats);
             }
             Some(Userdata::Probe(event)) => {
-                self.unminded |= self.probes.packet_in(event, &packet, effects, &mut self.stats);
+                self.unminded |= self.probes.packet_in(event, &packet, now, effects, &mut self.stats);
             }
             // Of flows of other software.
             _ => {}

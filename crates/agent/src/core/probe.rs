@@ -4,6 +4,7 @@
 
 use super::{
     Effect, Level,
+    seldom::{Seldom, often},
     stats::Stats,
     wire::{Eth, ICMP, ICMPV6, IPV4, IPV6, checksum, icmpv6_checksum, ipv4, ipv6, put, take},
 };
@@ -44,6 +45,20 @@ struct Target {
     unanswered: u32,
     /// `None`: not known yet.
     answers: Option<bool>,
+    /// Whether it was said to be silent.
+    silent: Seldom<bool>,
+}
+
+impl Target {
+    fn say(&mut self, ip: IpAddr, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(silent) = self.answers.map(|answers| !answers) else { return };
+        let Some(changes) = self.silent.is(silent, now) else { return };
+        let often = often(changes);
+        effects.push(match silent {
+            true => Effect::Say(Level::Warn, format!("{ip} does not answer probes any more{often}")),
+            false => Effect::Say(Level::Info, format!("{ip} answers probes again{often}")),
+        });
+    }
 }
 
 /// All addresses. See the module.
@@ -114,13 +129,13 @@ impl Probes {
                 effects.push(Effect::PacketOut { actions: send(at.router, at.number), frame: frame.into() });
             }
             if !any {
-                *target = Target::default();
+                (target.unanswered, target.answers) = (0, None);
                 continue;
             }
-            if target.unanswered >= SILENT && target.answers != Some(false) {
+            if target.unanswered >= SILENT {
                 target.answers = Some(false);
-                effects.push(Effect::Say(Level::Warn, format!("{ip} does not answer probes any more")));
             }
+            target.say(*ip, now, effects);
             target.unanswered = target.unanswered.saturating_add(1);
         }
     }
@@ -130,6 +145,7 @@ impl Probes {
         &mut self,
         event: Event,
         packet: &PacketIn2,
+        now: Instant,
         effects: &mut Vec<Effect>,
         stats: &mut Stats,
     ) -> bool {
@@ -142,14 +158,9 @@ impl Probes {
         let Some(target) = self.targets.get_mut(&answer.from) else { return false };
         stats.probe_answers += 1;
         target.unanswered = 0;
-        match target.answers.replace(true) {
-            Some(true) => return false,
-            Some(false) => {
-                effects.push(Effect::Say(Level::Info, format!("{} answers probes again", answer.from)));
-            }
-            None => {}
-        }
-        true
+        let before = target.answers.replace(true);
+        target.say(answer.from, now, effects);
+        before != Some(true)
     }
 
     /// When [`Probes::tick`] has something to do.
@@ -258,7 +269,7 @@ mod tests {
         }
         fn answer(&mut self, question: &[u8]) -> bool {
             let packet = PacketIn2 { packet: reply(question).into(), ..PacketIn2::default() };
-            self.probes.packet_in(Event::Answer, &packet, &mut self.effects, &mut self.stats)
+            self.probes.packet_in(Event::Answer, &packet, self.now, &mut self.effects, &mut self.stats)
         }
     }
 
