@@ -225,8 +225,7 @@ impl Edge {
         let inner = Some(vms(true)).filter(|all| !all.is_empty()).unwrap_or_else(|| vms(false));
         let Some((vm, vm_net)) = inner.get(rule.inner % inner.len().max(1)).copied() else { return };
         let long = if is_v6 { 128 } else { 32 };
-        // A router that is everywhere cannot have an address of its own at one host.
-        let outer: IpAddr = match (if rule.distributed { rule.outer.max(2) } else { rule.outer }, is_v6) {
+        let outer: IpAddr = match (rule.outer, is_v6) {
             (0..=1, v6_) => {
                 let own = plan.real_links().iter().find(|l| l.0 == link).map(|l| plan.nets(link, switch, l.3));
                 let own = own.unwrap_or_default().into_iter().find(|(ip, _)| ip.is_ipv6() == v6_);

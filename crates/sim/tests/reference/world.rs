@@ -11,8 +11,9 @@
 //!   is pinned to; bindings of it mean nothing.
 //! - A patch port is on the chassis that it names, one a chassis and switch. Of those whose chassis exists the first by name is *designated*: it speaks
 //!   for ports of chassis without one, and for routers that are everywhere.
-//! - Of the NAT rules of a router those stay that contradict no older one of it; of those with one external address in the network of a switch that several
-//!   routers are on, the oldest one's router has it. A router that is everywhere has rules that are distributed only.
+//! - A router that is everywhere has NAT rules that are distributed only, and these have no address of its own. Of the rules of a router those stay that
+//!   contradict no older one of it; of those with one external address in the network of a switch that several routers are on, or of switches
+//!   whose patch ports lead to bridges of one name and one VLAN, the oldest one's router has it.
 //! - A host can send to another if it has a tunnel of a kind that the other has, too.
 
 use crate::generate::{Network, Object as Stored};
@@ -28,6 +29,7 @@ use tuplenet_model::{
     mac::Mac,
     name::Name,
     object::Object,
+    outside::Segment,
 };
 
 /// Which place among equals: older first.
@@ -175,34 +177,50 @@ impl Read {
             };
             of.iter().copied().filter(|rule| !loses(rule, true) && !loses(rule, false)).collect()
         };
-        // Where an address is seen: switches with a link of the router whose network holds it.
-        let seen = |lr: &Name, ip: IpAddr| -> Vec<Name> {
+        // Where an address is seen: switches with a link of the router whose network holds it, and what these lead to.
+        let patches = |ls: &Name| -> Vec<Segment> {
+            let ports = self.lsp.iter().filter(|((of, _), ..)| of == ls);
+            ports.filter_map(|(_, port, _)| port.patch.as_ref()).map(Segment::beyond).collect()
+        };
+        let seen = |lr: &Name, ip: IpAddr| -> Vec<Segment> {
             let ports =
                 self.lrp.iter().filter(|((of, _), port, _)| of == lr && port.nets.iter().any(|net| net.contains(&ip)));
             let linked = ports.filter_map(|(at, port, _)| {
                 let peer = port.peer.as_ref()?;
                 self.linked(&(peer.ls.clone(), peer.lsp.clone()), at).then(|| peer.ls.clone())
             });
-            linked.collect()
+            linked.flat_map(|ls| [vec![Segment::Switch(ls.clone())], patches(&ls)].concat()).collect()
         };
+        let pinned = |lr: &Name| self.lr.iter().any(|(name, o, _)| name == lr && o.chassis.is_some());
+        let own = |lr: &Name, ip: IpAddr| {
+            self.lrp.iter().any(|(at, port, _)| {
+                let peer = port.peer.as_ref().map(|peer| (peer.ls.clone(), peer.lsp.clone()));
+                at.0 == *lr
+                    && port.nets.iter().any(|net| net.addr() == ip)
+                    && peer.is_some_and(|lsp| self.linked(&lsp, at))
+            })
+        };
+        let answers = |lr: &Name, rule: &NatRule| pinned(lr) || rule.distributed && !own(lr, rule.external());
         let routers: BTreeSet<&Name> =
             self.lnat.iter().map(|((lr, _), ..)| lr).filter(|lr| self.router_stays(lr)).collect();
         let stays = |(rule, age): &(&NatRule, &Age)| {
             let ip = rule.external();
             let here = seen(lr, ip);
-            routers.iter().filter(|other| **other != lr).all(|other| {
-                let there = seen(other, ip);
-                let rivals = sound(other).into_iter().filter(|(rival, _)| rival.external() == ip);
-                let shared = here.iter().any(|ls| there.contains(ls));
-                // All rules of the router with the oldest stay.
-                let oldest = sound(lr)
-                    .iter()
-                    .filter(|(rule, _)| rule.external() == ip)
-                    .map(|(_, age)| *age)
-                    .min()
-                    .unwrap_or(age);
-                !shared || rivals.map(|(_, age)| age).min().is_none_or(|rival| rival > oldest)
-            })
+            answers(lr, rule)
+                && routers.iter().filter(|other| **other != lr).all(|other| {
+                    let there = seen(other, ip);
+                    let rivals =
+                        sound(other).into_iter().filter(|(rival, _)| rival.external() == ip && answers(other, rival));
+                    let shared = here.iter().any(|at| there.contains(at));
+                    // All rules of the router with the oldest stay.
+                    let oldest = sound(lr)
+                        .iter()
+                        .filter(|(rule, _)| rule.external() == ip && answers(lr, rule))
+                        .map(|(_, age)| *age)
+                        .min()
+                        .unwrap_or(age);
+                    !shared || rivals.map(|(_, age)| age).min().is_none_or(|rival| rival > oldest)
+                })
         };
         let all = sound(lr);
         all.into_iter().filter(stays).map(|(rule, _)| rule.clone()).collect()
@@ -295,7 +313,6 @@ impl World {
         }
         for (lr, router) in &mut world.routers {
             router.rules = all.rules_of(lr);
-            router.rules.retain(|rule| router.pinned.is_some() || rule.distributed);
         }
         for known in &network.neighbours {
             let host = (name(&known.chassis), name(&known.ls), known.ip);
