@@ -1,30 +1,12 @@
 //! `tpctl` as its users run it: every command, on the embedded store and on etcd.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod bench;
 
-use bench::{Bench, Embedded, Etcd, texts};
+use bench::{Bench, Embedded, texts};
 use serde_json::{Value, json};
 use std::io::Write;
-
-/// Each test runs on the embedded store by itself, and all of them on one etcd.
-macro_rules! on_both_stores {
-    ($($name:ident)*) => {
-        mod on_the_embedded_store {
-            use super::*;
-            $(#[test] fn $name() {
-                let store = Embedded::start();
-                super::$name(&Bench::new(&store.endpoint, "/tuplenet"));
-            })*
-        }
-        #[test]
-        fn on_etcd() {
-            let Some(store) = Etcd::start() else { return };
-            $(eprintln!("{}", stringify!($name));
-              $name(&Bench::new(&store.endpoint, concat!("/", stringify!($name))));)*
-        }
-    };
-}
 
 on_both_stores! {
     switches_are_added_shown_changed_and_deleted

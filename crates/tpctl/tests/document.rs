@@ -1,29 +1,12 @@
 //! `apply`, `export` and `diff`, on the embedded store and on etcd.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod bench;
 
-use bench::{Bench, Embedded, Etcd};
+use bench::Bench;
 use serde_json::json;
 use std::fmt::Write;
-
-macro_rules! on_both_stores {
-    ($($name:ident)*) => {
-        mod on_the_embedded_store {
-            use super::*;
-            $(#[test] fn $name() {
-                let store = Embedded::start();
-                super::$name(&Bench::new(&store.endpoint, "/tuplenet"));
-            })*
-        }
-        #[test]
-        fn on_etcd() {
-            let Some(store) = Etcd::start() else { return };
-            $(eprintln!("{}", stringify!($name));
-              $name(&Bench::new(&store.endpoint, concat!("/", stringify!($name))));)*
-        }
-    };
-}
 
 on_both_stores! {
     an_export_applied_changes_nothing

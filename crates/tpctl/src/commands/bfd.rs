@@ -22,6 +22,7 @@ pub struct Session {
 }
 
 /// What all hosts say.
+#[derive(Default)]
 pub struct Sessions(Vec<Session>);
 
 impl Sessions {

@@ -13,6 +13,7 @@ mod router;
 mod status;
 mod switch;
 pub mod trace;
+mod ways;
 
 use crate::{
     ask,

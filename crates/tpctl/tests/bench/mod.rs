@@ -16,6 +16,25 @@ use tuplenet_store::{
     embedded::{Options, Server},
 };
 
+/// Each test runs on the embedded store by itself, and all of them on one etcd.
+#[allow(unused_macros)]
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod on_the_embedded_store {
+            $(#[test] fn $name() {
+                let store = $crate::bench::Embedded::start();
+                super::$name(&$crate::bench::Bench::new(&store.endpoint, "/tuplenet"));
+            })*
+        }
+        #[test]
+        fn on_etcd() {
+            let Some(store) = $crate::bench::Etcd::start() else { return };
+            $(eprintln!("{}", stringify!($name));
+              $name(&$crate::bench::Bench::new(&store.endpoint, concat!("/", stringify!($name))));)*
+        }
+    };
+}
+
 /// A directory that goes with its owner.
 pub struct TempDir(pub PathBuf);
 

@@ -3,6 +3,7 @@
 use super::subject;
 use crate::commands::{
     Context,
+    bfd::Sessions,
     chassis::{alive, untunnels},
     doctor,
 };
@@ -32,6 +33,8 @@ pub struct World {
     pub alive: BTreeSet<String>,
     /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
     pub untunnels: BTreeMap<Name, (bool, bool)>,
+    /// What hosts say of their BFD sessions.
+    pub sessions: Sessions,
     /// All that the store has, by path.
     found: BTreeMap<String, Kv>,
     root: String,
@@ -107,10 +110,11 @@ impl World {
         let alive = alive(context).await?;
         let untunnels = untunnels(&alive);
         let alive = alive.into_keys().collect();
+        let sessions = Sessions::read(context, &found);
         let path = |kv: &Kv| context.store.path(&kv.key).to_owned();
         let found = found.into_iter().map(|kv| (path(&kv), kv)).collect();
         let root = context.store.root().to_owned();
-        Ok(Self { network, aside, alive, untunnels, found, root, index: Index::default() }.indexed())
+        Ok(Self { network, aside, alive, untunnels, sessions, found, root, index: Index::default() }.indexed())
     }
 
     /// The same, so that objects are found by their numbers and addresses.

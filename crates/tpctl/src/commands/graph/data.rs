@@ -60,7 +60,7 @@ fn edge(edge: &Edge, from: Option<&str>, to: Option<&str>) -> Value {
             json!({"kind": "link", "nets": nets, "router_port": router_port, "switch_port": switch_port})
         }
         Line::Routes(routes) => {
-            let route = |route: &super::picture::Route| json!({"name": route.name, "prefix": route.prefix, "next_hop": route.next_hop, "port": route.owner});
+            let route = |route: &super::picture::Route| json!({"name": route.name, "prefix": route.prefix, "next_hop": route.next_hop, "port": route.owner, "next_hops": route.of, "state": route.state});
             json!({"kind": "routes", "routes": routes.iter().map(route).collect::<Vec<_>>()})
         }
         Line::Tunnel { kinds, shared, bfd } => {

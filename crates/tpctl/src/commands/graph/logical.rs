@@ -5,7 +5,14 @@ use super::{
     picture::{Edge, Fault, Line, Node, Picture, Route, What},
     source::Source,
 };
-use crate::print::count;
+use crate::{
+    commands::{
+        bfd::Sessions,
+        ways::{self, NextHop},
+    },
+    print::count,
+};
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -26,7 +33,8 @@ pub fn picture(source: &Source) -> Picture {
     }
     let nodes = nodes(source, &mut faults);
     let place: BTreeMap<String, usize> = nodes.iter().enumerate().map(|(i, node)| (node.id.clone(), i)).collect();
-    let mut work = Work { network: &source.network, place, faults, edges: Vec::new() };
+    let sessions = source.sessions.as_ref();
+    let mut work = Work { network: &source.network, sessions, place, faults, edges: Vec::new() };
     work.links();
     work.routes();
     let Work { place, faults, mut edges, .. } = work;
@@ -128,6 +136,7 @@ fn nodes(source: &Source, faults: &mut BTreeMap<&str, Vec<Fault>>) -> Vec<Node> 
 /// The edges, as they come together.
 struct Work<'a> {
     network: &'a Network,
+    sessions: Option<&'a Sessions>,
     place: BTreeMap<String, usize>,
     faults: BTreeMap<&'a str, Vec<Fault>>,
     edges: Vec<Edge>,
@@ -183,6 +192,7 @@ impl Work<'_> {
     fn routes(&mut self) {
         let network = self.network;
         let owners = owners(network);
+        let mut several: BTreeMap<&Name, BTreeMap<IpNet, Vec<NextHop>>> = BTreeMap::new();
         // By from, to, and whether they work.
         let mut arrows: BTreeMap<(usize, usize, bool), Edge> = BTreeMap::new();
         for (key, object) in network.iter() {
@@ -194,6 +204,10 @@ impl Work<'_> {
             let owner = owners.get(&(&ls.ls, route.next_hop));
             let via_router = owner.and_then(|(_, peer)| self.node(Key::Lr(peer.clone()?)));
             let Some(to) = via_router.or_else(|| self.node(Key::Ls(ls.ls.clone()))) else { continue };
+            let equal = several.entry(lr).or_insert_with(|| ways::several(network, lr, self.sessions));
+            let equal = equal.get(&route.prefix).map(Vec::as_slice).unwrap_or_default();
+            let same = |hop: &&NextHop| hop.ip == route.next_hop && hop.outport == route.outport;
+            let (of, state) = (equal.len().max(1), equal.iter().find(same).and_then(|hop| hop.state.clone()));
             let faults = self.take(key);
             let arrow = arrows.entry((from, to, faults.is_empty()));
             let arrow = arrow.or_insert_with(|| Edge::new(from, to, Line::Routes(Vec::new())));
@@ -204,6 +218,8 @@ impl Work<'_> {
                     prefix: route.prefix.to_string(),
                     next_hop: route.next_hop.to_string(),
                     owner: owner.map(|(port, _)| port.to_string()),
+                    of,
+                    state,
                 });
             }
         }

@@ -152,6 +152,10 @@ pub struct Route {
     pub next_hop: String,
     /// The port that has the next hop; `None`: none has it, perhaps a neighbour that is no part of the network.
     pub owner: Option<String>,
+    /// How many next hops the router has for that prefix.
+    pub of: usize,
+    /// What hosts say of this one, if it is one of several and they do.
+    pub state: Option<String>,
 }
 
 impl Node {

@@ -187,9 +187,12 @@ impl Sum {
 }
 
 impl Route {
-    /// `0.0.0.0/0 via 100.64.0.2`
+    /// `0.0.0.0/0 via 100.64.0.2`, and of several `(one of 2, BFD up at 3)`
     pub fn words(&self) -> String {
-        format!("{} via {}", self.prefix, self.next_hop)
+        let Self { prefix, next_hop, of, state, .. } = self;
+        let state = state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
+        let which = if *of > 1 { format!(" (one of {of}{state})") } else { String::new() };
+        format!("{prefix} via {next_hop}{which}")
     }
 }
 

@@ -15,7 +15,7 @@ mod show;
 mod simulate;
 mod world;
 
-use super::{Context, chassis::alive};
+use super::{Context, bfd::Sessions, chassis::alive, ways};
 use crate::{
     cli::Format,
     print::{self, printable},
@@ -34,6 +34,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tuplenet_model::{entity::SwitchPortRef, name::Name};
 use tuplenet_sim::path::Path;
+use ways::Choice;
 use world::World;
 
 /// How long hosts are waited for if nothing is said.
@@ -49,7 +50,7 @@ pub async fn trace(context: &Context, args: Args) -> Result<ExitCode> {
     if !args.all_pairs.is_empty() {
         return pairs::check(context, world, &args).await;
     }
-    if args.simulates() { simulated(context, &world, &args) } else { real(context, &world, &args).await }
+    if args.simulates() { simulated(context, &world, &args).await } else { real(context, &world, &args).await }
 }
 
 /// Through the hosts.
@@ -68,16 +69,20 @@ async fn real(context: &Context, world: &World, args: &Args) -> Result<ExitCode>
     let living = if joined.missing.is_empty() { None } else { Some(alive(context).await?.into_keys().collect()) };
     let living = living.as_ref().unwrap_or(&world.alive);
     let path = outcome::path(world, living, &mut world.simulated(), &shot, &joined, patience);
-    let shown =
-        Shown { path: &path, from: (&from.ls, &from.lsp), frame: &frame, simulated: false, took: joined.took() };
+    let choices = choices(Some(context), world, &path, &frame).await?;
+    let took = joined.took();
+    let shown = Shown { path: &path, from: (&from.ls, &from.lsp), frame: &frame, simulated: false, choices, took };
     print_path(context, &shown)
 }
 
 /// Through the tables that the hosts should have.
-fn simulated(context: &Context, world: &World, args: &Args) -> Result<ExitCode> {
+async fn simulated(context: &Context, world: &World, args: &Args) -> Result<ExitCode> {
+    // Of the hosts of a document nothing is known.
+    let hosts = args.file.is_none().then_some(context);
     let Some(file) = args.with.as_deref() else {
         let (from, frame, path) = walk(world, args, &args.at)?;
-        return print_path(context, &as_simulated(&from, &frame, &path));
+        let choices = choices(hosts, world, &path, &frame).await?;
+        return print_path(context, &as_simulated(&from, &frame, &path, choices));
     };
     let changed = world.with(file)?;
     args.check_places(world, &changed)?;
@@ -86,16 +91,40 @@ fn simulated(context: &Context, world: &World, args: &Args) -> Result<ExitCode> 
     let (was, is) = (exists(world), exists(&changed));
     let before = if was || !is { Some(walk(world, args, &world.places(&args.at))?) } else { None };
     let after = if is { Some(walk(&changed, args, &changed.places(&args.at))?) } else { None };
-    fn shown(walked: &Option<(SwitchPortRef, Vec<u8>, Path)>) -> Option<Shown<'_>> {
-        walked.as_ref().map(|(from, frame, path)| as_simulated(from, frame, path))
-    }
-    let (before, after) = (shown(&before), shown(&after));
+    let (before, after) = (shown(hosts, world, &before).await?, shown(hosts, &changed, &after).await?);
     simulate::print_change(before.as_ref(), after.as_ref(), format(context))?;
     Ok(if after.is_some_and(|after| after.is_success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn as_simulated<'a>(from: &'a SwitchPortRef, frame: &'a [u8], path: &'a Path) -> Shown<'a> {
-    Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true, took: None }
+/// What was walked, as it is shown.
+async fn shown<'a>(
+    hosts: Option<&Context>,
+    world: &World,
+    walked: &'a Option<(SwitchPortRef, Vec<u8>, Path)>,
+) -> Result<Option<Shown<'a>>> {
+    let Some((from, frame, path)) = walked else { return Ok(None) };
+    Ok(Some(as_simulated(from, frame, path, choices(hosts, world, path, frame).await?)))
+}
+
+fn as_simulated<'a>(from: &'a SwitchPortRef, frame: &'a [u8], path: &'a Path, choices: Vec<Choice>) -> Shown<'a> {
+    Shown { path, from: (&from.ls, &from.lsp), frame, simulated: true, choices, took: None }
+}
+
+/// Where the way was one of several, with the last that the hosts said of these.
+async fn choices(hosts: Option<&Context>, world: &World, path: &Path, frame: &[u8]) -> Result<Vec<Choice>> {
+    let Some(dst) = ways::destination(frame) else { return Ok(Vec::new()) };
+    let mut choices = ways::choices(&world.network, &path.hops, dst);
+    let Some(context) = hosts else { return Ok(choices) };
+    for choice in &mut choices {
+        let (by, of) = choice.hosts();
+        let own = of.into_iter().map(|chassis| format!("status/{chassis}/bfd/withdrawn"));
+        let mut found = Vec::new();
+        for path in std::iter::once(format!("status/{by}/bfd/")).chain(own) {
+            found.extend(context.store.list(&path).await?.0);
+        }
+        choice.ask(&Sessions::read(context, &found));
+    }
+    Ok(choices)
 }
 
 /// The port, the frame that it sends, and its path.
@@ -170,6 +199,11 @@ fn print_path(context: &Context, shown: &Shown<'_>) -> Result<ExitCode> {
     // Where standard output does not begin with the verdict, or nobody may read it.
     if format == Format::Text || (!success && format != Format::Table) {
         eprintln!("tpctl: {}", printable(&shown.verdict()));
+    }
+    if format == Format::Text {
+        for choice in &shown.choices {
+            eprintln!("tpctl: {}", printable(&choice.sentence()));
+        }
     }
     Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -257,7 +257,8 @@ fn judge(pair: &Pair, path: &Path, frame: &[u8], simulated: bool) -> Result<(), 
     {
         return Ok(());
     }
-    Err(Shown { path, from: (&pair.from.ls, &pair.from.lsp), frame, simulated, took: None }.verdict())
+    Err(Shown { path, from: (&pair.from.ls, &pair.from.lsp), frame, simulated, choices: Vec::new(), took: None }
+        .verdict())
 }
 
 /// What is printed: failures as they are found (as data: all of them at the end), and a summary.

@@ -1,6 +1,9 @@
 //! How a path looks: the verdict in words, lines, a tree, data.
 
-use crate::print::{self, printable};
+use crate::{
+    commands::ways::Choice,
+    print::{self, printable},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tuplenet_model::trace::to_hex;
@@ -19,6 +22,8 @@ pub struct Shown<'a> {
     pub frame: &'a [u8],
     /// Whether no host was involved.
     pub simulated: bool,
+    /// Where its way was one of several.
+    pub choices: Vec<Choice>,
     /// How long it took until the last that was reported.
     pub took: Option<Duration>,
 }
@@ -95,6 +100,7 @@ impl Shown<'_> {
         let stages = width(&|hop| hop.stage.len());
         let ways = width(&|hop| way(hop).chars().count());
         let datapath = |hop: &Hop| (hop.kind, hop.pipeline.clone());
+        let mut number = 0;
         for host in hops.chunk_by(|a, b| a.chassis == b.chassis) {
             let visits: Vec<&[Hop]> = host.chunk_by(|a, b| datapath(a) == datapath(b)).collect();
             for (i, visit) in visits.iter().enumerate() {
@@ -110,6 +116,10 @@ impl Shown<'_> {
                     let line = format!("{bar}   {:stages$}  {:ways$}{at}", hop.stage, printable(&way(hop)));
                     text.push_str(line.trim_end());
                     text.push('\n');
+                    for choice in self.choices.iter().filter(|choice| choice.at == number) {
+                        text.push_str(&format!("{bar}     {}\n", printable(&choice.words())));
+                    }
+                    number += 1;
                 }
             }
         }
@@ -127,6 +137,7 @@ impl Shown<'_> {
             "took_us": self.took.map(microseconds),
             "from": {"ls": self.from.0, "lsp": self.from.1}, "packet": to_hex(self.frame),
             "hops": self.path.hops.iter().map(hop).collect::<Vec<_>>(), "outcomes": self.path.outcomes,
+            "choices": self.choices.iter().map(Choice::data).collect::<Vec<_>>(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Missing, way::Way};
 use crate::{
     cli::Format,
-    commands::Context,
+    commands::{Context, ways::Choice},
     print::{self, printable},
 };
 use anyhow::Result;
@@ -65,6 +65,7 @@ fn text(answer: &Answer, hops: bool) -> String {
         } else {
             lines.extend(in_short(&way.path.hops));
         }
+        lines.extend(way.choices.iter().map(|choice| format!("  {}", choice.sentence())));
     }
     lines.iter().map(|line| printable(line) + "\n").collect()
 }
@@ -92,6 +93,7 @@ fn data(answer: &Answer) -> Value {
             "family": way.family(), "direction": way.direction, "from": way.src, "to": way.dst, "gateway": way.gateway,
             "arrives": way.missing.is_none(), "at": way.missing.is_none().then_some(&way.arrival), "missing": way.missing.as_ref().map(|missing| &missing.what),
             "hops": way.path.hops, "outcomes": way.path.outcomes,
+            "choices": way.choices.iter().map(Choice::data).collect::<Vec<_>>(),
         })
     };
     let missing = reason(answer).map(|missing| json!({"what": missing.what, "remedy": missing.remedy}));

@@ -4,7 +4,10 @@ use super::{
     Missing,
     ends::{self, End},
 };
-use crate::commands::explain::{stages, world::World};
+use crate::commands::{
+    explain::{stages, world::World},
+    ways::{self, Choice},
+};
 use ipnet::IpNet;
 use std::{
     collections::BTreeMap,
@@ -42,6 +45,8 @@ pub struct Way {
     pub arrival: String,
     /// As far as it got.
     pub path: Path,
+    /// Where that was one of several ways.
+    pub choices: Vec<Choice>,
 }
 
 impl Way {
@@ -78,6 +83,7 @@ pub fn walk(
         doubt: None,
         arrival: String::new(),
         path: Path::default(),
+        choices: Vec::new(),
     };
     let End::Port { ls, lsp, .. } = from else { return way };
     let hops = match next_hops(world, ls, src, to, dst) {
@@ -92,7 +98,9 @@ pub fn walk(
         let tried = match tried {
             Ok((path, missing)) => {
                 let doubt = silent(world, &path);
-                Way { arrival: arrival(&path), path, missing, doubt, ..way.clone_head() }
+                let mut choices = ways::choices(&world.network, &path.hops, dst);
+                choices.iter_mut().for_each(|choice| choice.ask(&world.sessions));
+                Way { arrival: arrival(&path), path, choices, missing, doubt, ..way.clone_head() }
             }
             Err(error) => Way {
                 missing: Some(Missing::new(error, "see \"tpctl doctor\" and \"tpctl status\"")),
@@ -119,6 +127,7 @@ impl Way {
             doubt: None,
             arrival: String::new(),
             path: Path::default(),
+            choices: Vec::new(),
         }
     }
 }
