@@ -41,6 +41,25 @@ pub fn patch_ports_are_added_shown_and_deleted(b: &Bench) {
     );
     let (_, note) = b.exits(0, "patchport add out up9 hv9 br-ex --label a=b");
     assert!(note.contains("chassis hv9 has not registered"), "{note}");
+    // The bridge may come later: it is said, and that is all. Whose agent is silent says nothing.
+    b.put("status/hv3/alive", r#"{"bridges":["br-ex","br-tun"]}"#);
+    b.put("chassis/hv3", r#"{"encaps":[]}"#);
+    let missing = "hv3 has no bridge br-nope now, but br-ex, br-tun: make it there with \"ovs-vsctl add-br br-nope -- add-port br-nope NIC\"; the patch port comes to life by itself";
+    let (_, note) = b.exits(0, "patchport add out up3 hv3 br-nope");
+    assert_eq!(note, format!("tpctl: note: {missing}\n"));
+    let (said, note) = b.exits(0, "doctor");
+    assert!(
+        said.contains("every object is valid") && note == format!("tpctl: note: ls/out/lsp/up3: {missing}\n"),
+        "{note}"
+    );
+    b.put("status/hv3/alive", r#"{"bridges":["br-nope"]}"#);
+    assert_eq!(b.exits(0, "doctor").1, "");
+    b.ok("-y patchport del out up3");
+    let (_, note) = b.exits(0, "patchport add out up3 hv3 br-nope");
+    assert_eq!(note, "");
+    b.ok("-y patchport del out up3");
+    b.ok("-y ch del hv3");
+    b.delete("status/hv3/alive");
     b.ok("lsp add out vm 203.0.113.9");
     b.claims_are_consistent();
     b.refused_with("patchport add out up2 hv1 br-ex2", &["the only patch of switch out on hv1", "port up"]);

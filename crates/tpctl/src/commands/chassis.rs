@@ -5,7 +5,12 @@ use crate::{cli::Ch, print::View};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tuplenet_model::{entity::Chassis, key::Key, name::Name, object::Object};
+use tuplenet_model::{
+    entity::{Chassis, Patch},
+    key::Key,
+    name::Name,
+    object::Object,
+};
 use tuplenet_store::{Kv, StoreError};
 
 /// `tpctl ch ...`
@@ -24,13 +29,32 @@ pub async fn ch(context: &Context, command: Ch) -> Result<()> {
 /// The chassis whose agents are alive, with what they say of themselves: `status/<chassis>/alive` dies with its agent's lease.
 pub async fn alive(context: &Context) -> Result<BTreeMap<String, Value>, StoreError> {
     let (status, _) = context.store.list("status/").await?;
+    Ok(said(context, &status))
+}
+
+/// The same of keys that were read; others are passed over.
+pub fn said(context: &Context, found: &[Kv]) -> BTreeMap<String, Value> {
     let said = |kv: &Kv| match context.store.path(&kv.key).split('/').collect::<Vec<_>>()[..] {
         ["status", chassis, "alive"] => {
             Some((chassis.to_owned(), serde_json::from_slice(&kv.value).unwrap_or_default()))
         }
         _ => None,
     };
-    Ok(status.iter().filter_map(said).collect())
+    found.iter().filter_map(said).collect()
+}
+
+/// A living chassis without the bridge that a patch port leads to, in words; `None`: it has it, or does not say.
+pub fn no_bridge(alive: &BTreeMap<String, Value>, patch: &Patch) -> Option<String> {
+    let Patch { chassis, bridge, .. } = patch;
+    let has: Vec<&str> =
+        alive.get(chassis.as_str())?.get("bridges")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    let others = if has.is_empty() { String::new() } else { format!(", but {}", has.join(", ")) };
+    (!has.contains(&bridge.as_str())).then(|| {
+        format!(
+            "{chassis} has no bridge {bridge} now{others}: make it there with \"ovs-vsctl add-br {bridge} -- add-port {bridge} NIC\"; \
+             the patch port comes to life by itself"
+        )
+    })
 }
 
 /// The chassis whose own IP stack takes what is for the outside, by what they say: whether IPv4, whether IPv6.

@@ -1,6 +1,6 @@
 //! `doctor`: every object that agents set aside, with the reason, and notes on what is valid and does not go together.
 
-use super::{Context, mtu::Mtus};
+use super::{Context, chassis, mtu::Mtus};
 use crate::{
     cli::Format,
     print::{self, View},
@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Error, Result};
 use serde_json::json;
 use std::collections::BTreeSet;
-use tuplenet_model::key::Key;
+use tuplenet_model::{entity::SwitchPort, key::Key, object::Object};
 use tuplenet_rules::{Change, Config, Engine, Scope};
 use tuplenet_store::{
     Kv,
@@ -26,6 +26,15 @@ pub async fn doctor(context: &Context) -> Result<()> {
     }
     for fault in judged_further(&snapshot, &aside) {
         eprintln!("tpctl: note: {fault}");
+    }
+    let alive = chassis::said(context, &found);
+    for (key, object) in &snapshot.objects {
+        if let Ok(Object::Lsp(SwitchPort { patch: Some(patch), .. })) = &object.object
+            && !aside.contains(key.to_string().as_str())
+            && let Some(note) = chassis::no_bridge(&alive, patch)
+        {
+            eprintln!("tpctl: note: {key}: {note}");
+        }
     }
     for fault in Mtus::read(context, &found).faults() {
         eprintln!("tpctl: note: {fault}");

@@ -1,6 +1,8 @@
 //! `ls` and `lsp`: switches and their ports.
 
-use super::{Context, commas, description, edit_meta, labels, meta, named, raw, router::note_unknown_chassis, with};
+use super::{
+    Context, chassis, commas, description, edit_meta, labels, meta, named, raw, router::note_unknown_chassis, with,
+};
 use crate::{
     cli::{List, Ls, Lsp, Patchport},
     print::View,
@@ -141,10 +143,14 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
 /// `tpctl patchport ...`
 pub async fn patchport(context: &Context, command: Patchport) -> Result<()> {
     match command {
-        Patchport::Add { ls, port: lsp, chassis, bridge, vlan, meta: m } => {
-            note_unknown_chassis(context, Some(&chassis)).await?;
-            let patch = Patch { chassis, bridge, vlan };
+        Patchport::Add { ls, port: lsp, chassis: host, bridge, vlan, meta: m } => {
+            note_unknown_chassis(context, Some(&host)).await?;
+            let patch = Patch { chassis: host, bridge, vlan };
             let port = context.store.add_patch_port(&ls, &lsp, &patch, meta(m)).await?;
+            let (status, _) = context.store.list(&format!("status/{}/alive", patch.chassis)).await?;
+            if let Some(note) = chassis::no_bridge(&chassis::said(context, &status), &patch) {
+                eprintln!("tpctl: note: {note}");
+            }
             let detail = format!(" with port id {}, a patch to {patch}", port.port_id);
             context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)
         }
