@@ -13,7 +13,11 @@ use crate::{
 };
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
-use std::{collections::BTreeMap, net::IpAddr, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    rc::Rc,
+};
 use tuplenet_datalog::{Counters, Program};
 use tuplenet_model::{entity::EncapKind, id::DatapathId, name::Name};
 use tuplenet_openflow::Flow;
@@ -36,6 +40,7 @@ pub struct Engine {
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     probes: FxHashMap<IpAddr, IpAddr>,
     drawing: bool,
+    edges: BTreeSet<Name>,
     untunnel: FxHashMap<(), UntunnelFact>,
     flows: FlowTable,
     groups: GroupTable,
@@ -66,6 +71,7 @@ impl Engine {
             neighbours: FxHashMap::default(),
             probes: FxHashMap::default(),
             drawing: false,
+            edges: BTreeSet::new(),
             untunnel: FxHashMap::default(),
             flows: FlowTable::default(),
             groups: GroupTable::default(),
@@ -140,6 +146,11 @@ impl Engine {
     /// Whether other chassis follow routes to a router that is pinned to this one, as of the last [`Output`].
     pub fn is_drawing(&self) -> bool {
         self.drawing
+    }
+
+    /// The other chassis with pinned routers that routes lead to which this one follows, as of the last [`Output`].
+    pub fn edges(&self) -> &BTreeSet<Name> {
+        &self.edges
     }
 
     /// All objects that are set aside now.
@@ -303,6 +314,12 @@ impl Engine {
         }
         for ((), weight) in self.program.drain(self.outputs.drawing) {
             self.drawing = weight > 0;
+        }
+        for (edge, weight) in self.program.drain(self.outputs.edges) {
+            match weight > 0 {
+                true => self.edges.insert(edge),
+                false => self.edges.remove(&edge),
+            };
         }
         for (watch, weight) in self.program.drain(self.outputs.watches) {
             output.watches.push((watch, weight > 0));

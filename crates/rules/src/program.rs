@@ -25,7 +25,7 @@ use crate::{
 use ipnet::IpNet;
 use std::net::IpAddr;
 use tuplenet_datalog::{Builder, Input, Output, Program};
-use tuplenet_model::id::DatapathId;
+use tuplenet_model::{id::DatapathId, name::Name};
 
 /// Where facts go in.
 pub struct Inputs {
@@ -70,6 +70,8 @@ pub struct Outputs {
     pub watches: Output<Watch>,
     /// Others follow routes to this chassis.
     pub drawing: Output<()>,
+    /// This chassis follows routes to edges on these others.
+    pub edges: Output<Name>,
     pub rejects: Output<Reject>,
     pub notices: Output<String>,
 }
@@ -162,7 +164,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let outside_ls = datapaths
         .ls_present
         .index(|ls| ls.name.clone())
-        .semijoin(&patched.index(tuplenet_model::name::Name::clone))
+        .semijoin(&patched.index(Name::clone))
         .map(|ls| ls.value.id);
     let own_ends = ports.link.filter(|link| !link.router.distributed).map(|link| link.port.clone());
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
@@ -196,7 +198,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     });
     let lsr_present = lsr_by_lr.semijoin(&datapaths.lr_present.index(|lr| lr.name.clone()));
     let no_router = lsr_by_lr.antijoin(&datapaths.lr_of).map(route::without_router);
-    let (watches, drawing) = watch::watches(&watch::Sources {
+    let watch = watch::watches(&watch::Sources {
         me: &config.chassis,
         routers: &routers_near,
         hop: &hops.hop,
@@ -282,8 +284,9 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         outside: outside.output(),
         own: own.output(),
         router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
-        watches: watches.output(),
-        drawing: drawing.output(),
+        watches: watch.watches.output(),
+        drawing: watch.drawing.output(),
+        edges: watch.edges.output(),
         rejects: rejects.output(),
         notices: claims.notices.output(),
     };

@@ -43,6 +43,15 @@ pub struct Sources<'a> {
     pub tunnel: &'a Relation<TunnelFact>,
 }
 
+/// What comes of them.
+pub struct Watches {
+    pub watches: Relation<Watch>,
+    /// Others follow routes to this chassis as to an edge.
+    pub drawing: Relation<()>,
+    /// To these chassis this one follows routes as to edges.
+    pub edges: Relation<Name>,
+}
+
 /// What one chassis can be reached by: rank, protocol, address.
 type Ranked = (Name, usize, Encap);
 
@@ -52,19 +61,22 @@ type Ranked = (Name, usize, Encap);
 /// watching(H)          <- hop(LR, us), LR is distributed, joined(LR, LS), port or patch port of H in LS.
 /// joined(LR, Datapath) <- reach by links of distributed routers.
 /// drawing()            <- watching(_), for a hop that is an edge.
+/// edge(C)              <- watched(C), for a hop that is an edge.
 /// watch(C, Encap)      <- watched(C), endpoint(C, Encap).
 /// watch(H, Encap)      <- watching(H), Encap of H of the kind and family of the first of ours that H has the kind of.
 /// ```
 /// Cost of a port: none, but for a port of another chassis in a switch that a watching host is found by: two rows.
-pub fn watches(s: &Sources<'_>) -> (Relation<Watch>, Relation<()>) {
+pub fn watches(s: &Sources<'_>) -> Watches {
     let placed = s.hop.index(|hop| hop.lr.clone()).join(&s.routers.index(|lr| lr.name.clone()), |_, hop, lr| {
         (hop.clone(), lr.value.id, lr.value.chassis.clone())
     });
 
     let us = s.me.clone();
-    let watched = placed
-        .flat_map(move |(hop, _, at)| (hop.to != us && at.as_ref().is_none_or(|at| *at == us)).then(|| hop.to.clone()))
-        .distinct();
+    let follows = placed.flat_map(move |(hop, _, at)| {
+        (hop.to != us && at.as_ref().is_none_or(|at| *at == us)).then(|| (hop.edge, hop.to.clone()))
+    });
+    let edges = follows.flat_map(|(edge, to)| edge.then(|| to.clone())).distinct();
+    let watched = follows.map(|(_, to)| to.clone()).distinct();
     let there = watched.index(Name::clone).join(s.endpoint_of, |_, _, e| Watch {
         chassis: e.chassis.clone(),
         kind: e.kind,
@@ -92,7 +104,7 @@ pub fn watches(s: &Sources<'_>) -> (Relation<Watch>, Relation<()>) {
     let drawing = watching.flat_map(|(edge, _)| edge.then_some(())).distinct();
     let back = back(s, &watching.map(|(_, from)| from.clone()).distinct());
 
-    (there.concat(&back).distinct().named("watch"), drawing)
+    Watches { watches: there.concat(&back).distinct().named("watch"), drawing, edges }
 }
 
 /// How those that watch us send here, seen from this end.

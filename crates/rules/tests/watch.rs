@@ -386,6 +386,8 @@ proptest! {
         for (a, from) in NAMES.iter().enumerate() {
             let draws = (0..NAMES.len()).any(|b| network.follows(b).contains(&(a, true)));
             prop_assert_eq!(hosts[a].engine.is_drawing(), draws, "{} draws", from);
+            let edges: BTreeSet<&str> = network.follows(a).iter().filter(|(_, edge)| *edge).map(|(to, _)| NAMES[*to]).collect();
+            prop_assert_eq!(hosts[a].engine.edges().iter().map(|edge| &**edge).collect::<BTreeSet<_>>(), edges, "edges of {}", from);
             for (b, to) in NAMES.iter().enumerate() {
                 let shared = network.kinds(b).into_iter().map(|(k, _)| k).find(|k| network.kinds(a).iter().any(|(o, _)| o == k));
                 let expect = |a: usize, b: usize| network.follows(a).iter().any(|(to, _)| *to == b);

@@ -259,8 +259,11 @@ impl Core {
     fn mind(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let sessions = self.ovs.sessions();
         let watching = !sessions.is_empty();
+        self.sessions.are(sessions, now, &mut self.stats);
+        let others = self.rules.0.edges();
         let facts = Facts {
             watched: watching,
+            last: !others.is_empty() && others.iter().all(|edge| self.sessions.is_lost(edge)),
             drawing: self.waiting.is_none().then(|| self.rules.0.is_drawing()),
             told: self.ovs.told_withdrawn(),
             probing: self.probes.wakeup().is_some(),
@@ -275,7 +278,6 @@ impl Core {
             self.ovs.withdraw(withdrawn, now, effects);
         }
         self.stats.withdrawn = watching && self.withdraw.why().is_some();
-        self.sessions.are(sessions, now, &mut self.stats);
         self.sessions.withdrawn(self.withdraw.why().filter(|_| watching).map(str::to_owned), now);
         self.sessions.act(self.waiting.is_none(), now, effects, &mut self.stats);
 

@@ -20,6 +20,11 @@ pub struct Seldom<T> {
 }
 
 impl<T: PartialEq + Clone> Seldom<T> {
+    /// That is how it stands, and was said to.
+    pub fn of(state: T) -> Self {
+        Self { now: state.clone(), said: state, silence: None, changes: 0 }
+    }
+
     /// It stands so. Gives what is to be said, if something is: after how many changes, this one included.
     pub fn is(&mut self, state: T, now: Instant) -> Option<u32> {
         if self.now != state {

@@ -46,6 +46,8 @@ struct Known {
     session: Session,
     /// It was up since the other end last said that it must not be used: if it is down, the tunnel is dead.
     proven: bool,
+    /// It was up in this agent's time.
+    seen: bool,
     since: u64,
     /// As it was when it was told of.
     told: Option<Session>,
@@ -132,11 +134,13 @@ impl Sessions {
                         known.since = wall;
                     }
                     known.proven = session.forwarding || known.proven && session.state != "up";
+                    known.seen |= session.state == "up";
                     known.session = session;
                 }
                 None => {
                     let proven = session.forwarding;
-                    let known = Known { session, proven, since: wall, told: None, silent: now + BEGIN };
+                    let seen = session.state == "up";
+                    let known = Known { session, proven, seen, since: wall, told: None, silent: now + BEGIN };
                     self.known.insert(end, known);
                 }
             }
@@ -148,6 +152,12 @@ impl Sessions {
     /// Those that tell of a dead tunnel when they are down.
     pub fn proven(&self) -> BTreeSet<End> {
         self.known.iter().filter(|(_, known)| known.proven).map(|(end, _)| *end).collect()
+    }
+
+    /// Whether a chassis is known to be dead or withdrawn: one whose sessions have not come up yet may be on its way.
+    pub fn is_lost(&self, chassis: &str) -> bool {
+        let mut of = self.known.values().filter(|known| known.session.chassis == chassis).peekable();
+        of.peek().is_some() && of.all(|known| known.seen && !known.session.forwarding)
     }
 
     /// This host is withdrawn for that reason, or is not.
@@ -278,6 +288,21 @@ mod tests {
         bench.now += PAUSE;
         bench.act();
         assert!(bench.said().last().unwrap().ends_with(": up"), "{:?}", bench.said());
+    }
+
+    #[test]
+    fn who_was_up_and_is_not_usable_is_lost() {
+        let mut bench = Bench::new();
+        bench.is(Some(session(false)));
+        assert!(!bench.sessions.is_lost("e1") && !bench.sessions.is_lost("e2"), "it begins, or is not known at all");
+        bench.is(Some(session(true)));
+        assert!(!bench.sessions.is_lost("e1"));
+        bench.is(Some(Session { forwarding: false, ..session(true) }));
+        assert!(bench.sessions.is_lost("e1"), "withdrawn");
+        bench.is(Some(session(false)));
+        assert!(bench.sessions.is_lost("e1"), "dead");
+        bench.is(Some(session(true)));
+        assert!(!bench.sessions.is_lost("e1"));
     }
 
     #[test]

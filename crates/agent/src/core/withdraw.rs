@@ -4,7 +4,8 @@
 //! probe. None of that needs the store. It is withdrawn at once; it returns when all has been well for [`HOLD`]. What is not known changes nothing.
 //!
 //! Each loss moves connections, and ends those that `snat` translated here. So an uplink that comes and goes is left alone: who is lost again soon after it
-//! returned must be well for twice as long before the next return, up to [`LONGEST`].
+//! returned must be well for twice as long before the next return, up to [`LONGEST`]. Where all other edges are lost nobody waits: what would come here
+//! goes to the dead meanwhile.
 
 use super::{
     Effect, Level,
@@ -41,6 +42,8 @@ pub enum Fill {
 pub struct Facts {
     /// Somebody watches this host: before, there is nobody to be withdrawn from, and not a word is said of it.
     pub watched: bool,
+    /// All other edges that this host knows are dead or withdrawn.
+    pub last: bool,
     /// Whether others send here as to an edge; `None`: nobody knows yet.
     pub drawing: Option<bool>,
     /// The ports in the database say that this host is withdrawn.
@@ -63,11 +66,15 @@ pub struct Withdraw {
     well_since: Option<Instant>,
     /// Why it is withdrawn, or was when that was last known.
     why: Option<String>,
+    /// Its switch was away or empty since it was last in use.
+    emptied: bool,
     /// What was said of that: nothing while nobody watches.
-    said: Option<Seldom<String>>,
+    said: Seldom<Option<String>>,
     returned: Option<Instant>,
     /// How often in a row it was lost soon after it returned.
     again: u32,
+    /// All must have been well until then, as of the last judgement.
+    returns: Option<Instant>,
     /// Of uplinks, while others are left: what is wrong with them.
     said_of: BTreeMap<String, Seldom<Option<String>>>,
     /// When there is more to be said, of what was to be said at the last judgement: of all else nothing can be said then, either.
@@ -77,7 +84,7 @@ pub struct Withdraw {
 impl Withdraw {
     /// Whether to be withdrawn; `None`: leave it as it is.
     pub fn judge(&mut self, facts: &Facts, now: Instant, effects: &mut Vec<Effect>) -> Option<bool> {
-        self.words = None;
+        (self.words, self.returns) = (None, None);
         if facts.watched {
             self.say_of_uplinks(facts, now, effects);
         }
@@ -87,10 +94,11 @@ impl Withdraw {
                     let soon = self.returned.is_some_and(|at| now < at + AGAIN.max(self.hold()));
                     self.again = if soon { self.again.saturating_add(1) } else { 0 };
                 }
+                self.emptied |= matches!(facts.fill, Fill::Away | Fill::Empty);
                 self.well_since = None;
                 self.withdrawn = Some(true);
                 if facts.watched {
-                    self.say(&why, now, effects);
+                    self.say(Some(&why), now, effects);
                 }
                 self.why = Some(why);
             }
@@ -98,16 +106,24 @@ impl Withdraw {
                 // An agent before had its reasons, and said so; this one sees none: that must last, too.
                 if self.withdrawn.is_none() && facts.told {
                     self.withdrawn = Some(true);
-                    self.said = Some(Seldom::default());
+                    self.said = Seldom::of(Some(String::new()));
                 }
-                let since = *self.well_since.get_or_insert(now);
-                if self.withdrawn != Some(true) || since + self.hold() <= now {
-                    self.withdrawn = Some(false);
-                    self.why = None;
-                    if self.said.take().is_some() {
+                let hold = match (facts.last, self.emptied) {
+                    (true, false) => Duration::ZERO,
+                    // Neighbours outside are still being asked.
+                    (true, true) => HOLD,
+                    (false, _) => self.hold(),
+                };
+                let returns = *self.well_since.get_or_insert(now) + hold;
+                if self.withdrawn == Some(true) && returns > now {
+                    self.returns = Some(returns);
+                } else {
+                    if self.withdrawn == Some(true) && facts.watched {
                         self.returned = Some(now);
-                        effects.push(Effect::Say(Level::Info, "no longer withdrawn".into()));
                     }
+                    self.withdrawn = Some(false);
+                    (self.why, self.emptied) = (None, false);
+                    self.say(None, now, effects);
                 }
             }
             None => self.well_since = None,
@@ -122,26 +138,29 @@ impl Withdraw {
 
     /// When [`Withdraw::judge`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        let returns = self.well_since.filter(|_| self.withdrawn == Some(true)).map(|since| since + self.hold());
-        self.words.into_iter().chain(returns).min()
+        sooner(self.words, self.returns)
     }
 
     fn hold(&self) -> Duration {
         HOLD.saturating_mul(1 << self.again.min(16)).min(LONGEST)
     }
 
-    fn say(&mut self, why: &str, now: Instant, effects: &mut Vec<Effect>) {
-        let said = self.said.get_or_insert_default();
-        let changes = said.is(why.to_owned(), now);
-        self.words = sooner(self.words, said.wakeup());
+    fn say(&mut self, why: Option<&str>, now: Instant, effects: &mut Vec<Effect>) {
+        let changes = self.said.is(why.map(str::to_owned), now);
+        self.words = sooner(self.words, self.said.wakeup());
         let Some(changes) = changes else { return };
+        let often = often(changes);
         let again = match self.again {
             0 => String::new(),
             _ => format!("; lost soon after it returned, so it returns when all has been well for {:?}", self.hold()),
         };
-        let text =
-            format!("withdrawn: those that watch this host are told not to send here: {why}{}{again}", often(changes));
-        effects.push(Effect::Say(Level::Warn, text));
+        effects.push(match why {
+            Some(why) => Effect::Say(
+                Level::Warn,
+                format!("withdrawn: those that watch this host are told not to send here: {why}{often}{again}"),
+            ),
+            None => Effect::Say(Level::Info, format!("no longer withdrawn{often}")),
+        });
     }
 
     /// One of several that is lost withdraws nothing, but somebody should know.
@@ -209,7 +228,8 @@ mod tests {
             ((*bridge).to_owned(), if *well { Ok(()) } else { Err(format!("{bridge}: no link")) })
         };
         let uplinks = Some(uplinks.iter().map(state).collect());
-        Facts { watched: true, drawing: Some(true), told: false, fill, uplinks, probing: answers.is_some(), answers }
+        let probing = answers.is_some();
+        Facts { watched: true, last: false, drawing: Some(true), told: false, fill, uplinks, probing, answers }
     }
 
     struct Bench(Withdraw, Instant, Vec<Effect>);
@@ -265,7 +285,7 @@ mod tests {
             bench.1 += HOLD;
             assert_eq!(bench.judge(&good), Some(false));
             assert_eq!((bench.0.why(), bench.0.wakeup()), (None, None));
-            bench.1 += AGAIN;
+            bench.1 += 3 * LONGEST;
         }
     }
 
@@ -291,6 +311,30 @@ mod tests {
         assert_eq!(bench.judge(&bad), Some(true));
         assert_eq!(bench.judge(&good), Some(true));
         assert_eq!(bench.0.wakeup(), Some(bench.1 + HOLD), "it was well for long");
+    }
+
+    #[test]
+    fn where_no_other_edge_is_left_nobody_waits() {
+        let mut bench = Bench::new();
+        let (good, bad) = (facts(Fill::Full, WELL, None), facts(Fill::Full, &[("br-ex", false)], None));
+        let last = |facts: Facts| Facts { last: true, ..facts };
+        for _ in 0..50 {
+            assert_eq!(bench.judge(&bad), Some(true));
+            bench.1 += HOLD / 4;
+            assert_eq!(bench.judge(&last(facts(Fill::Full, WELL, None))), Some(false));
+            bench.1 += HOLD / 4;
+        }
+        assert!(bench.2.len() < 15, "{}", bench.said());
+        // The others go while this one waits.
+        assert_eq!((bench.judge(&bad), bench.judge(&good)), (Some(true), Some(true)));
+        assert!(bench.0.wakeup().is_some_and(|at| at > bench.1));
+        assert_eq!(bench.judge(&last(facts(Fill::Full, WELL, None))), Some(false));
+        // A switch that has just been filled has asked nobody yet.
+        bench.1 += 3 * LONGEST;
+        assert_eq!(bench.judge(&facts(Fill::Empty, WELL, None)), Some(true));
+        assert_eq!(bench.judge(&last(facts(Fill::Full, WELL, None))), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&last(facts(Fill::Full, WELL, None))), Some(false));
     }
 
     #[test]
