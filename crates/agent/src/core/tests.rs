@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{records::Write, *};
 use crate::config::DatapathType;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use switch::{Command, Mod, Outcome, TLV};
 use tuplenet_model::entity::EncapKind;
