@@ -42,9 +42,9 @@ pub fn patch_ports_are_added_shown_and_deleted(b: &Bench) {
     let (_, note) = b.exits(0, "patchport add out up9 hv9 br-ex --label a=b");
     assert!(note.contains("chassis hv9 has not registered"), "{note}");
     // The bridge may come later: it is said, and that is all. Whose agent is silent says nothing.
-    b.put("status/hv3/alive", r#"{"bridges":["br-ex","br-tun"]}"#);
+    b.put("status/hv3/alive", r#"{"bridges":["br-ex","br\u001bc\ntun"]}"#);
     b.put("chassis/hv3", r#"{"encaps":[]}"#);
-    let missing = "hv3 has no bridge br-nope now, but br-ex, br-tun: make it there with \"ovs-vsctl add-br br-nope -- add-port br-nope NIC\"; the patch port comes to life by itself";
+    let missing = "hv3 has no bridge br-nope now, but br-ex, br\u{fffd}c\u{fffd}tun: make it there with \"ovs-vsctl add-br br-nope -- add-port br-nope NIC\"; the patch port comes to life by itself";
     let (_, note) = b.exits(0, "patchport add out up3 hv3 br-nope");
     assert_eq!(note, format!("tpctl: note: {missing}\n"));
     let (said, note) = b.exits(0, "doctor");

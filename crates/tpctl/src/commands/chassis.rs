@@ -1,7 +1,10 @@
 //! `ch`: the hosts, as their agents registered them.
 
 use super::{Context, commas, named, raw, with};
-use crate::{cli::Ch, print::View};
+use crate::{
+    cli::Ch,
+    print::{View, printable},
+};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -48,7 +51,7 @@ pub fn no_bridge(alive: &BTreeMap<String, Value>, patch: &Patch) -> Option<Strin
     let Patch { chassis, bridge, .. } = patch;
     let has: Vec<&str> =
         alive.get(chassis.as_str())?.get("bridges")?.as_array()?.iter().filter_map(Value::as_str).collect();
-    let others = if has.is_empty() { String::new() } else { format!(", but {}", has.join(", ")) };
+    let others = if has.is_empty() { String::new() } else { format!(", but {}", printable(&has.join(", "))) };
     (!has.contains(&bridge.as_str())).then(|| {
         format!(
             "{chassis} has no bridge {bridge} now{others}: make it there with \"ovs-vsctl add-br {bridge} -- add-port {bridge} NIC\"; \
