@@ -1,3 +1,5 @@
+//! Numbers of the pipeline in the words of the network.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::testing::{name, objects};

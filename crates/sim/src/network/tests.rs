@@ -1,3 +1,5 @@
+//! Packets through the tables of several hosts, by hand.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{probe::What, testing::*};

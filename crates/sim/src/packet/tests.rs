@@ -1,3 +1,5 @@
+//! Headers read, changed and written, against packets of another builder and against any bytes.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use etherparse::{PacketBuilder, PacketBuilderStep};

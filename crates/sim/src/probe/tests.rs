@@ -1,3 +1,5 @@
+//! Probes read by another parser: fields, sizes, checksums.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::packet::Packet;

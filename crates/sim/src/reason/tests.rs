@@ -1,3 +1,5 @@
+//! Every end of a packet has its words, and the right ones.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{network::Network, probe::What, testing::*};

@@ -1,3 +1,5 @@
+//! What the interpreter does with tables, actions and groups, one thing at a time.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Which ended packets are told of, to whom and how, and how often.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A neighbour's life in both families: asked for, learned, refreshed, disputed, forgotten; and that nothing grows without bound, at random too.
+
 #![allow(clippy::unwrap_used)]
 
 use super::{table::MAX_HELD, *};

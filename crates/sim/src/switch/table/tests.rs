@@ -1,3 +1,5 @@
+//! Lookups against one that looks at every flow.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use proptest::{collection::vec, prelude::*};

@@ -1,3 +1,5 @@
+//! Connections, zones and translation, one packet after another.
+
 #![allow(clippy::unwrap_used)]
 use crate::{
     packet::{

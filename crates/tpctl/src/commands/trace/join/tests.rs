@@ -1,3 +1,5 @@
+//! Reports of hosts whose clocks differ, put together to one path.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;
