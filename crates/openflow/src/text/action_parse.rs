@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use super::nested_parse as nested;
+use super::number::integer;
 use super::tokens::{self, Token};
-use super::value::{self, integer};
+use super::value;
 use super::{learn, names};
 use crate::action::{SetField, Subfield};
 use crate::field::{self, Field};
@@ -96,7 +97,7 @@ fn action(t: &Token<'_>) -> Result<Vec<Action>, ParseError> {
         "set_field" => set_field(t)?,
         "load" => {
             let (value, dst) = arrow(t, t.rest)?;
-            let value = value::integer::<u64>(value, "a value to load")?;
+            let value = integer::<u64>(value, "a value to load")?;
             Action::SetField(SetField::load(dst, value.into()).map_err(|e| t.error(e.to_string()))?)
         }
         "move" => {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::action_parse;
 use super::action_print::joined;
+use super::number::integer;
 use super::tokens;
-use super::value::integer;
 use crate::flow::flags;
 use crate::{Flow, ParseError, field};
 

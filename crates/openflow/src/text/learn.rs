@@ -3,8 +3,9 @@
 use std::fmt::{self, Display};
 
 use super::action_parse::subfield;
+use super::number::{integer, number};
 use super::tokens::{self, Token};
-use super::value::{self, Shown, integer};
+use super::value::{self, Shown};
 use crate::action::{Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
 use crate::field::Field;
 use crate::{Action, Flow, ParseError, Value};
@@ -142,7 +143,7 @@ fn source(t: &Token<'_>, text: &str, dst: Subfield) -> Result<LearnSrc, ParseErr
     let constant = if dst.is_all() {
         value::parse(dst.field(), text).ok().map(|(value, _)| value)
     } else {
-        value::number(text).map(Value::from)
+        number(text).map(Value::from)
     };
     if let Some(value) = constant {
         let value = value.resize(len);

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use super::match_print::PROTOCOLS;
+use super::number::integer;
 use super::tokens::{self, Token};
-use super::value::{self, integer};
+use super::value;
 use crate::field::{self, Field, Prerequisite};
 use crate::{FieldMatch, Match, ParseError, Value};
 

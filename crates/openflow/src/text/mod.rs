@@ -15,5 +15,6 @@ mod match_parse;
 mod match_print;
 mod names;
 mod nested_parse;
+mod number;
 mod tokens;
 mod value;

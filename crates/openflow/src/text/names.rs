@@ -33,7 +33,7 @@ pub(super) fn port_of(text: &str) -> Result<u32, ParseError> {
     if let Some((number, _)) = PORTS.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
         return Ok(*number);
     }
-    let number = super::value::number(text).and_then(|n| u32::try_from(n).ok());
+    let number = super::number::number(text).and_then(|n| u32::try_from(n).ok());
     let number = number.ok_or_else(|| ParseError::new(text, "no port: give a number, or a name like LOCAL"))?;
     Ok(if (0xff00..=0xffff).contains(&number) { number | 0xffff_0000 } else { number })
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::action_parse::{list, subfield};
 use super::names;
+use super::number::{integer, number};
 use super::tokens::{self, Token};
-use super::value::{integer, number};
 use crate::action::{Bundle, Controller, Ct, Encap, EncapProperty, HashFields, Multipath, Nat, Sample, Zone};
 use crate::{Action, ParseError, port};
 
