@@ -193,6 +193,28 @@ pub fn one_router_answers_for_an_address_in_a_physical_network(b: &Bench) {
     assert_ne!(twice, text);
     let (_, told) = b.exits(1, &format!("apply -f {}", b.file("twice.yaml", &twice)));
     assert!(told.contains("lr/edge2/lnat/snat: xlate_ip: the external address 203.0.113.5 is taken by lr/edge1/lnat/web on bridge br-ex"), "{told}");
+    // What would bring two together is refused, too; and what would leave a rule to nobody.
+    b.ok("lr add gw hv2");
+    b.ok("ls add far");
+    b.ok("lr link gw far 203.0.113.9/24");
+    b.ok("lnat add gw web 10.20.1.2 floating 203.0.113.5");
+    let out = "this would put NAT rule web of router gw out of force: the external address 203.0.113.5 is taken by lr/edge1/lnat/web";
+    b.refused_with("patchport add far up hv2 br-ex", &[out]);
+    b.ok("patchport add far up hv2 br-ex --vlan 9");
+    b.ok("-y lr unlink gw far");
+    b.refused_with("lr link gw outside2 203.0.113.9/24", &[out, "on bridge br-ex"]);
+    b.refused_with(
+        "lr link LR-central outside1 203.0.113.5/24",
+        &["out of force", "taken by ls/outside1/lsp/outside1_to_LR-central"],
+    );
+    b.refused_with(
+        "lr set edge1 --distributed",
+        &["this would put NAT rule", "of router edge1 out of force", "pin the router"],
+    );
+    b.ok("lr set gw --chassis hv1");
+    b.ok("-y ls del -r far");
+    b.ok("-y lr del -r gw");
+    b.claims_are_consistent();
     // In another VLAN it is another network.
     b.ok("-y edge add --chassis hv2 --bridge br-ex --vlan 7 --vip 203.0.113.2/24,2001:db8::2/64");
     b.ok("lnat add edge3 web 10.20.1.2 floating 203.0.113.5");

@@ -3,16 +3,17 @@
 use super::{
     NetworkError, NetworkStore, claims,
     edit::{Change, Outcome},
-    error::words,
+    error::{path_words, words},
     removal::not_newer,
 };
 use crate::{Compare, StoreError};
+use std::{collections::BTreeSet, net::IpAddr};
 use tuplenet_model::{
     entity::{Meta, NatKind, NatRule, Patch, SwitchPort},
     key::Key,
     name::Name,
     network::{Network, check_place, nat_conflict},
-    object::Object,
+    object::{Invalid, Object},
 };
 
 /// Of how many routers a rule's addition guards the rules one by one; with more it is all that routers have.
@@ -51,6 +52,7 @@ impl NetworkStore {
             let (patch, meta) = (Some(patch.clone()), meta.clone());
             let port = SwitchPort { port_id, mac: None, ips: Vec::new(), peer: None, patch, meta };
             let add = Change::add(key.clone(), Object::Lsp(port.clone()));
+            self.keeps_rules(std::slice::from_ref(&add)).await?;
             let outcome = self.commit(&[add], vec![Compare::exists(&self.at(&switch))]).await?;
             Ok((outcome == Outcome::Done).then_some(port))
         })
@@ -96,6 +98,50 @@ impl NetworkStore {
             Ok((outcome == Outcome::Done).then_some(added))
         })
         .await
+    }
+
+    /// Refuses changes of ports and routers by which a NAT rule that is in force would be so no more: another answers for its address then, or no host
+    /// keeps it. (What happens at the same moment agents settle, for the older rule.)
+    pub(super) async fn keeps_rules(&self, changes: &[Change]) -> Result<(), NetworkError> {
+        let (routers, _) = self.objects("lr/").await?;
+        let rules: Vec<(&Name, IpAddr)> = routers
+            .iter()
+            .filter_map(|(key, stored)| match (key, &stored.object) {
+                (Key::Lnat(lr, _), Ok(Object::Lnat(rule))) => Some((lr, rule.external())),
+                _ => None,
+            })
+            .collect();
+        let has_rules = |lr: &Name| rules.iter().any(|(of, _)| *of == lr);
+        let concerns = |change: &Change| match (&change.key, &change.new) {
+            (Key::Lr(lr), _) | (Key::Lrp(lr, _), _) => has_rules(lr),
+            (_, Some(Object::Lsp(port))) => {
+                let taken = || rules.iter().any(|(_, ip)| port.ips.contains(ip));
+                port.patch.is_some() && !rules.is_empty() || taken()
+            }
+            _ => false,
+        };
+        if !changes.iter().any(concerns) {
+            return Ok(());
+        }
+        let (mut network, _) = self.switches_and_routers().await?;
+        let faults = |network: &Network| -> Vec<Invalid> {
+            let of_rule = |fault: &Invalid| matches!(Key::parse(&fault.object), Ok(Some(Key::Lnat(..))));
+            network.check().into_iter().filter(of_rule).collect()
+        };
+        let before: BTreeSet<String> = faults(&network).into_iter().map(|fault| fault.object).collect();
+        for change in changes {
+            match &change.new {
+                Some(new) => drop(network.insert(change.key.clone(), new.clone())),
+                None => drop(network.remove(&change.key)),
+            }
+        }
+        match faults(&network).into_iter().find(|fault| !before.contains(&fault.object)) {
+            None => Ok(()),
+            Some(Invalid { object, problem, remedy, .. }) => {
+                let rule = path_words(&object);
+                Err(NetworkError::Refused(format!("this would put {rule} out of force: {problem}: {remedy}")))
+            }
+        }
     }
 
     /// All switches and routers with what is in them, as far as it can be read, and a revision since which routers may have changed.

@@ -94,6 +94,7 @@ impl NetworkStore {
                 Change::add(lrp_key.clone(), Object::Lrp(router_port.clone())),
                 Change::add(lsp_key.clone(), Object::Lsp(switch_port.clone())),
             ];
+            self.keeps_rules(&changes).await?;
             let guards = [&router, &switch].map(|key| Compare::exists(&self.at(key)));
             let outcome = self.commit(&changes, guards.into()).await?;
             Ok((outcome == Outcome::Done).then_some((router_port, switch_port)))

@@ -90,7 +90,11 @@ impl NetworkStore {
             if after == before {
                 return Ok(Some(false));
             }
+            let moved = matches!((&before, &after), (Object::Lr(a), Object::Lr(b)) if a.chassis != b.chassis);
             let change = Change { key: key.clone(), old: Some(old), new: Some(after) };
+            if moved {
+                self.keeps_rules(std::slice::from_ref(&change)).await?;
+            }
             let outcome = self.commit(&[change], Vec::new()).await?;
             Ok((outcome == Outcome::Done).then_some(true))
         })
