@@ -7,7 +7,7 @@
 
 use super::{
     plan::{Parts, Plan, Wanted, interface_type, tunnel_options},
-    tables::{MANAGED, Tables},
+    tables::Tables,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -193,11 +193,23 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'
     let numbers = numbers(tables, wanted, watches);
     let missing = watches.filter(|_| steady).into_iter().flatten().filter(|(end, _)| !found.contains(*end));
     let mut names = BTreeSet::new();
-    for (number, (end, chassis)) in missing.enumerate() {
+    for (end, chassis) in missing {
         let taken = |name: &str| tables.interface_named(name).is_some() || names.contains(name);
         let Some(name) = name(*end, taken) else { continue };
-        let port =
-            make(plan, number, &name, (*end, chassis), numbers.get(end), &settings(wanted, withdrawn == Some(true)));
+        let (remote, settings) = (end.1.to_string(), settings(wanted, withdrawn == Some(true)));
+        let watching = |interface: Operation| {
+            let interface = interface
+                .column("type", interface_type(end.0))
+                .column("options", Value::map(tunnel_options(&remote)))
+                .column("bfd", Value::map(settings.iter().map(|(key, value)| (*key, value.as_str()))));
+            match numbers.get(end) {
+                Some(ofport) => interface.column("ofport_request", i64::from(*ofport)),
+                None => interface,
+            }
+        };
+        // Where Open vSwitch's start script is told to delete such ports at boot, a host that comes up draws nothing before its agent has filled it.
+        let transient = |port: Operation| port.column("other_config", Value::map([("transient", "true")]));
+        let port = plan.port(&name, &[(WATCH, &**chassis)], watching, transient);
         plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
         plan.words.push(format!("adding {name}, which watches {chassis} ({} {})", interface_type(end.0), end.1));
         names.insert(name);
@@ -223,41 +235,6 @@ pub fn all_made(tables: &Tables, bridge: &str, watches: &BTreeMap<End, Name>) ->
 fn words(settings: &[(&str, String)]) -> String {
     let all: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
     all.join(" ")
-}
-
-/// Inserts an Interface and a Port; gives the reference to the Port.
-fn make(
-    plan: &mut Plan,
-    number: usize,
-    name: &str,
-    (end, chassis): (End, &Name),
-    ofport: Option<&u32>,
-    bfd: &[(&str, String)],
-) -> Value {
-    let (interface, port) = (format!("watch_interface{number}"), format!("watch_port{number}"));
-    let ids = || Value::map([(MANAGED, "true"), (WATCH, &**chassis)]);
-    let remote = end.1.to_string();
-    let mut operation = Operation::insert("Interface")
-        .named(&interface)
-        .column("name", name)
-        .column("type", interface_type(end.0))
-        .column("options", Value::map(tunnel_options(&remote)))
-        .column("bfd", Value::map(bfd.iter().map(|(key, value)| (*key, value.as_str()))))
-        .column("external_ids", ids());
-    if let Some(ofport) = ofport {
-        operation = operation.column("ofport_request", i64::from(*ofport));
-    }
-    plan.operations.push(operation);
-    plan.operations.push(
-        Operation::insert("Port")
-            .named(&port)
-            .column("name", name)
-            .column("interfaces", Value::named(&interface))
-            // Where Open vSwitch's start script is told to delete such ports at boot, a host that comes up draws nothing before its agent has filled it.
-            .column("other_config", Value::map([("transient", "true")]))
-            .column("external_ids", ids()),
-    );
-    Value::named(&port)
 }
 
 #[cfg(test)]

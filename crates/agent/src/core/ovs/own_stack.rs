@@ -11,6 +11,7 @@ use super::{
 };
 use anyhow::{Result, bail};
 use std::{
+    convert::identity,
     fmt,
     time::{Duration, Instant},
 };
@@ -328,28 +329,11 @@ pub fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted:
     let there = tables.ports(row).into_iter().find(|(_, port)| port.string("name") == Some(DEVICE));
     match (wanted.untunnel, there) {
         (Some(_), None) if tables.interface_named(DEVICE).is_none() => {
-            let ids = || Value::map([(MANAGED, "true")]);
-            plan.operations.push(
-                Operation::insert("Interface")
-                    .named("own_stack_interface")
-                    .column("name", DEVICE)
-                    .column("type", "internal")
-                    .column("mac", MAC.to_string())
-                    .column("mtu_request", MTU)
-                    .column("external_ids", ids()),
-            );
-            plan.operations.push(
-                Operation::insert("Port")
-                    .named("own_stack_port")
-                    .column("name", DEVICE)
-                    .column("interfaces", Value::named("own_stack_interface"))
-                    .column("external_ids", ids()),
-            );
-            plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation(
-                "ports",
-                Mutator::Insert,
-                Value::named("own_stack_port"),
-            ));
+            let internal = |interface: Operation| {
+                interface.column("type", "internal").column("mac", MAC.to_string()).column("mtu_request", MTU)
+            };
+            let port = plan.port(DEVICE, &[], internal, identity);
+            plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
             plan.words.push(format!("adding {DEVICE}, the port to this host's own IP stack"));
         }
         (Some(_), Some((_, port))) if is_ours(port) => {

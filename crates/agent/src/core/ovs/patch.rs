@@ -7,7 +7,10 @@ use super::{
     plan::{Plan, Wanted},
     tables::{MANAGED, Tables},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::identity,
+};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 use tuplenet_rules::{LocalPatch, PatchPair};
 
@@ -91,7 +94,6 @@ fn is_ours(port: &Row) -> bool {
 /// Adds to the plan what brings the pairs about that can be, and takes away those that are not wanted. Our bridge is there.
 pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMap<String, PatchPair>) {
     let mut stay: BTreeSet<(&str, &str)> = BTreeSet::new();
-    let mut number = 0;
     for pair in pairs.values() {
         stay.extend([(wanted.bridge.as_str(), pair.name.as_str()), (&pair.bridge, &pair.peer)]);
     }
@@ -117,8 +119,10 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMa
             let Some((bridge_uuid, _)) = tables.bridge(bridge) else { continue };
             match tables.interface_named(name) {
                 None => {
-                    let port = end(plan, number, name, peer, &what);
-                    number += 1;
+                    let end = |interface: Operation| {
+                        interface.column("type", "patch").column("options", Value::map([("peer", peer.as_str())]))
+                    };
+                    let port = plan.port(name, &[(PATCH, what.as_str())], end, identity);
                     plan.operations.push(Operation::mutate("Bridge").row(bridge_uuid).mutation(
                         "ports",
                         Mutator::Insert,
@@ -138,28 +142,6 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMa
             }
         }
     }
-}
-
-/// Inserts one end; gives the reference to its Port.
-fn end(plan: &mut Plan, number: usize, name: &str, peer: &str, what: &str) -> Value {
-    let (interface, port) = (format!("patch_interface{number}"), format!("patch_port{number}"));
-    let ids = || Value::map([(MANAGED, "true"), (PATCH, what)]);
-    plan.operations.push(
-        Operation::insert("Interface")
-            .named(&interface)
-            .column("name", name)
-            .column("type", "patch")
-            .column("options", Value::map([("peer", peer)]))
-            .column("external_ids", ids()),
-    );
-    plan.operations.push(
-        Operation::insert("Port")
-            .named(&port)
-            .column("name", name)
-            .column("interfaces", Value::named(&interface))
-            .column("external_ids", ids()),
-    );
-    Value::named(&port)
 }
 
 /// Our ends on bridges other than ours: bridge, port, and the port's name.

@@ -8,7 +8,7 @@ use super::{
     tables::{MANAGED, Tables},
 };
 use crate::config::DatapathType;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::identity};
 use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 use tuplenet_rules::PatchPair;
@@ -59,6 +59,29 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// What they do.
     pub words: Vec<String>,
+}
+
+impl Plan {
+    /// Inserts a Port of ours and its Interface, both of that name, with our mark and these ids beside it; gives the reference to the Port. What else the two have the
+    /// callers add.
+    pub fn port(
+        &mut self,
+        name: &str,
+        ids: &[(&str, &str)],
+        interface: impl FnOnce(Operation) -> Operation,
+        port: impl FnOnce(Operation) -> Operation,
+    ) -> Value {
+        let number = self.operations.len();
+        let (interface_name, port_name) = (format!("interface{number}"), format!("port{number}"));
+        let ids = || Value::map([(MANAGED, "true")].into_iter().chain(ids.iter().copied()));
+        let ours = |table: &str, uuid: &str| {
+            Operation::insert(table).named(uuid).column("name", name).column("external_ids", ids())
+        };
+        self.operations.push(interface(ours("Interface", &interface_name)));
+        let port = port(ours("Port", &port_name).column("interfaces", Value::named(&interface_name)));
+        self.operations.push(port);
+        Value::named(&port_name)
+    }
 }
 
 /// The type of an OVS Interface for a tunnel protocol.
@@ -118,10 +141,10 @@ pub fn plan(tables: &Tables, wanted: &Wanted, parts: Parts<'_>) -> Option<Plan> 
 
 fn create(plan: &mut Plan, root: Uuid, root_row: &Row, tables: &Tables, wanted: &Wanted) {
     let name = wanted.bridge.as_str();
-    let mut ports = vec![port(plan, name, "internal", &[], 0)];
-    for (i, kind) in wanted.encaps.iter().enumerate() {
+    let mut ports = vec![plan.port(name, &[], |interface| interface.column("type", "internal"), identity)];
+    for kind in &wanted.encaps {
         if tables.interface_named(&tunnel_name(*kind)).is_none() {
-            ports.push(tunnel_port(plan, *kind, i + 1));
+            ports.push(tunnel_port(plan, *kind));
         }
     }
     let kernel = wanted.kernel_datapath && root_row.strings("datapath_types").iter().any(|t| &**t == "system");
@@ -134,7 +157,7 @@ fn create(plan: &mut Plan, root: Uuid, root_row: &Row, tables: &Tables, wanted: 
             .column("protocols", Value::set(PROTOCOLS))
             .column("datapath_type", datapath)
             .column("ports", Value::set(ports))
-            .column("external_ids", managed())
+            .column("external_ids", Value::map([(MANAGED, "true")]))
             .column("other_config", Value::map([("disable-in-band", "true"), QUEUE])),
     );
     plan.operations.push(Operation::mutate("Open_vSwitch").row(root).mutation(
@@ -175,11 +198,11 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
         plan.operations.push(Operation::update("Bridge").row(bridge).column("datapath_type", datapath));
         plan.words.push(format!("changing the datapath of {name} from {has} to {datapath}"));
     }
-    for (i, kind) in wanted.encaps.iter().enumerate() {
+    for kind in &wanted.encaps {
         let tunnel = tunnel_name(*kind);
         match tables.interface_named(&tunnel) {
             None => {
-                let port = tunnel_port(plan, *kind, i + 1);
+                let port = tunnel_port(plan, *kind);
                 plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Insert, port));
                 plan.words.push(format!("adding the tunnel port {tunnel}"));
             }
@@ -207,38 +230,16 @@ fn repair(plan: &mut Plan, bridge: Uuid, row: &Row, tables: &Tables, wanted: &Wa
     }
 }
 
-fn managed() -> Value {
-    Value::map([(MANAGED, "true")])
-}
-
 /// Options of a tunnel port of ours to that end point, or for `flow` to any.
 pub fn tunnel_options(remote: &str) -> [(&'static str, &str); 2] {
     [("remote_ip", remote), ("key", "flow")]
 }
 
-fn tunnel_port(plan: &mut Plan, kind: EncapKind, number: usize) -> Value {
-    port(plan, &tunnel_name(kind), interface_type(kind), &tunnel_options("flow"), number)
-}
-
-/// Inserts an Interface and a Port; gives the reference to the Port.
-fn port(plan: &mut Plan, name: &str, kind: &str, options: &[(&str, &str)], number: usize) -> Value {
-    let (interface, port) = (format!("interface{number}"), format!("port{number}"));
-    plan.operations.push(
-        Operation::insert("Interface")
-            .named(&interface)
-            .column("name", name)
-            .column("type", kind)
-            .column("options", Value::map(options.iter().copied()))
-            .column("external_ids", managed()),
-    );
-    plan.operations.push(
-        Operation::insert("Port")
-            .named(&port)
-            .column("name", name)
-            .column("interfaces", Value::named(&interface))
-            .column("external_ids", managed()),
-    );
-    Value::named(&port)
+fn tunnel_port(plan: &mut Plan, kind: EncapKind) -> Value {
+    let tunnel = |interface: Operation| {
+        interface.column("type", interface_type(kind)).column("options", Value::map(tunnel_options("flow")))
+    };
+    plan.port(&tunnel_name(kind), &[], tunnel, identity)
 }
 
 /// The transaction that removes what we made: the bridge if we made it, else our ports on it; our patch ports on other bridges; and our marks on interfaces.
