@@ -40,6 +40,7 @@ pub struct Engine {
     neighbours: FxHashMap<(Name, IpAddr), NeighbourFact>,
     probes: FxHashMap<IpAddr, IpAddr>,
     drawing: bool,
+    is_way: bool,
     edges: BTreeSet<Name>,
     untunnel: FxHashMap<(), UntunnelFact>,
     flows: FlowTable,
@@ -71,6 +72,7 @@ impl Engine {
             neighbours: FxHashMap::default(),
             probes: FxHashMap::default(),
             drawing: false,
+            is_way: false,
             edges: BTreeSet::new(),
             untunnel: FxHashMap::default(),
             flows: FlowTable::default(),
@@ -146,6 +148,11 @@ impl Engine {
     /// Whether other chassis follow routes to a router that is pinned to this one, as of the last [`Output`].
     pub fn is_drawing(&self) -> bool {
         self.drawing
+    }
+
+    /// Whether guests of this chassis are among several ways that other chassis choose from, as of the last [`Output`].
+    pub fn is_way(&self) -> bool {
+        self.is_way
     }
 
     /// The other chassis with pinned routers that routes lead to which this one follows, as of the last [`Output`].
@@ -312,8 +319,8 @@ impl Engine {
         for (own, weight) in self.program.drain(self.outputs.own) {
             output.own.push((own, weight > 0));
         }
-        for ((), weight) in self.program.drain(self.outputs.drawing) {
-            self.drawing = weight > 0;
+        for (edge, weight) in self.program.drain(self.outputs.drawing) {
+            *(if edge { &mut self.drawing } else { &mut self.is_way }) = weight > 0;
         }
         for (edge, weight) in self.program.drain(self.outputs.edges) {
             match weight > 0 {

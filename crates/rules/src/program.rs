@@ -68,8 +68,8 @@ pub struct Outputs {
     pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     /// End points that are to be watched.
     pub watches: Output<Watch>,
-    /// Others follow routes to this chassis.
-    pub drawing: Output<()>,
+    /// Others follow routes to this chassis: as to an edge, or to guests here.
+    pub drawing: Output<bool>,
     /// This chassis follows routes to edges on these others.
     pub edges: Output<Name>,
     pub rejects: Output<Reject>,
@@ -161,11 +161,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
     let (outside_flows, outside, own) =
         outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
     let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
-    let outside_ls = datapaths
-        .ls_present
-        .index(|ls| ls.name.clone())
-        .semijoin(&patched.index(Name::clone))
-        .map(|ls| ls.value.id);
+    let outside_ls =
+        datapaths.ls_present.index(|ls| ls.name.clone()).semijoin(&patched.index(Name::clone)).map(|ls| ls.value.id);
     let own_ends = ports.link.filter(|link| !link.router.distributed).map(|link| link.port.clone());
     let lsr_by_lr = lsr.index(|lsr| lsr.name.0.clone());
     let routers_near = datapaths.lr_present.concat(&datapaths.lr_beyond);

@@ -46,8 +46,8 @@ pub struct Sources<'a> {
 /// What comes of them.
 pub struct Watches {
     pub watches: Relation<Watch>,
-    /// Others follow routes to this chassis as to an edge.
-    pub drawing: Relation<()>,
+    /// Others follow routes to this chassis: as to an edge, or to guests here.
+    pub drawing: Relation<bool>,
     /// To these chassis this one follows routes as to edges.
     pub edges: Relation<Name>,
 }
@@ -60,7 +60,7 @@ type Ranked = (Name, usize, Encap);
 /// watching(H)          <- hop(LR, us), LR is pinned to H, H != us.
 /// watching(H)          <- hop(LR, us), LR is distributed, joined(LR, LS), port or patch port of H in LS.
 /// joined(LR, Datapath) <- reach by links of distributed routers.
-/// drawing()            <- watching(_), for a hop that is an edge.
+/// drawing(as an edge)  <- watching(_), for a hop that is an edge; for one that is a guest likewise.
 /// edge(C)              <- watched(C), for a hop that is an edge.
 /// watch(C, Encap)      <- watched(C), endpoint(C, Encap).
 /// watch(H, Encap)      <- watching(H), Encap of H of the kind and family of the first of ours that H has the kind of.
@@ -101,7 +101,7 @@ pub fn watches(s: &Sources<'_>) -> Watches {
     let by_patch =
         s.patched_by.index(|(ls, _)| *ls).join(&joined, |_, (_, chassis), (edge, _)| (*edge, chassis.clone()));
     let watching = by_pin.concat_all([&by_port, &by_patch]).distinct().named("watching");
-    let drawing = watching.flat_map(|(edge, _)| edge.then_some(())).distinct();
+    let drawing = watching.map(|(edge, _)| *edge).distinct();
     let back = back(s, &watching.map(|(_, from)| from.clone()).distinct());
 
     Watches { watches: there.concat(&back).distinct().named("watch"), drawing, edges }

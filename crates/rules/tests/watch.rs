@@ -171,6 +171,7 @@ fn a_guest_is_watched_where_it_is_one_of_several_ways_and_draws_nothing() {
     ];
     assert_eq!(watches(&all), mesh);
     assert_eq!(all.each_ref().map(|host| host.engine.is_drawing()), [false, true, false, false]);
+    assert_eq!(all.each_ref().map(|host| host.engine.is_way()), [false, false, false, true]);
 
     // Its Interface without a port in the switch is another matter than the tunnel to its host.
     all[3].apply([marked_interface(1, "A/A-2", 0, Some(("A/A-2", 1)))]);
@@ -386,6 +387,8 @@ proptest! {
         for (a, from) in NAMES.iter().enumerate() {
             let draws = (0..NAMES.len()).any(|b| network.follows(b).contains(&(a, true)));
             prop_assert_eq!(hosts[a].engine.is_drawing(), draws, "{} draws", from);
+            let way = (0..NAMES.len()).any(|b| network.follows(b).contains(&(a, false)));
+            prop_assert_eq!(hosts[a].engine.is_way(), way, "{} is a way", from);
             let edges: BTreeSet<&str> = network.follows(a).iter().filter(|(_, edge)| *edge).map(|(to, _)| NAMES[*to]).collect();
             prop_assert_eq!(hosts[a].engine.edges().iter().map(|edge| &**edge).collect::<BTreeSet<_>>(), edges, "edges of {}", from);
             for (b, to) in NAMES.iter().enumerate() {

@@ -202,6 +202,7 @@ impl Core {
             watched: watching,
             last: !others.is_empty() && others.iter().all(|edge| self.sessions.is_lost(edge)),
             drawing: self.waiting.is_none().then(|| self.rules.0.is_drawing()),
+            way: self.rules.0.is_way(),
             told: self.ovs.told_withdrawn(),
             probing: self.probes.wakeup().is_some(),
             fill: self.switch.fill(),

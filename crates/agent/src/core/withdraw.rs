@@ -46,6 +46,8 @@ pub struct Facts {
     pub last: bool,
     /// Whether others send here as to an edge; `None`: nobody knows yet.
     pub drawing: Option<bool>,
+    /// Whether others choose among several ways one to a guest here.
+    pub way: bool,
     /// The ports in the database say that this host is withdrawn.
     pub told: bool,
     /// Its switch.
@@ -200,15 +202,16 @@ fn is_well(facts: &Facts, withdrawn: bool) -> bool {
     facts.fill == Fill::Full && uplinks.is_some() && (!unsure || facts.drawing == Some(false))
 }
 
-/// To whom nobody sends as to an edge has nothing to withdraw.
+/// To whom nobody sends who could send elsewhere has nothing to withdraw; a guest that is a way needs its switch, and no uplink.
 fn reason(facts: &Facts) -> Option<String> {
-    if facts.drawing == Some(false) {
-        return None;
-    }
+    let edge = facts.drawing != Some(false);
     match facts.fill {
-        Fill::Away => return Some("its switch is away".into()),
-        Fill::Empty => return Some("its switch is being filled".into()),
-        Fill::Unknown | Fill::Full => {}
+        Fill::Away if edge || facts.way => return Some("its switch is away".into()),
+        Fill::Empty if edge || facts.way => return Some("its switch is being filled".into()),
+        _ => {}
+    }
+    if !edge {
+        return None;
     }
     if let Some(uplinks) = facts.uplinks.as_ref().filter(|uplinks| !uplinks.is_empty()) {
         let lost: Vec<&str> = uplinks.values().filter_map(|state| state.as_ref().err().map(String::as_str)).collect();
@@ -229,7 +232,8 @@ mod tests {
         };
         let uplinks = Some(uplinks.iter().map(state).collect());
         let probing = answers.is_some();
-        Facts { watched: true, last: false, drawing: Some(true), told: false, fill, uplinks, probing, answers }
+        let (watched, last, drawing, way, told) = (true, false, Some(true), false, false);
+        Facts { watched, last, drawing, way, told, fill, uplinks, probing, answers }
     }
 
     struct Bench(Withdraw, Instant, Vec<Effect>);
@@ -425,6 +429,21 @@ mod tests {
         for bad in [facts(Fill::Away, &[], None), facts(Fill::Full, &[("br-ex", false)], Some(false))] {
             assert_ne!(bench.judge(&Facts { drawing: Some(false), ..bad }), Some(true));
         }
+    }
+
+    #[test]
+    fn who_has_a_guest_that_is_a_way_withdraws_without_its_switch_and_for_nothing_else() {
+        let mut bench = Bench::new();
+        let way = |facts| Facts { drawing: Some(false), way: true, ..facts };
+        assert_eq!(bench.judge(&way(facts(Fill::Full, &[("br-ex", false)], Some(false)))), Some(false));
+        for fill in [Fill::Away, Fill::Empty] {
+            assert_eq!(bench.judge(&way(facts(fill, WELL, None))), Some(true), "{fill:?}");
+        }
+        assert!(bench.said().contains("its switch is away"), "{}", bench.said());
+        let filled = || way(facts(Fill::Full, &[("br-ex", false)], Some(false)));
+        assert_eq!(bench.judge(&filled()), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&filled()), Some(false));
     }
 
     #[test]
