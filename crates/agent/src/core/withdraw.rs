@@ -72,6 +72,8 @@ pub struct Withdraw {
     emptied: bool,
     /// What was said of that: nothing while nobody watches.
     said: Seldom<Option<String>>,
+    /// It was withdrawn from somebody.
+    noticed: bool,
     returned: Option<Instant>,
     /// How often in a row it was lost soon after it returned.
     again: u32,
@@ -100,6 +102,7 @@ impl Withdraw {
                 self.well_since = None;
                 self.withdrawn = Some(true);
                 if facts.watched {
+                    self.noticed = true;
                     self.say(Some(&why), now, effects);
                 }
                 self.why = Some(why);
@@ -107,7 +110,7 @@ impl Withdraw {
             None if is_well(facts, self.withdrawn.unwrap_or(facts.told)) => {
                 // An agent before had its reasons, and said so; this one sees none: that must last, too.
                 if self.withdrawn.is_none() && facts.told {
-                    self.withdrawn = Some(true);
+                    (self.withdrawn, self.noticed) = (Some(true), true);
                     self.said = Seldom::of(Some(String::new()));
                 }
                 let hold = match (facts.last, self.emptied) {
@@ -120,7 +123,7 @@ impl Withdraw {
                 if self.withdrawn == Some(true) && returns > now {
                     self.returns = Some(returns);
                 } else {
-                    if self.withdrawn == Some(true) && facts.watched {
+                    if std::mem::take(&mut self.noticed) {
                         self.returned = Some(now);
                     }
                     self.withdrawn = Some(false);
@@ -386,8 +389,16 @@ mod tests {
     fn nobody_is_told_before_somebody_watches() {
         let mut bench = Bench::new();
         let bad = || facts(Fill::Full, &[("br-ex", false), ("br-two", false)], None);
+        let good = || facts(Fill::Full, WELL, None);
         assert_eq!(bench.judge(&Facts { watched: false, ..bad() }), Some(true));
-        assert!(bench.2.is_empty());
+        assert_eq!(bench.judge(&good()), Some(true));
+        bench.1 += HOLD;
+        assert_eq!(bench.judge(&good()), Some(false));
+        assert!(bench.2.is_empty(), "of what nobody noticed: {}", bench.said());
+        assert_eq!((bench.judge(&bad()), bench.judge(&good())), (Some(true), Some(true)));
+        assert_eq!(bench.0.wakeup(), Some(bench.1 + HOLD), "and it does not count");
+        bench = Bench::new();
+        assert_eq!(bench.judge(&Facts { watched: false, ..bad() }), Some(true));
         assert_eq!(bench.judge(&bad()), Some(true));
         assert!(bench.said().contains("no uplink is left"), "{}", bench.said());
         // What an agent before said is taken back.
