@@ -146,7 +146,8 @@ pub enum Command {
     Diff(Document),
     /// List every object that agents set aside, with the reason
     ///
-    /// Such an object comes to life when it is mended; all others are not harmed by it.
+    /// Such an object comes to life when it is mended; all others are not harmed by it. Notes tell of what is valid and cannot work: an external
+    /// address that a port has as well, a patch port whose host has no such bridge, an MTU that does not fit.
     Doctor,
     /// Show the state of store, chassis and network
     Status,
@@ -154,7 +155,8 @@ pub enum Command {
     ///
     /// The host that has the port sends a coloured packet, which goes the way of any other, and arrives; every host that it passes reports it. What
     /// is not said of the packet follows from the port: its addresses, its MAC, and the router that leads to the destination. The command ends as
-    /// soon as it is known what became of the packet; a host that says nothing is waited for (--timeout), and named.
+    /// soon as it is known what became of the packet; a host that says nothing is waited for (--timeout), and named. Where a router has several next
+    /// hops for the packet, it says which one was taken and what is known of each.
     Trace(crate::commands::trace::Args),
     /// Say why: of a flow, an object, a drop, or of two ports that do not reach each other
     Explain(crate::commands::explain::Args),
@@ -410,7 +412,8 @@ pub enum Lsr {
 pub enum Lnat {
     /// Add a NAT rule to a router
     ///
-    /// It applies where the router meets an outside network: at its ports on switches that have a patch port.
+    /// It applies where the router meets an outside network: at its ports on switches that have a patch port. There one router answers for an
+    /// address: what another one or a port has, on the switch or by a bridge of the same name and VLAN, is refused.
     Add {
         /// The router
         lr: Name,

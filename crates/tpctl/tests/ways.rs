@@ -84,6 +84,28 @@ fn a_trace_says_which_of_several_next_hops_a_packet_took() {
 }
 
 #[test]
+fn whom_hosts_know_outside_is_known_to_the_simulator() {
+    let store = Embedded::start();
+    let b = Bench::new(&store.endpoint, "/tuplenet");
+    two_edges(&b);
+    // The edge asks for its next hop: nothing is missing in the network, and who answers is not known.
+    let (out, _) = b.exits(1, "explain reach vm1 198.51.100.9");
+    let asked = "by ping, but that is not certain: 203.0.113.1 is not known as a neighbour outside";
+    assert!(out.contains(asked) && out.contains("tpctl edge show --neighbours"), "{out}");
+    for (host, switch) in [("hv2", "outside1"), ("hv3", "outside2")] {
+        b.put(
+            &format!("status/{host}/neighbour/{switch}/203.0.113.1"),
+            r#"{"mac":"02:00:00:00:00:01","seen":1700000000}"#,
+        );
+    }
+    b.put("status/hv2/neighbour/outside1/nonsense", "{");
+    let out = b.ok("explain reach vm1 198.51.100.9");
+    assert!(out.contains("arrives at port outside") && out.contains("which is the next hop"), "{out}");
+    let (_, said) = b.exits(0, "trace vm1 --to 198.51.100.9 --simulate -o text");
+    assert!(said.starts_with("tpctl: simulated: delivered to outside"), "{said}");
+}
+
+#[test]
 fn next_hops_may_share_a_port_and_be_guests() {
     let store = Embedded::start();
     let b = Bench::new(&store.endpoint, "/tuplenet");

@@ -115,8 +115,8 @@ impl Host {
         }
     }
 
-    pub(super) fn learn(&mut self, neighbour: Change) {
-        let output = self.engine.apply([neighbour]);
+    pub(super) fn learn(&mut self, neighbours: impl IntoIterator<Item = Change>) {
+        let output = self.engine.apply(neighbours);
         self.follow(output);
     }
 

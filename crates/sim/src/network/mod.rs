@@ -45,6 +45,8 @@ pub struct Network {
     hosts: BTreeMap<Name, Host>,
     /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
     untunnels: BTreeMap<Name, (bool, bool)>,
+    /// Neighbours outside that each chassis knows, by switch and address.
+    neighbours: BTreeMap<Name, BTreeMap<(Name, IpAddr), Mac>>,
 }
 
 impl Network {
@@ -129,6 +131,14 @@ impl Network {
             if let Some((ipv4, ipv6)) = self.untunnels.get(chassis) {
                 host.untunnel(*ipv4, *ipv6);
             }
+            if let Some(known) = self.neighbours.get(chassis) {
+                let fact = |((ls, ip), mac): (&(Name, IpAddr), &Mac)| Change::Neighbour {
+                    ls: ls.clone(),
+                    ip: *ip,
+                    mac: Some(*mac),
+                };
+                host.learn(known.iter().map(fact));
+            }
             self.hosts.insert(chassis.clone(), host);
         }
         self.hosts.get_mut(chassis)
@@ -136,8 +146,13 @@ impl Network {
 
     /// A host's agent learns of a neighbour outside, or forgets it. Nobody else learns in a simulated network: packets for a neighbour that is not known end.
     pub fn learn(&mut self, chassis: &Name, ls: &Name, ip: IpAddr, mac: Option<Mac>) {
-        if let Some(host) = self.host(chassis) {
-            host.learn(Change::Neighbour { ls: ls.clone(), ip, mac });
+        let known = self.neighbours.entry(chassis.clone()).or_default();
+        match mac {
+            Some(mac) => known.insert((ls.clone(), ip), mac),
+            None => known.remove(&(ls.clone(), ip)),
+        };
+        if let Some(host) = self.hosts.get_mut(chassis) {
+            host.learn([Change::Neighbour { ls: ls.clone(), ip, mac }]);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod graph;
 mod mtu;
 mod nat;
+mod neighbours;
 mod router;
 mod status;
 mod switch;

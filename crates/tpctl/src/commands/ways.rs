@@ -167,7 +167,11 @@ fn choice(network: &Network, path: &[Hop], dst: IpAddr, at: usize, decided: &Hop
     let to = next.and_then(|hop| hop.to.as_deref());
     let taken = match by_port().collect::<Vec<_>>()[..] {
         [(only, _)] => Some(only),
-        _ => by_port().find(|(_, hop)| hop.port.as_deref() == to && to.is_some()).map(|(which, _)| which),
+        // Two addresses of one port cannot be told apart.
+        _ => match by_port().filter(|(_, hop)| to.is_some() && hop.port.as_deref() == to).collect::<Vec<_>>()[..] {
+            [(only, _)] => Some(only),
+            _ => None,
+        },
     };
     Some(Choice { at, lr, chassis: decided.chassis.clone(), prefix, hops, taken })
 }

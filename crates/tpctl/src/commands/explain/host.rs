@@ -35,6 +35,9 @@ impl Host {
             let (ofport, mac) = (number("tnout".to_owned()), Mac([0xf2, 0x04, 0, 0, 0, 1]));
             facts.push(Change::Untunnel { port: Some(UntunnelPort { ofport, mac, ipv4, ipv6 }) });
         }
+        for known in world.neighbours.iter().filter(|known| known.chassis == *chassis) {
+            facts.push(Change::Neighbour { ls: known.ls.clone(), ip: known.ip, mac: Some(known.mac) });
+        }
         for (ls, lsp, generation) in bound(world, chassis) {
             let id = interfaces.len() as u128 + 1;
             let full = format!("{ls}/{lsp}");

@@ -4,8 +4,9 @@ use super::subject;
 use crate::commands::{
     Context,
     bfd::Sessions,
-    chassis::{alive, untunnels},
+    chassis::{said, untunnels},
     doctor,
+    neighbours::{self, Neighbour},
 };
 use anyhow::Result;
 use std::{
@@ -33,6 +34,8 @@ pub struct World {
     pub alive: BTreeSet<String>,
     /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
     pub untunnels: BTreeMap<Name, (bool, bool)>,
+    /// Whom hosts know in physical networks.
+    pub neighbours: Vec<Neighbour>,
     /// What hosts say of their BFD sessions.
     pub sessions: Sessions,
     /// All that the store has, by path.
@@ -107,14 +110,16 @@ impl World {
         for (key, reason) in doctor::rejected(context, &found)? {
             aside.entry(key).or_default().push(reason);
         }
-        let alive = alive(context).await?;
+        let alive = said(context, &found);
+        let neighbours = neighbours::read(context, &found);
         let untunnels = untunnels(&alive);
         let alive = alive.into_keys().collect();
         let sessions = Sessions::read(context, &found);
         let path = |kv: &Kv| context.store.path(&kv.key).to_owned();
         let found = found.into_iter().map(|kv| (path(&kv), kv)).collect();
         let root = context.store.root().to_owned();
-        Ok(Self { network, aside, alive, untunnels, sessions, found, root, index: Index::default() }.indexed())
+        Ok(Self { network, aside, alive, untunnels, neighbours, sessions, found, root, index: Index::default() }
+            .indexed())
     }
 
     /// The same, so that objects are found by their numbers and addresses.

@@ -4,8 +4,9 @@ use super::args::{Place, PortName};
 use crate::{
     commands::{
         Context,
-        chassis::{alive, untunnels},
+        chassis::{said, untunnels},
         doctor,
+        neighbours::{self, Neighbour},
     },
     print::printable,
 };
@@ -45,6 +46,8 @@ pub struct World {
     pub alive: BTreeSet<String>,
     /// Chassis whose own IP stack takes what is for the outside: IPv4, IPv6.
     untunnels: BTreeMap<Name, (bool, bool)>,
+    /// Whom hosts know in physical networks.
+    neighbours: Vec<Neighbour>,
     /// Every object as the store has it, by path.
     stored: BTreeMap<String, sim::Object>,
     revision: i64,
@@ -62,14 +65,17 @@ impl World {
         let (lr, chassis, binding) = tokio::try_join!(then("lr/"), then("chassis/"), then("binding/"))?;
         found.extend([lr.kvs, chassis.kvs, binding.kvs].into_iter().flatten());
         let network = context.store.snapshot_of(&found, revision).network();
-        let alive = alive(context).await?;
+        let (status, _) = context.store.list("status/").await?;
+        let alive = said(context, &status);
+        let neighbours = neighbours::read(context, &status);
         let untunnels = untunnels(&alive);
         let alive = alive.into_keys().collect();
         let stored = found.into_iter().map(|kv| {
             let path = context.store.path(&kv.key).to_owned();
             (path.clone(), sim::Object { path, value: kv.value, create_revision: kv.create_revision })
         });
-        Ok(Self { network, revision, alive, untunnels, stored: stored.collect(), ends: OnceCell::new() })
+        let (stored, ends) = (stored.collect(), OnceCell::new());
+        Ok(Self { network, revision, alive, untunnels, neighbours, stored, ends })
     }
 
     /// The network of a document alone. An imaginary chassis has what `places` leave over.
@@ -143,6 +149,7 @@ impl World {
         for (chassis, (ipv4, ipv6)) in &self.untunnels {
             network.untunnel(chassis, *ipv4, *ipv6);
         }
+        neighbours::teach(&mut network, &self.neighbours);
         network
     }
 

@@ -8,7 +8,7 @@ mod show;
 mod way;
 
 use super::{resolve, world::World};
-use crate::commands::Context;
+use crate::commands::{Context, neighbours};
 use anyhow::{Result, bail};
 use ends::End;
 use std::{net::IpAddr, process::ExitCode};
@@ -164,6 +164,7 @@ fn ask(world: &World, from: &End, to: &End, what: What) -> Answer {
     for (chassis, (ipv4, ipv6)) in &world.untunnels {
         network.untunnel(chassis, *ipv4, *ipv6);
     }
+    neighbours::teach(&mut network, &world.neighbours);
     for (mine, other) in ends::addresses(world, from, to) {
         let there = way::walk(world, &mut network, (from, mine), (to, other), what, "there");
         let arrived = there.missing.is_none();

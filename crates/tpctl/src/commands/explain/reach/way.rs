@@ -97,7 +97,7 @@ pub fn walk(
         let tried = Walker { world, network: &mut *network, ls, lsp, src }.send(&hop, to, dst, what);
         let tried = match tried {
             Ok((path, missing)) => {
-                let doubt = silent(world, &path);
+                let doubt = silent(world, &path).or_else(|| unheard(&path));
                 let mut choices = ways::choices(&world.network, &path.hops, dst);
                 choices.iter_mut().for_each(|choice| choice.ask(&world.sessions));
                 Way { arrival: arrival(&path), path, choices, missing, doubt, ..way.clone_head() }
@@ -261,6 +261,11 @@ impl Walker<'_> {
                 Some(routers) => format!("{routers} send it round in a circle, until {ended}"),
                 None => ended,
             };
+            // The host on the way asks for it; whether anybody answers nobody knows here.
+            if matches!(to, End::Address(_)) && asked_outside(&path) {
+                let unknown = self.unregistered(&path);
+                return Ok((path, unknown));
+            }
             let remedy = self.look_at(&path, dst);
             return Ok((path, Some(Missing::new(what, remedy))));
         }
@@ -361,6 +366,19 @@ fn passed(path: &Path) -> Vec<Name> {
     let mut hosts: Vec<&str> = path.hops.iter().map(|hop| hop.chassis.as_str()).collect();
     hosts.dedup();
     hosts.into_iter().filter_map(|host| host.parse().ok()).collect()
+}
+
+/// The agent of a host on the way asks for the next hop outside.
+fn asked_outside(path: &Path) -> bool {
+    path.outcomes.iter().any(|outcome| {
+        matches!(outcome, Outcome::Dropped { reason, .. } if reason.contains(" is not known as a neighbour outside: "))
+    })
+}
+
+/// A next hop outside that the host on the way does not know (yet).
+fn unheard(path: &Path) -> Option<Missing> {
+    let remedy = "\"tpctl edge show --neighbours\" lists whom hosts know; one that nobody sends to is forgotten, and asked for by the first packet: send one and look again";
+    asked_outside(path).then(|| Missing::new(failure(path).unwrap_or_default(), remedy))
 }
 
 /// A host on the way whose agent is silent.
