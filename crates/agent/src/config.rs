@@ -17,6 +17,8 @@ use std::{
 };
 
 /// Options of `tuplenet agent`, as given; every one of them also in the environment and in the file.
+// What is written at its fields is what `--help` says: no Markdown.
+#[allow(rustdoc::broken_intra_doc_links)]
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Options {

@@ -24,7 +24,7 @@ use crate::stream::{Shared, Sink, Stream};
 use crate::table::{Rows, Table};
 use crate::zset::{Buffer, consolidate};
 
-/// The operator behind [`crate::reach`].
+/// The operator behind [`crate::reach()`].
 pub(crate) struct Reach<N> {
     pub(crate) roots: Rc<Table<N>>,
     pub(crate) edges: Rc<Table<(N, N)>>,

@@ -39,7 +39,7 @@ pub struct NewEdge {
     pub virts: Vec<IpNet>,
     /// The next hop in the physical network, one a family.
     pub gateways: Vec<IpAddr>,
-    /// The networks that the inner network is cut from, one a family; [`INNER_NETS`] if left out.
+    /// The networks that the inner network is cut from, one a family; 100.64.88.0/24 and fd00:64:88::/64 if left out.
     pub inners: Vec<IpNet>,
     /// What virtual addresses leave as, one a family; as themselves if left out.
     pub snats: Vec<IpAddr>,
