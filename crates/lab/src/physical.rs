@@ -8,6 +8,8 @@ use crate::{Host, Lab, Vm, VmSpec, lab::UNDERLAY_MTU, netns::Netns};
 
 /// The interface of a host that is cabled to the switch.
 const CARD: &str = "eth-ext";
+/// Linux' numbers of the switch's ports begin here, above what hosts' devices have.
+const FIRST_NUMBER: u32 = 10_000;
 
 /// The switch. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -46,8 +48,11 @@ impl Physical {
     pub fn cable(&self, host: &Host, bridge: &str) -> Result<()> {
         let port = Self::port(host);
         let switch = self.switch.netns()?.name();
+        // With one number at both ends Linux takes a change of the link for nothing urgent (linkwatch_urgent_event), and tells of it up to a second later where links of
+        // other tests have just changed.
+        let number = FIRST_NUMBER + u32::from(host.number());
         host.netns()?.ip(&format!(
-            "link add {CARD} mtu {UNDERLAY_MTU} type veth peer name {port} netns {switch} mtu {UNDERLAY_MTU}\nlink set {CARD} up\n"
+            "link add {CARD} mtu {UNDERLAY_MTU} type veth peer name {port} index {number} netns {switch} mtu {UNDERLAY_MTU}\nlink set {CARD} up\n"
         ))?;
         self.switch.netns()?.ip(&format!("link set {port} up\n"))?;
         self.switch.vsctl(&["add-port", "br-int", &port])?;
