@@ -40,6 +40,7 @@ mod store;
 mod streams;
 mod sweep;
 mod transfer;
+mod trial;
 mod vm;
 mod wait;
 
@@ -57,5 +58,6 @@ pub use programs::program;
 pub use store::{Etcd, Store};
 pub use streams::{Streams, StreamsReport};
 pub use transfer::Transfer;
+pub use trial::{BUSY, trials};
 pub use vm::{Vm, VmSpec};
 pub use wait::wait_until;

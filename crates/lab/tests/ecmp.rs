@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tuplenet_lab::{Agent, AgentSpec, Host, Lab, Probe, ProbeReport, Vm, wait_until};
+use tuplenet_lab::{Agent, AgentSpec, BUSY, Host, Lab, Probe, ProbeReport, Vm, trials, wait_until};
 
 /// a1 is behind R; three guests in N are next hops to the same networks, the third on another host.
 const NETWORK: &str = "
@@ -35,8 +35,6 @@ const FLOWS: u16 = 120;
 const GRACE: Duration = Duration::from_millis(500);
 /// Between two pings of a probe.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// A trial in which a probe sent a packet so late is repeated, if something was lost that must not be.
-const BUSY: Duration = Duration::from_millis(30);
 
 /// Which next hop a packet of a1 takes in the real switch now, by the register that has it.
 fn choice(host: &Host, a1: &Vm, packet: &str) -> Result<String> {
@@ -360,15 +358,7 @@ fn a_next_hop_whose_host_is_lost_is_left_in_time() -> Result<()> {
     bed.sessions()?;
     let mut failures = Vec::new();
     for fault in &FAULTS {
-        for attempt in 1.. {
-            let (wrong, late) = trial(&bed, fault)?;
-            // A machine that lets even the sender wait loses packets between processes, whatever we do. Then this says nothing.
-            if wrong.is_empty() || late < BUSY || attempt == 3 {
-                failures.extend(wrong);
-                break;
-            }
-            println!("the machine was late by {late:.0?}: again, after {wrong:?}");
-        }
+        failures.extend(trials(|| trial(&bed, fault))?);
     }
     if !failures.is_empty() {
         bed.lab.fail();

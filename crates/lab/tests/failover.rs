@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use edge_bed::*;
 use network::*;
 use std::time::Duration;
-use tuplenet_lab::{Agent, Host, Lost, Probe, ProbeReport, Vm};
+use tuplenet_lab::{Agent, BUSY, Host, Lost, Probe, ProbeReport, Vm, trials};
 
 /// Flows of each probe, so that every edge has some.
 const FLOWS: usize = 16;
@@ -21,9 +21,6 @@ const MASKED: usize = 20;
 const PROMISED: Duration = Duration::from_millis(500);
 /// What is asserted beyond it where the machine was late ([`BUSY`]): it runs seven virtual switches and other tests on few cores.
 const SLACK: Duration = Duration::from_millis(500);
-
-/// A trial in which a probe sent a packet so late is repeated, if something was lost that must not be.
-const BUSY: Duration = Duration::from_millis(30);
 
 /// The edge that is lost; the outside answers by another one.
 const LOST: usize = 1;
@@ -212,15 +209,7 @@ fn an_edge_is_lost_and_comes_back() -> Result<()> {
     println!("                       lost      after       lost              up to     whole   was late by");
     let mut failures = Vec::new();
     for fault in &FAULTS {
-        for attempt in 1.. {
-            let (wrong, late) = trial(&bed, fault)?;
-            // A machine that lets even the sender wait loses packets between processes, whatever we do. Then this says nothing.
-            if wrong.is_empty() || late < BUSY || attempt == 3 {
-                failures.extend(wrong);
-                break;
-            }
-            println!("the machine was late by {late:.0?}: again, after {wrong:?}");
-        }
+        failures.extend(trials(|| trial(&bed, fault))?);
     }
     wait_share(&bed, "all edges to be in use at the end")?;
     if !failures.is_empty() {
