@@ -276,10 +276,11 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
     bed.sessions()?;
     let at = running.first().context("no probes")?.elapsed();
     (fault.fail)(host, agent).with_context(|| format!("{}: cannot be made", fault.name))?;
-    let without = wait_until("nothing takes the guest of the lost host", PATIENCE, || {
+    // Others may be taken for dead for a moment, where the machine has too much to do.
+    bed.lab.wait_until("its pings, and no others, to take other next hops", PATIENCE, || {
         let now = pings(hv1, a1)?;
-        ensure!(!shares(&now).contains_key("3"));
-        Ok(now)
+        ensure!(!shares(&now).contains_key("3") && moved(&ways, &now, "3") == 0, "{ways:?}\n{now:?}");
+        Ok(())
     })?;
     std::thread::sleep(Duration::from_secs(1));
     let reports = stop(running)?;
@@ -314,9 +315,6 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
     }
     if reports.last().is_none_or(|report| !report.lost.is_empty()) {
         wrong.push(format!("{}: lost of what did not go there: {reports:?}", fault.name));
-    }
-    if moved(&ways, &without, "3") > 0 {
-        wrong.push(format!("{}: moved without need: {ways:?}, {without:?}", fault.name));
     }
     if lost_at_return > 0 {
         wrong.push(format!("{}: lost at the return: {returned:?}", fault.name));
