@@ -153,11 +153,17 @@ fn groups(changes: &[Change]) -> Vec<Vec<usize>> {
     let phase_of: Vec<(u8, &Vec<usize>)> = found.iter().map(|group| (phase(changes, group), group)).collect();
     let exchanged: BTreeSet<usize> =
         phase_of.iter().filter(|(p, _)| *p == 3).flat_map(|(_, g)| g.iter().copied()).collect();
-    for i in phase_of.iter().filter(|(p, _)| *p == 4).flat_map(|(_, g)| g.iter().copied()) {
-        let Some(change) = changes.get(i).filter(|change| change.new.is_none()) else { continue };
-        if let Some(j) = parent(&change.key).and_then(|parent| index.get(&parent)).filter(|j| exchanged.contains(j)) {
-            sets.join(i, *j);
-            joined = true;
+    let exchanged_parent = |i: usize, change: &Change| {
+        parent(&change.key).and_then(|parent| index.get(&parent)).filter(|j| exchanged.contains(j)).map(|j| (i, *j))
+    };
+    for (_, group) in phase_of.iter().filter(|(p, _)| *p == 4) {
+        let members = || group.iter().filter_map(|i| Some((*i, changes.get(*i)?)));
+        if members().any(|(i, change)| change.new.is_none() && exchanged_parent(i, change).is_some()) {
+            // Those that come with them need their datapaths by then, too.
+            for (i, j) in members().filter_map(|(i, change)| exchanged_parent(i, change)) {
+                sets.join(i, j);
+                joined = true;
+            }
         }
     }
     if joined { collect(&mut sets) } else { found }
