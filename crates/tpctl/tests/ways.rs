@@ -130,6 +130,14 @@ fn next_hops_may_share_a_port_and_be_guests() {
         tree.contains("one of 3 next hops for 172.16.0.0/16") && tree.contains("10.20.2.8 (gw8 on no chassis)"),
         "{tree}"
     );
+    // An edge that withdraws is dead for its guests, too, where others choose; it uses its own by their ports.
+    for host in ["hv1", "hv2"] {
+        b.put(&format!("status/{host}/bfd/withdrawn"), r#"{"state":"withdrawn","why":"no uplink is left","since":1}"#);
+    }
+    let (out, _) = texts(&b.run(&["trace", "vm1", "--to", "172.16.9.9", "--simulate", "-o", "json"]));
+    let data: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let state = |hop: usize| data["choices"][0]["next_hops"][hop]["state"].clone();
+    assert_eq!([state(0), state(1), state(2)], [json!("withdrawn"), json!(null), json!(null)]);
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub struct NextHop {
     owner: Option<Name>,
     /// Where it is, if that is one place.
     chassis: Option<Name>,
-    /// Whether it is a guest on no chassis.
-    unbound: bool,
+    /// Whether it is a guest, not a router.
+    guest: bool,
     /// The last that was said of it, in words.
     pub state: Option<String>,
 }
@@ -58,7 +58,7 @@ impl NextHop {
             port: has.map(|(_, (lsp, _))| lsp.clone()),
             owner: None,
             chassis: None,
-            unbound: false,
+            guest: false,
             state: None,
         };
         let Some((ls, (lsp, port))) = has else { return hop };
@@ -69,10 +69,9 @@ impl NextHop {
             }
             return hop;
         }
-        hop.owner = Some(lsp.clone());
-        match network.get(&Key::Binding(ls.clone(), lsp.clone())) {
-            Some(Object::Binding(binding)) => hop.chassis = Some(binding.chassis.clone()),
-            _ => hop.unbound = true,
+        (hop.owner, hop.guest) = (Some(lsp.clone()), true);
+        if let Some(Object::Binding(binding)) = network.get(&Key::Binding(ls.clone(), lsp.clone())) {
+            hop.chassis = Some(binding.chassis.clone());
         }
         hop
     }
@@ -81,6 +80,8 @@ impl NextHop {
     fn ask(&mut self, sessions: &Sessions, by: Option<&str>) {
         let Some(chassis) = self.chassis.as_deref() else { return };
         self.state = match by {
+            // Of its own guests a host knows by their ports, withdrawn or not.
+            Some(by) if self.guest && by == chassis => None,
             _ if sessions.withdrawn(chassis).is_some() => Some("withdrawn".to_owned()),
             Some(by) => sessions.of(chassis).find(|session| session.by == by).map(|said| format!("BFD {}", said.state)),
             None => Some(sessions.seen(chassis)).filter(|said| !said.is_empty()).map(|said| format!("BFD {said}")),
@@ -91,7 +92,7 @@ impl NextHop {
     pub fn known(&self) -> String {
         let place = match (&self.owner, &self.chassis) {
             (Some(owner), Some(chassis)) => Some(format!("{owner} on {chassis}")),
-            (Some(owner), None) if self.unbound => Some(format!("{owner} on no chassis")),
+            (Some(owner), None) if self.guest => Some(format!("{owner} on no chassis")),
             (owner, _) => owner.as_ref().map(Name::to_string),
         };
         place.into_iter().chain(self.state.clone()).collect::<Vec<_>>().join(", ")
