@@ -23,6 +23,10 @@ pub const ROUTER: &str = "203.0.113.1";
 /// The edges' own addresses outside, by which what is behind them leaves.
 pub const VIPS: [&str; 2] = ["203.0.113.4", "203.0.113.5"];
 
+/// What an agent says when its host is withdrawn, and when it returns.
+pub const WITHDRAWN: &str = "withdrawn: those that watch this host";
+pub const RETURNED: &str = "no longer withdrawn";
+
 /// See the module.
 pub struct Bed {
     pub lab: Lab,
@@ -37,10 +41,17 @@ pub struct Bed {
 impl Bed {
     /// Edges are there when this returns, their sessions come up later ([`Bed::all_up`]).
     pub fn new(name: &str) -> Result<Bed> {
+        Bed::watching(name, "100")
+    }
+
+    /// With so many milliseconds between two packets of BFD: where it does not matter how soon the dead are noticed, longer ones keep a busy machine from finding
+    /// the living dead.
+    pub fn watching(name: &str, interval: &str) -> Result<Bed> {
         let lab = Lab::new(name)?;
         lab.store()?;
         let hosts = lab.hosts(&["hv1", "hv2", "hv3"])?;
-        let probing = || AgentSpec::new().arguments(&["--probe", ROUTER, "--probe-interval", "200"]);
+        let probing =
+            || AgentSpec::new().arguments(&["--probe", ROUTER, "--probe-interval", "200", "--bfd-interval", interval]);
         let agents = hosts.iter().map(|host| host.agent(&probing())).collect::<Result<Vec<_>>>()?;
         for agent in &agents {
             agent.wait_settled(PATIENCE)?;
@@ -83,6 +94,11 @@ impl Bed {
             self.wait_up(from, chassis, true, PATIENCE)?;
         }
         Ok(())
+    }
+
+    /// How often the agent with this index has said that, over all its lives.
+    pub fn said(&self, agent: usize, text: &str) -> usize {
+        self.agents[agent].log_text().matches(text).count()
     }
 
     /// Waits until the agent with this index has said that.
