@@ -12,7 +12,10 @@
 //! ```
 
 use super::{NetworkError, claims, edit::Change, error::words, io::MAX_OPS, snapshot::Snapshot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use tuplenet_model::{key::Key, network::Network, object::Object};
 
 /// What `apply` will do.
@@ -140,6 +143,9 @@ fn groups(changes: &[Change]) -> Vec<Vec<usize>> {
             }
         }
     }
+    for (i, j) in handed_over(changes) {
+        sets.join(i, j);
+    }
     // Ports that change places out of datapaths that exchange ids: the datapath cannot go before them, nor they before the others come.
     let collect = |sets: &mut Sets| {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -167,6 +173,31 @@ fn groups(changes: &[Change]) -> Vec<Vec<usize>> {
         }
     }
     if joined { collect(&mut sets) } else { found }
+}
+
+/// Changes of NAT rules by which an external address goes from one router to another. Where they meet outside, both may not have it.
+fn handed_over(changes: &[Change]) -> Vec<(usize, usize)> {
+    let external = |object: Option<&Object>| match object {
+        Some(Object::Lnat(rule)) => Some(rule.external()),
+        _ => None,
+    };
+    let mut given: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    let mut taken: Vec<(IpAddr, usize)> = Vec::new();
+    for (i, change) in changes.iter().enumerate() {
+        let old = external(change.old.as_ref().and_then(|old| old.object.as_ref().ok()));
+        let new = external(change.new.as_ref());
+        if old != new {
+            // A rule that goes does so before others come.
+            old.filter(|_| new.is_some()).into_iter().for_each(|ip| given.entry(ip).or_default().push(i));
+            taken.extend(new.map(|ip| (ip, i)));
+        }
+    }
+    let parent_of = |i: usize| changes.get(i).and_then(|change| parent(&change.key));
+    let from = |(ip, i): (IpAddr, usize)| {
+        let givers = given.get(&ip).into_iter().flatten().copied();
+        givers.filter(move |j| parent_of(*j) != parent_of(i)).map(move |j| (i, j))
+    };
+    taken.into_iter().flat_map(from).collect()
 }
 
 /// The switch or router that an object is part of.

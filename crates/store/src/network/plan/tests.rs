@@ -191,6 +191,39 @@ fn a_link_moves_between_datapaths_that_exchange_ids() {
     follow_all(&network(&recipe(0b011, 0b11, 1, 0)), &network(&recipe(0b110, 0b10, 2, 2)));
 }
 
+/// Two routers on one switch exchange the addresses of their rules: none of them is ever both's.
+#[test]
+fn external_addresses_change_routers() {
+    let network = |turned: u8| {
+        let mut n = Network::default();
+        let mut put = |path: String, value: String| {
+            let key = Key::parse(&path).unwrap().unwrap();
+            let object = Object::parse(&key, value.as_bytes()).unwrap();
+            assert!(n.insert(key, object));
+        };
+        put("ls/out".into(), r#"{"id":1}"#.into());
+        for r in [1_u8, 2] {
+            let ends = format!(r#""mac":"02:00:00:00:00:0{r}","port_id":{r}"#);
+            put(format!("lr/r{r}"), format!(r#"{{"id":{},"chassis":"hv{r}"}}"#, 1 + r));
+            put(
+                format!("ls/out/lsp/p{r}"),
+                format!(r#"{{{ends},"ips":["203.0.113.{r}"],"peer":{{"lr":"r{r}","lrp":"q"}}}}"#),
+            );
+            put(
+                format!("lr/r{r}/lrp/q"),
+                format!(r#"{{{ends},"nets":["203.0.113.{r}/24"],"peer":{{"ls":"out","lsp":"p{r}"}}}}"#),
+            );
+            for i in 0..12 {
+                let ip = 50 * (r ^ turned) + i;
+                let rule = format!(r#"{{"type":"dnat","prefix":"203.0.113.{ip}/32","xlate_ip":"10.0.0.{i}"}}"#);
+                put(format!("lr/r{r}/lnat/n{i}"), rule);
+            }
+        }
+        n
+    };
+    follow_all(&network(0), &network(3));
+}
+
 #[test]
 fn a_large_network_is_cut_into_full_transactions() {
     let mut to = Network::default();
