@@ -115,22 +115,27 @@ fn one_route_is_a_flow_and_two_are_a_group() {
         [format!("table=57, priority=4,ip,metadata=0x3 actions=dec_ttl,resubmit(,60),group:{}", group.id)]
     );
     let members = members(&group);
-    assert_eq!(members.len(), 2, "nothing is watched: no last resort");
-    assert!(members.iter().all(|(id, weight, watched, _)| *id != 0 && *weight == u16::MAX && watched.is_none()));
+    assert_eq!((members.len(), members[0].0, members[0].1, members[0].2), (3, 0, 1, None), "the last resort");
+    let unheard = |(id, weight, watched, _): &(u32, u16, Option<u32>, String)| {
+        *id != 0 && *weight == u16::MAX && *watched == Some(NO_PORT)
+    };
+    assert!(members[1..].iter().all(unheard), "nothing watches them yet: {members:?}");
     assert_eq!(
         flows_of(&engine, Rule::EcmpMember),
         [1, 2].map(|host| format!(
             "table=58, priority=100,ip,reg0=0xa0300{host:02x},reg5=0x3,metadata=0x3 actions=set_field:f2:01:0a:03:00:fe->eth_src,resubmit(,59)"
         ))
     );
-    // The plain flow and the choice change places, two members come.
-    assert_eq!(touched(&output), (4, 2), "{output:?}");
-    assert!(matches!(output.groups[0], GroupChange::Add(id, _) if id == group.id));
+    // The plain flow and the choice change places, two members come, and the group of last resort.
+    assert_eq!(touched(&output), (4, 3), "{output:?}");
+    let added = output.groups.iter().filter(|change| matches!(change, GroupChange::Add(..))).count();
+    assert_eq!(added, 2);
 
     let output = engine.apply([delete("lr/R/lsr/a")]);
     assert_eq!(output.flows.len(), 4);
     assert_eq!(flows_of(&engine, Rule::Static).len(), 1);
-    assert_eq!(output.groups, [GroupChange::Delete(group.id)]);
+    assert_eq!(output.groups.len(), 2);
+    assert!(output.groups.contains(&GroupChange::Delete(group.id)), "{:?}", output.groups);
 }
 
 #[test]
@@ -172,7 +177,7 @@ fn a_member_is_watched_by_the_tunnel_to_its_router_or_by_its_own_port() {
     engine.apply([bfd(1, Some(31))]);
     let first = members(&the_group(&engine));
     let watched: Vec<_> = first.iter().map(|(_, weight, watched, _)| (*weight, *watched)).collect();
-    assert_eq!(watched, [(1, None), (u16::MAX, Some(31)), (u16::MAX, None), (u16::MAX, Some(55))]);
+    assert_eq!(watched, [(1, None), (u16::MAX, Some(31)), (u16::MAX, Some(NO_PORT)), (u16::MAX, Some(55))]);
     assert_eq!(first[0].0, 0);
     let last: u32 = first[0].3.strip_prefix("group:").expect("another group").parse().expect("its id");
     let all = engine.groups().find(|group| group.id == last).expect("that of last resort");
@@ -198,23 +203,23 @@ fn a_guest_elsewhere_is_watched_by_the_tunnel_to_its_host() {
     let bfd = |ofport| Change::Tunnel { kind: EncapKind::Geneve, remote: "192.0.2.2".parse().ok(), ofport };
     engine.apply([route("a", 1), route_to("0.0.0.0/0", "vm", "10.3.2.3")]);
     let watched = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.2).collect::<Vec<_>>();
-    assert_eq!(watched(&engine), [None, None], "nothing to watch by yet: no last resort");
+    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "nothing to watch by yet: none is a way");
     let before = Switch::of(&engine);
     let output = engine.apply([bfd(Some(41))]);
-    assert_eq!(watched(&engine), [None, None, Some(41)]);
-    assert_eq!(touched(&output), (1, 3), "the way in by the port, the bucket, that of last resort: {output:?}");
+    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(41)]);
+    assert_eq!(touched(&output), (1, 2), "the way in by the port, the bucket out and in: {output:?}");
     engine.apply([bfd(None)]);
     assert_eq!(Switch::of(&engine), before);
 
     engine.apply([bfd(Some(41))]);
     engine.apply([delete("binding/J/J-515")]);
-    assert_eq!(watched(&engine), [None, None, Some(NO_PORT)], "bound nowhere");
+    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "bound nowhere");
     engine.apply([binding("J", "J-515", "hv3", 2), chassis("hv3", "192.0.2.3")]);
-    assert_eq!(watched(&engine), [None, None], "where nothing watches");
+    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "where nothing watches yet");
     let ids = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.0).collect::<Vec<_>>();
     let moved = ids(&engine);
     engine.apply([binding("J", "J-515", "hv2", 3)]);
-    assert_eq!(ids(&engine)[1..], moved, "a guest that moves keeps its id, and with it its packets");
+    assert_eq!(ids(&engine), moved, "a guest that moves keeps its id, and with it its packets");
 }
 
 /// Ports in other switches, and of plain routes, cost nothing for it.
@@ -246,7 +251,7 @@ fn equal_ways_are_one_and_other_prefixes_have_groups_of_their_own() {
     engine.apply([route_to("::/0", "f", "fd00:3::1"), route_to("::/0", "g", "fd00:3::2")]);
     let mut groups: Vec<Group> = engine.groups().filter(|group| is_ecmp_group(group.id)).collect();
     assert_eq!(groups.len(), 3);
-    assert!(groups.iter().all(|group| group.buckets.len() == 2), "{groups:?}");
+    assert!(groups.iter().all(|group| group.buckets.len() == 3), "{groups:?}");
     assert_eq!(flows_of(&engine, Rule::EcmpMember).len(), 4, "two of each family, whatever the prefix");
     groups.sort_by_key(|group| group.id);
     let before = Switch::of(&engine);
@@ -319,8 +324,8 @@ fn a_router_says_by_what_it_chooses() {
     assert_eq!(Selection::read(&selection.method()).as_ref(), Some(selection));
     let flows = flows_of(&engine, Rule::Ecmp);
     assert!(flows.iter().all(|flow| flow.ends_with(&format!("actions=dec_ttl,group:{}", group.id))), "{flows:?}");
-    assert_eq!(touched(&output), (1, 0), "the flow that notes ports, and the group's form: {output:?}");
-    assert_eq!(output.groups.len(), 1);
+    assert_eq!(touched(&output), (1, 0), "the flow that notes ports, and the forms of both groups: {output:?}");
+    assert_eq!(output.groups.len(), 2);
 
     let ports = object("lr/R", r#"{"id":3,"chassis":null,"ecmp_hash":["l4_dst"]}"#);
     engine.apply([ports]);

@@ -13,7 +13,8 @@
 //! All fragments of a packet are to go the same way, and only the first one has the ports: none of them is hashed with ports.
 //!
 //! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that has the VM or that the next hop's router is pinned to. With none alive, each
-//! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead.
+//! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead,
+//! and so is one on a chassis that is not watched yet: one that is just being made into an edge has perhaps no flow for it so far.
 //!
 //! Cost of a route more or less, of a watched port that comes, goes or gets another number: two buckets, one flow; with the first that is watched, the group of last resort.
 
@@ -147,6 +148,7 @@ pub fn is_group(id: u32) -> bool {
 /// plain(LR, Prefix, Route)         <- route(LR, Prefix, Route), not ecmp(LR, Prefix).  The oldest.
 /// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
 /// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
+/// watched(LS, Ip, no port)         <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), nothing watches C.
 /// watched(LS, Ip, no port)         <- withdrawn(), link(LS, LR, Ip), LR is pinned to us.
 /// watched(LS, Ip, no port)         <- way(_, _, LS, Ip), not located(LS, Ip), not outside(LS).   Nobody has it.
 /// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
@@ -164,15 +166,15 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         .index(|r| (r.lr, r.lsr.value.prefix))
         .antijoin(&ecmp);
 
-    let by_bfd = s
-        .pinned
-        .flat_map(|(port, chassis)| addresses(port, chassis.clone()))
-        .concat(s.guests)
+    let elsewhere = s.pinned.flat_map(|(port, chassis)| addresses(port, chassis.clone())).concat(s.guests);
+    let by_bfd = elsewhere
         .index(|(_, chassis)| chassis.clone())
         .join(s.endpoint_of, |_, (hop, _), e| (*hop, e.kind, e.ip))
         .index(|(_, kind, ip)| (*kind, *ip))
         .join(&s.tunnel.flat_map(remote).index(|(end, _)| *end), |_, (hop, ..), (_, ofport)| (*hop, *ofport));
-    let watched = by_bfd.concat(&s.local.flat_map(|local| addresses(&local.port, local.ofport)));
+    // Before the first word of it, a chassis is no way: it may have heard of none of this yet.
+    let unheard = elsewhere.map(|(hop, _)| (*hop, NO_PORT));
+    let watched = by_bfd.concat_all([&unheard, &s.local.flat_map(|local| addresses(&local.port, local.ofport))]);
     // A router here is as near as can be; but who is withdrawn is to be used by nobody, here neither.
     let own = s.own.index(|_| ()).semijoin(&s.withdrawn.index(|()| ())).flat_map(|port| addresses(port, NO_PORT));
     let members = ways.index(Way::prefix).semijoin(&ecmp).named("ecmp_member");

@@ -151,15 +151,16 @@ impl Plain {
             let bfd = self.watched.iter().find(|(kind, ip, _)| *kind == EncapKind::Geneve && *ip == end);
             bfd.map(|(.., ofport)| *ofport)
         };
-        let away = |chassis: &Name| chassis.as_str() != ME && self.endpoint(chassis).is_some();
+        let elsewhere = |chassis: &Name| by_bfd(chassis).or(Some(NO_PORT));
+        let away = |chassis: &Name| chassis.as_str() != ME;
         if let Some((.., lr, lrp)) = links.iter().find(|(l, p, ..)| *l == ls && *p == lsp) {
             if self.router_port(present, lr, lrp).is_some() {
                 return None;
             }
             let pinned = self.any_router_port(lr, lrp).and_then(|_| self.valid_lr(lr)?.chassis.as_ref());
-            return pinned.filter(|chassis| away(chassis)).map_or(nobody, by_bfd);
+            return pinned.filter(|chassis| away(chassis)).map_or(nobody, elsewhere);
         }
         let bound = self.binding.iter().find(|(l, p, _)| l == ls && p == lsp).map(|(_, _, b)| &b.chassis);
-        bound.filter(|chassis| port.peer.is_none() && away(chassis)).map_or(nobody, by_bfd)
+        bound.filter(|chassis| port.peer.is_none() && away(chassis)).map_or(nobody, elsewhere)
     }
 }
