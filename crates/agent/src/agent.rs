@@ -19,10 +19,13 @@ use std::{
     cell::RefCell,
     net::IpAddr,
     rc::Rc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::{sync::mpsc, task::spawn_local};
+use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
 use tuplenet_model::mtu::{LEAST_UNDERLAY, MOST_UNDERLAY};
+
+/// How long the removal of an edge that has begun may keep the agent from ending.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 struct Shared {
     core: Core,
@@ -95,6 +98,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         }
     }));
     let mut database_changed = true;
+    let mut ending: Option<(&str, tokio::time::Instant)> = None;
     let ended_by = loop {
         for event in queue.drain(..) {
             database_changed |= matches!(event, Event::Ovs(_) | Event::OwnStack(_));
@@ -137,9 +141,22 @@ pub async fn run(settings: Settings) -> Result<()> {
             sources.listen(unasked);
         }
         let wakeup = shared.borrow().core.wakeup();
+        let (lingers, settled) = (shared.borrow().core.lingers(), shared.borrow().core.stats().switch_settled);
+        if let Some((signal, _)) = ending.filter(|_| !lingers && settled) {
+            break signal;
+        }
         tokio::select! {
             biased;
-            signal = signals.next() => break signal,
+            signal = signals.next() => {
+                if ending.is_some() || !lingers {
+                    break signal;
+                }
+                tracing::info!("{signal}: ending when the removal of a router is done");
+                ending = Some((signal, tokio::time::Instant::now() + LAST_WORK));
+            }
+            () = sleep_until(ending.map_or_else(tokio::time::Instant::now, |(_, at)| at)), if ending.is_some() => {
+                break ending.map_or("", |(signal, _)| signal);
+            }
             events = sources.next(wakeup) => queue = events?,
         }
     };

@@ -17,6 +17,7 @@
 mod event;
 pub mod icmp;
 pub mod ledger;
+mod linger;
 pub mod neighbour;
 pub mod ovs;
 pub mod probe;
@@ -33,6 +34,7 @@ pub mod withdraw;
 
 pub use event::{Effect, Event, Level};
 
+use linger::Linger;
 use neighbour::Neighbours;
 use ovs::Ovs;
 use probe::Probes;
@@ -92,6 +94,7 @@ pub struct Core {
     sessions: Sessions,
     probes: Probes,
     withdraw: Withdraw,
+    linger: Linger,
     /// What the rules were told: whether this host is withdrawn, and which sessions tell of dead tunnels.
     withdrawn: bool,
     proven: BTreeSet<ovs::End>,
@@ -122,6 +125,7 @@ impl Core {
             sessions: Sessions::new(&chassis, clock),
             probes,
             withdraw: Withdraw::default(),
+            linger: Linger::new(chassis.clone(), clock.0),
             withdrawn: false,
             proven: BTreeSet::new(),
             outside: BTreeSet::new(),
@@ -176,6 +180,8 @@ impl Core {
                 let able = self.switch.fill() == Fill::Full && self.waiting.is_none();
                 let works = self.outside.iter().filter(|at| able && at.works);
                 self.probes.tick(works, now, &mut effects, &mut self.stats);
+                let late = self.linger.take(now);
+                self.change(late, None, now, &mut effects);
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
                 let (switch, mut cx) = split(&mut self.switch, &self.rules, now, &mut effects, &mut self.stats);
@@ -264,8 +270,14 @@ impl Core {
             // To return is news to those who watch.
             self.withdraw.wakeup().filter(|_| self.stats.bfd_sessions > 0),
             self.probes.wakeup(),
+            self.linger.wakeup(),
         ];
         parts.into_iter().flatten().min()
+    }
+
+    /// Whether the agent is in the middle of something that it has to finish before it ends: the removal of an edge.
+    pub fn lingers(&self) -> bool {
+        self.linger.wakeup().is_some()
     }
 
     /// How things stand.
@@ -334,6 +346,13 @@ impl Core {
                     }
                     self.records.see(&path, value.as_deref(), mod_revision);
                     facts.push(Change::Object { path, value, create_revision });
+                }
+                let drawing = self.waiting.is_none() && self.rules.0.is_drawing();
+                let lingered = self.linger.wakeup().is_some();
+                let mut facts = self.linger.pass(facts, drawing, now);
+                if !lingered && self.linger.wakeup().is_some() {
+                    let text = "a router that is pinned here and that others send to is deleted: it serves for a second longer what is on its way";
+                    effects.push(Effect::Say(Level::Info, text.into()));
                 }
                 facts.extend(self.neighbours.take_changes());
                 self.change(facts, Some(at.into_std()), now, effects);
