@@ -3,10 +3,7 @@
 //! Both ends of a watched tunnel ask this ([`crate::watch`]), and what they find must be the same. So it follows from the objects alone, as far as both know them, and not from which
 //! routes work at one of them: a route that works nowhere may have a tunnel watched without need.
 
-use crate::{
-    fact::Lsr,
-    port::{Link, SwitchPort},
-};
+use crate::{fact::Lsr, port::Link, valid_port::SwitchPort};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

@@ -5,9 +5,9 @@
 //! cost per change.
 //!
 //! ```text
-//! change -> intake -> claim ----> datapath -> port -> flows/* -> flow_table, group_table -> output
-//!           (facts)   (who has    (valid,     (valid, (one a feature)   (counted by cause)
-//!                      which)      present)    where)
+//! change -> intake -> claim ----> datapath -> valid_port -> port -> flows/* -> flow_table, group_table -> output
+//!           (facts)   (who has    (valid,                  (where) (one a feature)   (counted by cause)
+//!                      which)      present)
 //! ```
 //! Numbers stand in one place each: tables in [`stage`], registers and flags in [`register`], cookies in [`cookie`], what packet-ins are for in
 //! [`userdata`].
@@ -17,6 +17,7 @@ mod claim;
 mod contest;
 pub mod cookie;
 mod datapath;
+mod endpoint;
 mod engine;
 mod fact;
 mod flow;
@@ -37,6 +38,7 @@ pub mod register;
 pub mod stage;
 pub mod trace;
 pub mod userdata;
+mod valid_port;
 mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope, UntunnelPort};

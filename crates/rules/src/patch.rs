@@ -8,9 +8,10 @@
 
 use crate::{
     change::LocalPatch,
+    endpoint::Endpoint,
     fact::{Chassis, Child},
     output::PatchPair,
-    port::{Endpoint, SwitchPort},
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

@@ -12,10 +12,12 @@
 //! Who has guests that are next hops is no edge for that: it draws no traffic to its uplinks.
 
 use crate::{
+    endpoint::Endpoint,
     fact::{Chassis, Lr, TunnelFact},
     hop::Hop,
     output::Watch,
-    port::{Endpoint, Link, SwitchPort},
+    port::Link,
+    valid_port::SwitchPort,
 };
 use tuplenet_datalog::{Index, Relation, reach};
 use tuplenet_model::{

@@ -5,8 +5,8 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, within},
-    port::RouterPort,
     register, stage,
+    valid_port::RouterPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;

@@ -21,12 +21,14 @@
 use super::route::{self, Route, equal_routes};
 use crate::{
     cookie::{Cookie, Rule},
+    endpoint::Endpoint,
     fact::{Lr, TunnelFact},
     flow::{BucketRow, FlowRow, GroupRow, copy_part, flow, hash, priority, proto, resubmit, set, these_within},
     hop::Address,
     output::{Bucket, GroupForm, Selection},
-    port::{Endpoint, LocalPort, SwitchPort},
+    port::LocalPort,
     register, stage,
+    valid_port::SwitchPort,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;

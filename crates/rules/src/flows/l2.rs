@@ -5,8 +5,9 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, priority, resubmit, set, set_remote, these_within},
-    port::{Link, LocalPort, RemotePort, SwitchPort},
+    port::{Link, LocalPort, RemotePort},
     register, stage,
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;

@@ -14,12 +14,14 @@
 
 use crate::{
     cookie::{Cookie, Rule},
+    endpoint::Endpoint,
     fact::{BridgeFact, Chassis, Ls},
     flow::{FlowRow, flow, priority, resubmit, set, within},
     icmp::{Event, report},
-    port::{Endpoint, Link, SwitchPort},
+    port::Link,
     register::{self, TOO_BIG},
     stage,
+    valid_port::SwitchPort,
 };
 use tuplenet_datalog::Relation;
 use tuplenet_model::{id::DatapathId, mtu, name::Name};

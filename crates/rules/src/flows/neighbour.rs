@@ -10,8 +10,9 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, copy, flow, priority, proto, resubmit, set, set_flags, these_within},
-    port::{LocalPort, SwitchPort},
+    port::LocalPort,
     register, stage,
+    valid_port::SwitchPort,
 };
 use std::net::{IpAddr, Ipv6Addr};
 use tuplenet_datalog::Relation;

@@ -5,8 +5,9 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, priority, proto, resubmit, set, these_within},
-    port::{Link, RouterPort, SwitchPort},
+    port::Link,
     register, stage,
+    valid_port::{RouterPort, SwitchPort},
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

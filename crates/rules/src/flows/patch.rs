@@ -19,10 +19,11 @@ use crate::{
     },
     flows::neighbour::asks_for,
     patch::{PatchHere, Patches, Way},
-    port::{Link, Ports, RemotePort, SwitchPort},
+    port::{Link, Ports, RemotePort},
     register::{self, DESIGNATED, FLOOD_COPY, FROM_PATCH, FROM_TUNNEL, TRACED},
     stage::{self, Stage},
     trace::{Event, METER, report},
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

@@ -5,8 +5,9 @@
 use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, forget_in_port, output, priority, resubmit, set, within},
-    port::{Link, LocalPort, SwitchPort},
+    port::{Link, LocalPort},
     register, stage,
+    valid_port::SwitchPort,
 };
 use tuplenet_datalog::Relation;
 use tuplenet_openflow::{Match, field};

@@ -10,12 +10,13 @@
 use super::tunnel::{self, fields, towards};
 use crate::{
     cookie::{Cookie, Rule},
+    endpoint::Endpoint,
     fact::{SessionFact, TunnelFact},
     flow::{BucketRow, FlowRow, GroupRow, flow, hash, priority, resubmit, set_flags, to_option},
     output::{Bucket, GroupForm},
-    port::{Endpoint, SwitchPort},
     register::{self, ENTERED, FLOOD_COPY, FROM_TUNNEL, LOOPBACK, REDIRECTED, RELAYED, option},
     stage,
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;

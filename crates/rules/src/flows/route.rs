@@ -8,8 +8,9 @@ use crate::{
     fact::{Child, Lsr},
     flow::{FlowRow, copy, flow, proto, resubmit, set, within},
     output::Reject,
-    port::{Link, RouterPort},
+    port::Link,
     register, stage,
+    valid_port::RouterPort,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;

@@ -6,8 +6,9 @@ use crate::{
     cookie::{Cookie, Rule},
     flow::{FlowRow, flow, priority, proto, resubmit, set, within},
     icmp::{Event, report},
-    port::{Link, RouterPort},
+    port::Link,
     register, stage,
+    valid_port::RouterPort,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tuplenet_datalog::Relation;

@@ -15,8 +15,9 @@ use crate::{
     fact::Lnat,
     flow::{BucketRow, FlowRow, GroupRow, hash, resubmit},
     output::{Bucket, GroupForm},
-    port::{Link, SwitchPort},
+    port::Link,
     stage,
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

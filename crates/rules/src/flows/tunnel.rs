@@ -8,9 +8,9 @@
 
 use crate::{
     cookie::{Cookie, Rule},
+    endpoint::Endpoint,
     fact::TunnelFact,
     flow::{FlowRow, copy, flow, forget_in_port, from_option, output, priority, resubmit, set, set_flags, to_option},
-    port::Endpoint,
     register::{self, option},
     stage,
 };

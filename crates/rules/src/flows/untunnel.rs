@@ -19,10 +19,11 @@ use crate::{
     cookie::{Cookie, Rule},
     fact::{Child, Lnat, Lrp, Lsr, UntunnelFact},
     flow::{FlowRow, flow, output, priority, proto, resubmit, set, set_flags, these_within},
-    port::{Link, SwitchPort},
+    port::Link,
     register::{self, TRACED, UNTUNNELLED},
     stage,
     trace::{Event, METER, report},
+    valid_port::SwitchPort,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;

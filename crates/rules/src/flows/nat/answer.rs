@@ -7,8 +7,9 @@ use crate::{
     flow::{FlowRow, flow, priority, proto, resubmit, set, set_flags, set_remote, these_within, within},
     flows::{neighbour, patch},
     patch::Patches,
-    port::{Link, SwitchPort},
+    port::Link,
     register, stage,
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::{Index, Relation};

@@ -39,8 +39,9 @@ use crate::{
     fact::{Lnat, Lr},
     flow::{FlowRow, proto},
     output::Reject,
-    port::{Link, Ports, SwitchPort},
+    port::{Link, Ports},
     register,
+    valid_port::SwitchPort,
 };
 use std::net::IpAddr;
 use tuplenet_datalog::Relation;
