@@ -369,3 +369,75 @@ fn another_host_of_our_name_is_not_fought() {
     bench.store(true, &[("chassis/hv1", None)]);
     assert_eq!(bench.writes.len(), 1);
 }
+
+/// A router's link to a switch: both ends.
+fn link(lr: &str, ls: &str, id: u32, net: u8, host: u8) -> [(String, String); 2] {
+    let (mac, ip) = (format!("f2:01:0a:00:{net:02x}:{host:02x}"), format!("10.{net}.0.{host}"));
+    let (lrp, lsp) = (format!("{lr}_to_{ls}"), format!("{ls}_to_{lr}"));
+    [
+        (
+            format!("lr/{lr}/lrp/{lrp}"),
+            format!(r#"{{"port_id":{id},"mac":"{mac}","nets":["{ip}/16"],"peer":{{"ls":"{ls}","lsp":"{lsp}"}}}}"#),
+        ),
+        (
+            format!("ls/{ls}/lsp/{lsp}"),
+            format!(r#"{{"port_id":{id},"mac":"{mac}","ips":["{ip}"],"peer":{{"lr":"{lr}","lrp":"{lrp}"}}}}"#),
+        ),
+    ]
+}
+
+/// Hosts hear of a removal at once, but do not act at the same instant.
+#[test]
+fn an_edge_that_is_deleted_serves_a_second_longer_what_is_on_its_way() {
+    let mut bench = Bench::new();
+    let shared: Vec<(String, String)> = [
+        ("ls/web", r#"{"id": 7}"#),
+        ("ls/join", r#"{"id": 8}"#),
+        ("lr/central", r#"{"id": 9, "chassis": null}"#),
+        ("ls/web/lsp/w2", r#"{"port_id": 3, "mac": "f2:01:0a:01:00:05", "ips": ["10.1.0.5"]}"#),
+        ("chassis/hv2", r#"{"encaps": [{"type": "geneve", "ip": "192.0.2.2"}]}"#),
+        ("binding/web/w2", r#"{"chassis": "hv2", "generation": 1}"#),
+    ]
+    .map(|(path, value)| (path.to_owned(), value.to_owned()))
+    .into_iter()
+    .chain(link("central", "web", 1, 1, 254))
+    .chain(link("central", "join", 4, 2, 1))
+    .collect();
+    let edge: Vec<(String, String)> = [
+        ("lr/edge1", r#"{"id": 10, "chassis": "hv1"}"#),
+        ("lr/central/lsr/out", r#"{"prefix": "0.0.0.0/0", "next_hop": "10.2.0.2", "outport": "central_to_join"}"#),
+    ]
+    .map(|(path, value)| (path.to_owned(), value.to_owned()))
+    .into_iter()
+    .chain(link("edge1", "join", 2, 2, 2))
+    .collect();
+    let put = |of: &[(String, String)]| -> Vec<(String, Option<String>)> {
+        of.iter().map(|(path, value)| (path.clone(), Some(value.clone()))).collect()
+    };
+    let delete: Vec<(String, Option<String>)> = edge.iter().map(|(path, _)| (path.clone(), None)).collect();
+    let send = |bench: &mut Bench, objects: Vec<(String, Option<String>)>| {
+        let objects: Vec<_> = objects.iter().map(|(path, value)| (path.as_str(), value.as_deref())).collect();
+        bench.store(true, &objects);
+    };
+    send(&mut bench, put(&shared));
+    bench.ovsdb(&[]);
+    bench.event(Event::Switch(1, switch::Event::Up));
+    let without = bench.flows.clone();
+    send(&mut bench, put(&edge));
+    let with = bench.flows.clone();
+    assert!(bench.core.rules.0.is_drawing() && with.len() > without.len());
+
+    send(&mut bench, delete.clone());
+    assert!(bench.core.lingers() && bench.flows == with, "as before");
+    let due = bench.core.wakeup().unwrap();
+    assert!(due <= bench.now + Duration::from_secs(1), "and the loop is told");
+    bench.now += Duration::from_secs(1);
+    bench.event(Event::Tick);
+    assert!(!bench.core.lingers() && bench.flows == without, "and then nothing is left");
+
+    // Made again while it lingers, it is as it was.
+    send(&mut bench, put(&edge));
+    send(&mut bench, delete);
+    send(&mut bench, put(&edge));
+    assert!(!bench.core.lingers() && bench.flows == with);
+}
