@@ -6,8 +6,8 @@ use crate::{
     core::{
         Event,
         ovs::{
-            self,
-            own_stack::{Answer, Command, DEVICE, memory, remembering},
+            self, Answer, Command,
+            own_stack::{DEVICE, memory, remembering},
         },
         switch::{self, HOOK_TABLE, LAST_TABLE},
     },

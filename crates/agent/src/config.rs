@@ -7,7 +7,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{DatapathType, EmbeddedStore, LogFormat, Logging, MetricsListen, STORE_LISTEN, Settings};
+pub use settings::{EmbeddedStore, LogFormat, Logging, MetricsListen, STORE_LISTEN, Settings};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;

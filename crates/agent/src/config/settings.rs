@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::core::{
-    ovs::{Export, Protocol, own_stack::Families},
+    ovs::{DatapathType, Export, Families, Protocol},
     probe,
 };
 use anyhow::{Context, Result, anyhow, bail};
@@ -52,31 +52,6 @@ pub struct Tls {
     pub cacert: Option<PathBuf>,
     /// Our certificate and its key, PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// Which datapath the bridge gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatapathType {
-    /// The kernel's if Open vSwitch offers it, else userspace.
-    Auto,
-    /// The kernel's.
-    System,
-    /// Userspace.
-    Netdev,
-    /// None at all: Open vSwitch's own, for tests (`ovs-vswitchd --enable-dummy`).
-    Dummy,
-}
-
-impl DatapathType {
-    /// As Open vSwitch calls it; `None` for [`DatapathType::Auto`].
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            DatapathType::Auto => None,
-            DatapathType::System => Some("system"),
-            DatapathType::Netdev => Some("netdev"),
-            DatapathType::Dummy => Some("dummy"),
-        }
-    }
 }
 
 /// Form of the log.

@@ -33,7 +33,7 @@ pub enum Event {
     /// News from the database of Open vSwitch.
     Ovs(tuplenet_ovsdb::Event),
     /// The kernel did what was asked of it for `--untunnel`, or not.
-    OwnStack(ovs::own_stack::Answer),
+    OwnStack(ovs::Answer),
     /// A transaction there ended.
     OvsDone(ovs::Purpose, Result<(), String>),
     /// News from the switch, of that session.
@@ -60,7 +60,7 @@ pub enum Effect {
     /// For the database of Open vSwitch. Answered by [`Event::OvsDone`].
     Ovs(ovs::Purpose, Vec<Operation>),
     /// For the host's own IP stack. Answered by [`Event::OwnStack`].
-    OwnStack(ovs::own_stack::Command),
+    OwnStack(ovs::Command),
     /// For the store. Answered by [`Event::Written`].
     Store(Write),
     /// A packet for the switch, and what it is to do with it. Not answered: what gets lost is sent anew by who misses it.

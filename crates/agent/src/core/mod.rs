@@ -292,7 +292,7 @@ impl Core {
 
     /// Of which families this host's own IP stack takes what is for the outside now, in words.
     pub fn untunnels(&self) -> Vec<&'static str> {
-        self.ovs.untunnels().map(ovs::own_stack::Families::names).unwrap_or_default()
+        self.ovs.untunnels().map(ovs::Families::names).unwrap_or_default()
     }
 
     /// Whether the bridge is there, so that its OpenFlow socket is worth a try.

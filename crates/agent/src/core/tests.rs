@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::ovs::DatapathType;
 use super::{records::Write, *};
-use crate::config::DatapathType;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use switch::{Command, Mod, Outcome, TLV};

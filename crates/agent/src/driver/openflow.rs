@@ -28,7 +28,7 @@ use tuplenet_openflow::{
 use tuplenet_rules::{GroupForm, Selection, icmp, outside, probe, trace};
 
 /// Packets that may be on their way into the switch at once. Open vSwitch drops reports when more wait to be sent to us than its queue holds (see
-/// `ovs::plan`), and one packet makes some 15, or two for each port that it is copied to.
+/// `ovs::bridge`), and one packet makes some 15, or two for each port that it is copied to.
 const INJECT_AT_ONCE: usize = 4;
 
 /// What limits packet-ins, each its own kind.

@@ -8,7 +8,7 @@
 use super::device;
 use crate::core::{
     self,
-    ovs::own_stack::{Answer, Command, Families},
+    ovs::{Answer, Command, Families},
 };
 use anyhow::{Context, Result, bail};
 use std::{

@@ -6,27 +6,21 @@
 //! A port is told to the rules with the number that it asks for *before* it is made: from its first packet on there is a flow for them.
 
 use super::{
-    plan::{Parts, Plan, Wanted, interface_type, tunnel_options},
-    tables::Tables,
+    plan::Plan,
+    tables::{Tables, WATCH},
+    tunnel::{interface_type, tunnel_options},
+    wanted::{End, Parts, Wanted},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, hash::fnv64, name::Name};
 use tuplenet_ovsdb::{Mutator, Operation, Row, Uuid, Value};
 
-/// On each: the chassis that it watches.
-pub const WATCH: &str = "tuplenet-watch";
 /// Our keys of an Interface's `bfd`, but for [`WITHDRAWN`], which has its own transaction.
 const KEYS: [&str; 3] = ["enable", "min_rx", "min_tx"];
 /// Tells the other end that it must not send here, as what is behind this end is dead (RFC 5880 section 6.8.17).
 const WITHDRAWN: &str = "cpath_down";
 /// Numbers that the ports ask for: high, as Open vSwitch gives from 1 upwards to those that ask for none; 0xff00 and more are reserved.
 const NUMBERS: std::ops::Range<u32> = 0xc000..0xfe00;
-
-/// A tunnel end point of another chassis.
-pub type End = (EncapKind, IpAddr);
 
 /// What a session says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +56,6 @@ fn ports<'a>(tables: &'a Tables, bridge: &str) -> Vec<(Uuid, Uuid, &'a Row)> {
         Some((port, interface, row))
     };
     tables.ports(bridge).into_iter().filter_map(watching).collect()
-}
-
-/// Whether a Port of ours is one of them, by what it is for.
-pub fn is_watch(port: &Row) -> bool {
-    Tables::pair(port, "external_ids", WATCH).is_some()
 }
 
 fn hash(end: End, salt: u8) -> u64 {
@@ -240,6 +229,7 @@ fn words(settings: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     /// Databases have them.
     #[test]

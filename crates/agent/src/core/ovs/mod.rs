@@ -2,6 +2,7 @@
 //! those interfaces with what they claimed.
 
 mod bfd;
+mod bridge;
 mod export;
 mod mark;
 pub mod own_stack;
@@ -9,9 +10,12 @@ mod patch;
 mod plan;
 mod say;
 mod tables;
+mod talk;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod uplink;
+mod wanted;
 
 use super::{Effect, Level};
 use mark::Marks;
@@ -24,31 +28,24 @@ use tuplenet_model::{entity::EncapKind, name::Name};
 use tuplenet_ovsdb::{Event, Update, Uuid};
 use tuplenet_rules::{Change, LocalInterface, LocalPatch, PatchPair, Watch};
 
-pub use bfd::{End, Session};
-pub use export::{Export, Protocol};
+pub use bfd::Session;
+pub use bridge::cleanup;
 pub use mark::fits;
-use own_stack::{Answer, Families, OwnStack};
-pub use plan::{Plan, Wanted, cleanup, tunnel_name};
+use own_stack::OwnStack;
+pub use plan::Plan;
 pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
+pub use talk::{Answer, Command, Purpose};
+pub use tunnel::tunnel_name;
+pub use wanted::{
+    DatapathType, End, Families, Parts, Wanted,
+    export::{Export, Protocol},
+};
 
 /// Pause after a transaction that the database refused.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the database may take to show what a transaction of ours did.
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// What a transaction of ours was for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To put the bridge right.
-    Repair,
-    /// To mark interfaces, or to take marks away.
-    Mark,
-    /// To tell those that watch this host whether they may send here.
-    Withdraw,
-    /// To write down what a setting of the kernel was, or to strike that out.
-    Sysctl,
-}
 
 /// The OVSDB side. See the module.
 #[derive(Debug)]
@@ -252,7 +249,7 @@ impl Ovs {
         let mut changes = Vec::new();
         for kind in &self.wanted.encaps {
             let port = self.tables.members().find(|(_, row)| {
-                row.string("name") == Some(tunnel_name(*kind).as_str()) && plan::is_flow_tunnel(row, *kind)
+                row.string("name") == Some(tunnel_name(*kind).as_str()) && tunnel::is_flow_tunnel(row, *kind)
             });
             let ofport =
                 port.and_then(|(_, row)| row.integer("ofport")).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
@@ -486,13 +483,13 @@ impl Ovs {
             return;
         }
         if !self.repairing && self.unchecked {
-            let parts = plan::Parts {
+            let parts = Parts {
                 patches: self.pairs.as_ref(),
                 watches: self.watches.as_ref(),
                 steady: self.steady,
                 withdrawn: self.withdrawn,
             };
-            match plan::plan(&self.tables, &self.wanted, parts) {
+            match bridge::plan(&self.tables, &self.wanted, parts) {
                 Some(Plan { operations, words }) => {
                     self.repairing = true;
                     if self.words != words {

@@ -5,14 +5,14 @@
 //! What of the kernel's settings is not the port's alone is written into the database before it is changed, so that it can be put back whatever happens meanwhile.
 
 use super::{
-    Effect, Level, Purpose,
-    plan::{Plan, Wanted},
+    Effect, Level,
+    plan::Plan,
     tables::{MANAGED, Tables},
+    talk::{Answer, Command, Purpose},
+    wanted::{Families, Wanted},
 };
-use anyhow::{Result, bail};
 use std::{
     convert::identity,
-    fmt,
     time::{Duration, Instant},
 };
 use tuplenet_model::mac::Mac;
@@ -31,67 +31,6 @@ pub const SYSCTL: &str = "tuplenet-sysctl";
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// The same after it refused.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
-
-/// What takes this way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Families {
-    pub ipv4: bool,
-    pub ipv6: bool,
-}
-
-impl Families {
-    /// Reads the option: `ipv4`, `ipv6`, both with a comma between, or `true` and `false`.
-    pub fn parse(text: &str) -> Result<Option<Self>> {
-        let mut families = Self::default();
-        for word in text.split(',').map(str::trim) {
-            match word {
-                "ipv4" => families.ipv4 = true,
-                "ipv6" => families.ipv6 = true,
-                "true" => families = Self { ipv4: true, ipv6: true },
-                "" | "false" if text == word => return Ok(None),
-                other => bail!("--untunnel \"{other}\": use ipv4, ipv6, or nothing for both"),
-            }
-        }
-        Ok(Some(families))
-    }
-
-    /// As they are told.
-    pub fn names(self) -> Vec<&'static str> {
-        [(self.ipv4, "ipv4"), (self.ipv6, "ipv6")].into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
-    }
-}
-
-impl fmt::Display for Families {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.ipv4, self.ipv6) {
-            (true, true) => "IPv4 and IPv6",
-            (true, false) => "IPv4",
-            _ => "IPv6",
-        })
-    }
-}
-
-/// What the kernel is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Forward what comes in by that device. `remembered`: what it was is written down.
-    Prepare { device: String, families: Families, remembered: bool },
-    /// Put back what was written down.
-    Restore { device: String, was: String },
-}
-
-/// How that ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It forwards.
-    Ready,
-    /// First this is to be written down.
-    Remember(String),
-    /// It is as it was.
-    Restored,
-    /// Why not, for people.
-    Failed(String),
-}
 
 /// The port as the switch has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

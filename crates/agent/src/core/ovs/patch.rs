@@ -4,8 +4,9 @@
 //! our mark are touched. What is missing is mended end by end, whoever deleted it; a pair whose bridge is gone keeps its own end and waits.
 
 use super::{
-    plan::{Plan, Wanted},
+    plan::Plan,
     tables::{MANAGED, Tables},
+    wanted::Wanted,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

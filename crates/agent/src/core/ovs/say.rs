@@ -2,8 +2,9 @@
 
 use super::{
     export, patch,
-    plan::{self, Wanted, tunnel_name},
     tables::{IFACE_ID, Tables},
+    tunnel::{self, tunnel_name},
+    wanted::Wanted,
 };
 use crate::core::{Effect, Level};
 use std::collections::{BTreeMap, HashMap};
@@ -60,7 +61,7 @@ impl Said {
 
     /// Says which tunnel ports another bridge has: without them nothing reaches other hosts.
     pub fn of_tunnels(&mut self, tables: &Tables, wanted: &Wanted, effects: &mut Vec<Effect>) {
-        let elsewhere = plan::tunnels_elsewhere(tables, wanted);
+        let elsewhere = tunnel::tunnels_elsewhere(tables, wanted);
         let ours = &wanted.bridge;
         for (kind, other) in elsewhere.iter().filter(|tunnel| !self.elsewhere.contains(tunnel)) {
             let text = format!(

@@ -1,6 +1,6 @@
 //! The rows of Open vSwitch's database that matter to us, kept up to date by the monitor, and who is on our bridge.
 
-use super::export::Protocol;
+use super::wanted::export::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_ovsdb::{Change, Row, TableMonitor, Update, Uuid};
 
@@ -10,6 +10,8 @@ pub const IFACE_ID: &str = "iface-id";
 pub const CLAIM: &str = "tuplenet-claim";
 /// On what we made, so that we remove nothing else.
 pub const MANAGED: &str = "tuplenet-managed";
+/// On a tunnel port that watches an end point: whose that is.
+pub const WATCH: &str = "tuplenet-watch";
 
 const ROOT: &str = "Open_vSwitch";
 const BRIDGE: &str = "Bridge";

@@ -7,7 +7,6 @@ mod export;
 mod own_stack;
 
 use super::*;
-use crate::config::DatapathType;
 use std::collections::BTreeMap;
 use tuplenet_ovsdb::{Atom, Datum, Row, RowUpdate};
 use tuplenet_rules::ClaimMark;

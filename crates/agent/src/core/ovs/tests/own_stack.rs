@@ -1,6 +1,6 @@
 //! The port to the host's own IP stack: made, told of once the kernel forwards, and what happens when something of that goes.
 
-use super::super::own_stack::{Command, RETRY};
+use super::super::own_stack::RETRY;
 use super::*;
 use tuplenet_rules::UntunnelPort;
 
