@@ -113,10 +113,12 @@ mod tests {
     }
 
     fn paths(changes: &[Change]) -> Vec<(&str, bool)> {
-        let path = |change| match change {
-            &Change::Object { ref path, ref value, .. } => (path.as_str(), value.is_some()),
-            _ => panic!("{change:?}"),
-        };
+        fn path(change: &Change) -> (&str, bool) {
+            match change {
+                Change::Object { path, value, .. } => (path.as_str(), value.is_some()),
+                _ => panic!("{change:?}"),
+            }
+        }
         changes.iter().map(path).collect()
     }
 
