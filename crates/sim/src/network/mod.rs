@@ -1,14 +1,13 @@
 //! All hosts of a network: what the store says, the switch that the rules make of it for each host, and packets walked from host to host.
 
 mod error;
-mod host;
 mod walk;
 
 pub use error::WalkError;
-pub use host::Host;
 pub use walk::Delivery;
 
 use crate::{
+    host::{Host, Place},
     names::Names,
     packet::Packet,
     path::{Hop, Path},
@@ -31,9 +30,6 @@ pub struct Object {
     /// The revision that made it.
     pub create_revision: i64,
 }
-
-/// `switch, port`.
-type Place = (Name, Name);
 
 /// See the module.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Why a packet does not get to a port that exists, as far as the facts tell.
 
-use crate::{names::Names, network::Host};
+use crate::{host::Host, names::Names};
 use tuplenet_model::{key::Key, name::Name};
 
 /// In words, from the point of view of a chassis.

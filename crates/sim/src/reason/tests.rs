@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::packet::Packet;
 use crate::{network::Network, probe::What, testing::*};
+use std::net::IpAddr;
+use tuplenet_model::mac::Mac;
 
 fn packet() -> Packet {
     Packet::parse(&[0; 60]).unwrap()

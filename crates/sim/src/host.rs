@@ -1,6 +1,5 @@
 //! One host: the rules at work for it, and the switch that they make.
 
-use super::Place;
 use crate::switch::{Group, Switch};
 use std::collections::{BTreeMap, BTreeSet};
 use tuplenet_model::{entity::EncapKind, mac::Mac, name::Name};
@@ -8,6 +7,9 @@ use tuplenet_rules::{
     Change, ClaimMark, Config, Engine, FlowChange, GroupChange, LocalInterface, LocalPatch, Output, PatchPair, Scope,
     UntunnelPort,
 };
+
+/// `switch, port`.
+pub(crate) type Place = (Name, Name);
 
 /// The tunnel protocols, in the order of their port numbers.
 const KINDS: [EncapKind; 3] = [EncapKind::Geneve, EncapKind::Vxlan, EncapKind::Gre];
@@ -29,7 +31,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub(super) fn new(
+    pub(crate) fn new(
         chassis: &Name,
         objects: impl Iterator<Item = Change>,
         places: impl Iterator<Item = (Place, ClaimMark)>,
@@ -94,7 +96,7 @@ impl Host {
         self.tunnels.iter().copied().find(|kind| tunnel_number(*kind) == number)
     }
 
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         mut changes: Vec<Change>,
         places: impl Iterator<Item = (Place, Option<ClaimMark>)>,
@@ -115,13 +117,13 @@ impl Host {
         }
     }
 
-    pub(super) fn learn(&mut self, neighbours: impl IntoIterator<Item = Change>) {
+    pub(crate) fn learn(&mut self, neighbours: impl IntoIterator<Item = Change>) {
         let output = self.engine.apply(neighbours);
         self.follow(output);
     }
 
     /// What is for the outside leaves by the host's own IP stack, of these families; of none: by tunnel.
-    pub(super) fn untunnel(&mut self, ipv4: bool, ipv6: bool) {
+    pub(crate) fn untunnel(&mut self, ipv4: bool, ipv6: bool) {
         let port = UntunnelPort { ofport: OWN_STACK, mac: Mac([0xf2, 0x04, 0, 0, 0, 1]), ipv4, ipv6 };
         let output = self.engine.apply([Change::Untunnel { port: (ipv4 || ipv6).then_some(port) }]);
         self.follow(output);
