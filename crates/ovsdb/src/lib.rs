@@ -22,6 +22,7 @@ pub mod mirror;
 pub mod operation;
 mod outbox;
 mod replica;
+mod request;
 pub mod row;
 mod schema;
 mod session;

@@ -6,70 +6,13 @@ use crate::link;
 use crate::operation::{OpResult, Operation};
 use crate::outbox::Outbox;
 use crate::replica::Replica;
+use crate::request::{Inbox, QUEUE, Request};
 use crate::session::Session;
 use crate::update::Event;
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-
-/// Transactions that may wait before `transact` itself waits; and the same again in the task.
-const QUEUE: usize = 64;
-
-/// A transaction on its way.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) operations: Vec<Operation>,
-    reply: oneshot::Sender<Result<Vec<OpResult>, TransactError>>,
-}
-
-impl Request {
-    pub(crate) fn answer(self, reply: Result<Vec<OpResult>, TransactError>) {
-        // Whoever asked may have stopped waiting.
-        let _ = self.reply.send(reply);
-    }
-
-    /// Nobody waits for the answer any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    /// What the operations are, for messages.
-    pub(crate) fn describe(&self) -> String {
-        let mut names: Vec<_> = self.operations.iter().take(8).map(Operation::describe).collect();
-        if self.operations.len() > names.len() {
-            names.push(format!("{} more", self.operations.len() - names.len()));
-        }
-        names.join(", ")
-    }
-}
-
-/// Transactions not yet sent.
-pub(crate) struct Inbox {
-    from: mpsc::Receiver<Request>,
-    waiting: VecDeque<Request>,
-}
-
-impl Inbox {
-    pub(crate) fn take(&mut self) -> Option<Request> {
-        self.waiting.pop_front()
-    }
-
-    /// Takes in one more request; false if no client is left. Never ends while enough are waiting.
-    pub(crate) async fn fill(&mut self) -> bool {
-        if self.waiting.len() >= QUEUE {
-            return std::future::pending().await;
-        }
-        match self.from.recv().await {
-            Some(request) => {
-                self.waiting.push_back(request);
-                true
-            }
-            None => false,
-        }
-    }
-}
 
 /// Makes transactions on one connection. Cheap to clone; the connection ends when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -110,7 +53,7 @@ pub fn connect(config: Config) -> (Client, mpsc::Receiver<Event>) {
     let (requests, from) = mpsc::channel(QUEUE);
     let (to, events) = mpsc::channel(QUEUE);
     let client = Client { requests, target: config.target.to_string() };
-    let inbox = Inbox { from, waiting: VecDeque::new() };
+    let inbox = Inbox::new(from);
     tokio::spawn(run(config, inbox, Outbox::new(to)));
     (client, events)
 }

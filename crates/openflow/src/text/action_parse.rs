@@ -3,11 +3,12 @@
 use std::str::FromStr;
 
 use super::nested_parse as nested;
-use super::number::integer;
+use super::number::{integer, number};
+use super::subfield::{arrow, subfield};
 use super::tokens::{self, Token};
 use super::value;
 use super::{learn, names};
-use crate::action::{SetField, Subfield};
+use crate::action::{Ct, SetField, Subfield, Zone};
 use crate::field::{self, Field};
 use crate::{Action, Instruction, ParseError, Value, port};
 
@@ -127,7 +128,7 @@ fn action(t: &Token<'_>) -> Result<Vec<Action>, ParseError> {
         "pop_queue" => Action::PopQueue,
         "meter" => Action::Meter(integer(arguments, "a meter")?),
         "conjunction" => nested::conjunction(t)?,
-        "ct" => nested::ct(t)?,
+        "ct" => ct(t)?,
         "nat" => nested::nat(t)?,
         "ct_clear" => Action::CtClear,
         "learn" => learn::parse(t)?,
@@ -233,30 +234,30 @@ fn set_field(t: &Token<'_>) -> Result<Action, ParseError> {
     SetField::new(field, value, mask).map(Action::SetField).map_err(|e| t.error(e.to_string()))
 }
 
-/// `VALUE->FIELD[..]`.
-fn arrow<'a>(t: &Token<'a>, text: &'a str) -> Result<(&'a str, Subfield), ParseError> {
-    let (value, dst) = text.split_once("->").ok_or_else(|| t.error("SOURCE->FIELD[FIRST..LAST]"))?;
-    Ok((value.trim(), subfield(dst.trim())?))
-}
-
-/// `FIELD`, `FIELD[]`, `FIELD[BIT]` or `FIELD[FIRST..LAST]`.
-pub(super) fn subfield(text: &str) -> Result<Subfield, ParseError> {
-    let bad = |why: &str| ParseError::new(text, why);
-    let (name, bits) = match text.split_once('[') {
-        Some((name, rest)) => (name, Some(rest.strip_suffix(']').ok_or_else(|| bad("the bracket is never closed"))?)),
-        None => (text, None),
-    };
-    let field = Field::by_name(name).ok_or_else(|| bad("no such field: see ovs-fields(7)"))?;
-    let (first, last) = match bits {
-        None | Some("") => return Ok(Subfield::all(field)),
-        Some(bits) => match bits.split_once("..") {
-            Some((first, last)) => (first, last),
-            None => (bits, bits),
-        },
-    };
-    let (first, last): (u16, u16) = (integer(first, "a bit")?, integer(last, "a bit")?);
-    if first > last || last >= field.bits {
-        return Err(bad(&format!("bits go from low to high, below {}", field.bits)));
+/// Its `exec` has actions again.
+fn ct(t: &Token<'_>) -> Result<Action, ParseError> {
+    let mut ct = Ct { commit: false, force: false, zone: Zone::Fixed(0), table: None, alg: 0, actions: Vec::new() };
+    for a in tokens::split(t.arguments()?)? {
+        match a.key {
+            "commit" => ct.commit = true,
+            "force" => ct.force = true,
+            "table" => ct.table = Some(integer(a.rest, "a table")?),
+            "zone" => {
+                ct.zone = match number(a.rest) {
+                    Some(_) => Zone::Fixed(integer(a.rest, "a zone")?),
+                    None => Zone::From(subfield(a.rest)?),
+                }
+            }
+            "alg" => {
+                ct.alg = match number(a.rest) {
+                    Some(_) => integer(a.rest, "a port")?,
+                    None => names::number(names::ALGS, a.rest)?,
+                }
+            }
+            "nat" => ct.actions.insert(0, nested::nat(&a)?),
+            "exec" => ct.actions.extend(list(a.arguments()?)?),
+            _ => return Err(a.error("ct takes commit, force, table, zone, nat, exec, alg")),
+        }
     }
-    Ok(Subfield::new(field, first, last - first + 1))
+    Ok(Action::Ct(Box::new(ct)))
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use super::action_parse::subfield;
 use super::number::{integer, number};
+use super::subfield::subfield;
 use super::tokens::{self, Token};
 use super::value::{self, Shown};
 use crate::action::{Learn, LearnDst, LearnSpec, LearnSrc, Subfield};

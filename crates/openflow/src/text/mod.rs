@@ -16,5 +16,6 @@ mod match_print;
 mod names;
 mod nested_parse;
 mod number;
+mod subfield;
 mod tokens;
 mod value;

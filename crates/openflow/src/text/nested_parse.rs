@@ -1,13 +1,13 @@
-//! Parsing the actions that have arguments of their own.
+//! Parsing the actions that have arguments of their own, and no actions among these.
 
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::action_parse::{list, subfield};
 use super::names;
-use super::number::{integer, number};
+use super::number::integer;
+use super::subfield::subfield;
 use super::tokens::{self, Token};
-use crate::action::{Bundle, Controller, Ct, Encap, EncapProperty, HashFields, Multipath, Nat, Sample, Zone};
+use crate::action::{Bundle, Controller, Encap, EncapProperty, HashFields, Multipath, Nat, Sample};
 use crate::{Action, ParseError, port};
 
 /// Headers that can be pushed: packet type, name.
@@ -82,33 +82,6 @@ pub(super) fn conjunction(t: &Token<'_>) -> Result<Action, ParseError> {
         return Err(form());
     }
     Ok(Action::Conjunction { id: integer(id.trim(), "an id")?, clause: clause - 1, n_clauses })
-}
-
-pub(super) fn ct(t: &Token<'_>) -> Result<Action, ParseError> {
-    let mut ct = Ct { commit: false, force: false, zone: Zone::Fixed(0), table: None, alg: 0, actions: Vec::new() };
-    for a in tokens::split(t.arguments()?)? {
-        match a.key {
-            "commit" => ct.commit = true,
-            "force" => ct.force = true,
-            "table" => ct.table = Some(integer(a.rest, "a table")?),
-            "zone" => {
-                ct.zone = match number(a.rest) {
-                    Some(_) => Zone::Fixed(integer(a.rest, "a zone")?),
-                    None => Zone::From(subfield(a.rest)?),
-                }
-            }
-            "alg" => {
-                ct.alg = match number(a.rest) {
-                    Some(_) => integer(a.rest, "a port")?,
-                    None => names::number(names::ALGS, a.rest)?,
-                }
-            }
-            "nat" => ct.actions.insert(0, nat(&a)?),
-            "exec" => ct.actions.extend(list(a.arguments()?)?),
-            _ => return Err(a.error("ct takes commit, force, table, zone, nat, exec, alg")),
-        }
-    }
-    Ok(Action::Ct(Box::new(ct)))
 }
 
 pub(super) fn nat(t: &Token<'_>) -> Result<Action, ParseError> {
