@@ -43,7 +43,7 @@ mod watch;
 
 pub use change::{Change, ClaimMark, Config, LocalInterface, LocalPatch, Scope, UntunnelPort};
 pub use engine::Engine;
-pub use flows::ecmp::NO_PORT;
+pub use flows::ecmp::{NO_PORT, UNWATCHED};
 pub use flows::{
     ecmp::is_group as is_ecmp_group, redirect::is_group as is_redirect_group, steer::is_group as is_steer_group,
 };

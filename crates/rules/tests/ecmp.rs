@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::Flow;
 use tuplenet_rules::{
-    Change, Engine, FlowChange, Group, GroupChange, GroupForm, HashField, NO_PORT, Output, Selection,
+    Change, Engine, FlowChange, Group, GroupChange, GroupForm, HashField, NO_PORT, Output, Selection, UNWATCHED,
     cookie::{Cookie, Rule},
     is_ecmp_group, stage,
 };
@@ -117,7 +117,7 @@ fn one_route_is_a_flow_and_two_are_a_group() {
     let members = members(&group);
     assert_eq!((members.len(), members[0].0, members[0].1, members[0].2), (3, 0, 1, None), "the last resort");
     let unheard = |(id, weight, watched, _): &(u32, u16, Option<u32>, String)| {
-        *id != 0 && *weight == u16::MAX && *watched == Some(NO_PORT)
+        *id != 0 && *weight == u16::MAX && *watched == Some(UNWATCHED)
     };
     assert!(members[1..].iter().all(unheard), "nothing watches them yet: {members:?}");
     assert_eq!(
@@ -177,7 +177,7 @@ fn a_member_is_watched_by_the_tunnel_to_its_router_or_by_its_own_port() {
     engine.apply([bfd(1, Some(31))]);
     let first = members(&the_group(&engine));
     let watched: Vec<_> = first.iter().map(|(_, weight, watched, _)| (*weight, *watched)).collect();
-    assert_eq!(watched, [(1, None), (u16::MAX, Some(31)), (u16::MAX, Some(NO_PORT)), (u16::MAX, Some(55))]);
+    assert_eq!(watched, [(1, None), (u16::MAX, Some(31)), (u16::MAX, Some(UNWATCHED)), (u16::MAX, Some(55))]);
     assert_eq!(first[0].0, 0);
     let last: u32 = first[0].3.strip_prefix("group:").expect("another group").parse().expect("its id");
     let all = engine.groups().find(|group| group.id == last).expect("that of last resort");
@@ -203,19 +203,19 @@ fn a_guest_elsewhere_is_watched_by_the_tunnel_to_its_host() {
     let bfd = |ofport| Change::Tunnel { kind: EncapKind::Geneve, remote: "192.0.2.2".parse().ok(), ofport };
     engine.apply([route("a", 1), route_to("0.0.0.0/0", "vm", "10.3.2.3")]);
     let watched = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.2).collect::<Vec<_>>();
-    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "nothing to watch by yet: none is a way");
+    assert_eq!(watched(&engine), [None, Some(UNWATCHED), Some(UNWATCHED)], "nothing to watch by yet: none is a way");
     let before = Switch::of(&engine);
     let output = engine.apply([bfd(Some(41))]);
-    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(41)]);
+    assert_eq!(watched(&engine), [None, Some(UNWATCHED), Some(41)]);
     assert_eq!(touched(&output), (1, 2), "the way in by the port, the bucket out and in: {output:?}");
     engine.apply([bfd(None)]);
     assert_eq!(Switch::of(&engine), before);
 
     engine.apply([bfd(Some(41))]);
     engine.apply([delete("binding/J/J-515")]);
-    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "bound nowhere");
+    assert_eq!(watched(&engine), [None, Some(UNWATCHED), Some(NO_PORT)], "bound nowhere");
     engine.apply([binding("J", "J-515", "hv3", 2), chassis("hv3", "192.0.2.3")]);
-    assert_eq!(watched(&engine), [None, Some(NO_PORT), Some(NO_PORT)], "where nothing watches yet");
+    assert_eq!(watched(&engine), [None, Some(UNWATCHED), Some(UNWATCHED)], "where nothing watches yet");
     let ids = |engine: &Engine| members(&the_group(engine)).into_iter().map(|m| m.0).collect::<Vec<_>>();
     let moved = ids(&engine);
     engine.apply([binding("J", "J-515", "hv2", 3)]);

@@ -45,6 +45,8 @@ const LAST_RESORT: u16 = 1;
 const LAST_RESORT_ID: u32 = 0;
 /// A port that no switch has: who watches it is dead. Open vSwitch numbers ports from 1 on, and takes at most 0xfeff.
 pub const NO_PORT: u32 = 0xfefe;
+/// Another such port, for who is on a chassis that nothing watches yet. What has no switch may take it for alive.
+pub const UNWATCHED: u32 = 0xfefd;
 
 /// What the rules here read.
 pub struct Sources<'a> {
@@ -150,7 +152,7 @@ pub fn is_group(id: u32) -> bool {
 /// plain(LR, Prefix, Route)         <- route(LR, Prefix, Route), not ecmp(LR, Prefix).  The oldest.
 /// watched(LS, Ip, OfPort)          <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), endpoint(C, Kind, Remote), tunnel(Kind, Remote, OfPort).
 /// watched(LS, Ip, OfPort)          <- local(LS, Port, OfPort), lsp(Port, Ip).
-/// watched(LS, Ip, no port)         <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), nothing watches C.
+/// watched(LS, Ip, unwatched)       <- pinned(LS, Ip, C) or guest_hop(LS, Ip, C), endpoint(C, Kind, Remote), not tunnel(Kind, Remote, _).
 /// watched(LS, Ip, no port)         <- withdrawn(), link(LS, LR, Ip), LR is pinned to us.
 /// watched(LS, Ip, no port)         <- way(_, _, LS, Ip), not located(LS, Ip), not outside(LS).   Nobody has it.
 /// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
@@ -169,13 +171,13 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         .antijoin(&ecmp);
 
     let elsewhere = s.pinned.flat_map(|(port, chassis)| addresses(port, chassis.clone())).concat(s.guests);
+    let elsewhere =
+        elsewhere.index(|(_, chassis)| chassis.clone()).join(s.endpoint_of, |_, (hop, _), e| (*hop, e.kind, e.ip));
     let by_bfd = elsewhere
-        .index(|(_, chassis)| chassis.clone())
-        .join(s.endpoint_of, |_, (hop, _), e| (*hop, e.kind, e.ip))
         .index(|(_, kind, ip)| (*kind, *ip))
         .join(&s.tunnel.flat_map(remote).index(|(end, _)| *end), |_, (hop, ..), (_, ofport)| (*hop, *ofport));
     // Before the first word of it, a chassis is no way: it may have heard of none of this yet.
-    let unheard = elsewhere.map(|(hop, _)| (*hop, NO_PORT));
+    let unheard = elsewhere.map(|(hop, ..)| (*hop, UNWATCHED));
     let watched = by_bfd.concat_all([&unheard, &s.local.flat_map(|local| addresses(&local.port, local.ofport))]);
     // A router here is as near as can be; but who is withdrawn is to be used by nobody, here neither.
     let own = s.own.index(|_| ()).semijoin(&s.withdrawn.index(|()| ())).flat_map(|port| addresses(port, NO_PORT));

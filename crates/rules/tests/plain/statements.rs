@@ -12,7 +12,7 @@ use tuplenet_model::{
     entity::{EncapKind, SwitchPort},
     name::Name,
 };
-use tuplenet_rules::NO_PORT;
+use tuplenet_rules::{NO_PORT, UNWATCHED};
 
 impl Plain {
     pub fn statements(&self) -> BTreeSet<String> {
@@ -151,8 +151,8 @@ impl Plain {
             let bfd = self.watched.iter().find(|(kind, ip, _)| *kind == EncapKind::Geneve && *ip == end);
             bfd.map(|(.., ofport)| *ofport)
         };
-        let elsewhere = |chassis: &Name| by_bfd(chassis).or(Some(NO_PORT));
-        let away = |chassis: &Name| chassis.as_str() != ME;
+        let elsewhere = |chassis: &Name| by_bfd(chassis).or(Some(UNWATCHED));
+        let away = |chassis: &Name| chassis.as_str() != ME && self.endpoint(chassis).is_some();
         if let Some((.., lr, lrp)) = links.iter().find(|(l, p, ..)| *l == ls && *p == lsp) {
             if self.router_port(present, lr, lrp).is_some() {
                 return None;

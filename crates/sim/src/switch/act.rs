@@ -206,7 +206,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Alive is what watches nothing, or something that is up.
+    /// Alive is what watches nothing, or something that is up; and who is on a chassis that nothing watches: no BFD runs here.
     fn alive(&self, bucket: &Bucket, depth: u32) -> bool {
         let port = bucket.watch_port.filter(|port| *port != port::ANY);
         let group = bucket.watch_group.filter(|group| *group != u32::MAX);
