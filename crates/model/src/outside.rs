@@ -149,6 +149,14 @@ impl Network {
         held.0.get(&place)?.first().cloned()
     }
 
+    /// The NAT rule that answers for an address already, where a port of a switch would be asked for it.
+    pub fn rule_near(&self, ls: &Name, ip: IpAddr) -> Option<Holder> {
+        let beyond = self.beyond();
+        let near = segments(&beyond, ls).into_iter().map(|at| (at, ip)).collect();
+        let held = self.holders(&beyond, &near);
+        held.0.into_values().flatten().find(|holder| matches!(holder.key, Key::Lnat(..)))
+    }
+
     /// Who answers for the external address of a rule already, where the rule's router would. The rule need not be part of the network.
     pub fn rival(&self, lr: &Name, rule: &NatRule) -> Option<Holder> {
         let beyond = self.beyond();

@@ -222,7 +222,19 @@ pub fn one_router_answers_for_an_address_in_a_physical_network(b: &Bench) {
     // What another tool wrote: agents take the older one, and say so; a port has what it has, and the rule is told of.
     b.put("lr/edge2/lnat/theirs", r#"{"type":"dnat","prefix":"203.0.113.5/32","xlate_ip":"10.20.1.2"}"#);
     b.put("lr/edge1/lnat/vm", r#"{"type":"dnat","prefix":"203.0.113.8/32","xlate_ip":"10.20.1.2"}"#);
-    b.ok("lsp add outside2 vm 203.0.113.8");
+    // No command makes it so.
+    let taken = ["the address 203.0.113.8 on bridge br-ex is taken by NAT rule vm of router edge1", "choose another"];
+    b.refused_with("lsp add outside2 vm 203.0.113.8", &taken);
+    b.refused_with("lsp add outside1 vm 203.0.113.9,203.0.113.8", &["203.0.113.8", "NAT rule vm of router edge1"]);
+    b.refused_with("lsp add outside3 vm 203.0.113.5", &["203.0.113.5", "is taken by NAT rule web of router edge3"]);
+    b.ok("lsp add outside3 vm 203.0.113.8"); // in another VLAN
+    b.ok("lsp add LS-A other 203.0.113.8"); // where nobody outside asks
+    b.ok("lsp add outside2 vm 203.0.113.9");
+    b.refused_with("lsp set outside2 vm --ip 203.0.113.8", &taken);
+    b.refused_with("lsp set outside2 vm --ip 203.0.113.9,203.0.113.8", &taken);
+    let vm = b.get("ls/outside2/lsp/vm").unwrap();
+    b.put("ls/outside2/lsp/vm", &vm.replace("203.0.113.9", "203.0.113.8"));
+    b.ok("lsp set outside2 vm --description theirs"); // what is so already is no obstacle
     let (out, note) = b.exits(0, "doctor");
     assert!(
         out.contains(

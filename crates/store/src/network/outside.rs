@@ -4,9 +4,10 @@ use super::{
     NetworkError, NetworkStore, claims,
     edit::{Change, Outcome},
     error::{path_words, words},
+    io::Stored,
     removal::not_newer,
 };
-use crate::{Compare, StoreError};
+use crate::{Compare, Kv, Range, StoreError};
 use std::{collections::BTreeSet, net::IpAddr};
 use tuplenet_model::{
     entity::{Meta, NatKind, NatRule, Patch, SwitchPort},
@@ -14,6 +15,7 @@ use tuplenet_model::{
     name::Name,
     network::{Network, check_place, nat_conflict},
     object::{Invalid, Object},
+    outside::Holder,
 };
 
 /// Of how many routers a rule's addition guards the rules one by one; with more it is all that routers have.
@@ -82,8 +84,7 @@ impl NetworkStore {
                 }
             }
             if let Some(holder) = network.rival(lr, &added.rule) {
-                let value = format!("the address {} {}", added.rule.external(), holder.at);
-                return Err(NetworkError::Taken { value, holder: words(&holder.key) });
+                return Err(taken(added.rule.external(), &holder));
             }
             // Not all that contradicts has a claim of the same name.
             let others = network.neighbours_outside(lr);
@@ -103,15 +104,8 @@ impl NetworkStore {
     /// Refuses changes of ports and routers by which a NAT rule that is in force would be so no more: another answers for its address then, or no host
     /// keeps it. (What happens at the same moment agents settle, for the older rule.)
     pub(super) async fn keeps_rules(&self, changes: &[Change]) -> Result<(), NetworkError> {
-        let (routers, _) = self.objects("lr/").await?;
-        let rules: Vec<(&Name, IpAddr)> = routers
-            .iter()
-            .filter_map(|(key, stored)| match (key, &stored.object) {
-                (Key::Lnat(lr, _), Ok(Object::Lnat(rule))) => Some((lr, rule.external())),
-                _ => None,
-            })
-            .collect();
-        let has_rules = |lr: &Name| rules.iter().any(|(of, _)| *of == lr);
+        let rules = self.rules().await?;
+        let has_rules = |lr: &Name| rules.iter().any(|(of, _)| of == lr);
         let concerns = |change: &Change| match (&change.key, &change.new) {
             (Key::Lr(lr), _) | (Key::Lrp(lr, _), _) => has_rules(lr),
             (_, Some(Object::Lsp(port))) => {
@@ -144,6 +138,37 @@ impl NetworkStore {
         }
     }
 
+    /// Refuses addresses of a guest's port for which a NAT rule answers where the port would be asked for them. (The same moment is as above.)
+    pub(super) async fn no_rule_has(&self, ls: &Name, ips: &[IpAddr]) -> Result<(), NetworkError> {
+        if ips.is_empty() {
+            return Ok(());
+        }
+        let rules = self.rules().await?;
+        let ruled: Vec<IpAddr> = ips.iter().filter(|ip| rules.iter().any(|(_, of)| of == *ip)).copied().collect();
+        if ruled.is_empty() {
+            return Ok(());
+        }
+        let (network, _) = self.switches_and_routers().await?;
+        match ruled.into_iter().find_map(|ip| Some((ip, network.rule_near(ls, ip)?))) {
+            None => Ok(()),
+            Some((ip, holder)) => Err(taken(ip, &holder)),
+        }
+    }
+
+    /// Routers and the external addresses of their NAT rules. Where there is none, names of routers and of what is in them are all that is read.
+    async fn rules(&self) -> Result<Vec<(Name, IpAddr)>, StoreError> {
+        let named = self.client.list_range(Range::prefix(&self.at("lr/")).keys_only()).await?.kvs;
+        let rules = named.iter().filter_map(|kv| Key::parse(self.path(&kv.key)).ok().flatten());
+        let rules: Vec<Key> = rules.filter(|key| matches!(key, Key::Lnat(..))).collect();
+        let paths: Vec<String> = rules.iter().map(Key::to_string).collect();
+        let found = self.get_paths(&paths).await?;
+        let external = |(key, kv): (Key, Option<Kv>)| match (Stored::new(&key, &kv?).object, key) {
+            (Ok(Object::Lnat(rule)), Key::Lnat(lr, _)) => Some((lr, rule.external())),
+            _ => None,
+        };
+        Ok(rules.into_iter().zip(found).filter_map(external).collect())
+    }
+
     /// All switches and routers with what is in them, as far as it can be read, and a revision since which routers may have changed.
     async fn switches_and_routers(&self) -> Result<(Network, i64), StoreError> {
         let (routers, revision) = self.objects("lr/").await?;
@@ -155,6 +180,11 @@ impl NetworkStore {
         }
         Ok((network, revision))
     }
+}
+
+/// That another answers for an address.
+fn taken(ip: IpAddr, holder: &Holder) -> NetworkError {
+    NetworkError::Taken { value: format!("the address {ip} {}", holder.at), holder: words(&holder.key) }
 }
 
 /// A floating rule with the guest's address inside, as far as that can be told.

@@ -59,6 +59,7 @@ impl NetworkStore {
             if taken.is_some() {
                 return Err(NetworkError::Exists(words(&key)));
             }
+            self.no_rule_has(ls, &new.ips).await?;
             let (port_id, note) = self.free_port(&claims::of_switch(ls), attempt).await?;
             let port = SwitchPort {
                 port_id,
@@ -89,6 +90,10 @@ impl NetworkStore {
             edit(&mut after)?;
             if after == before {
                 return Ok(Some(false));
+            }
+            if let (Key::Lsp(ls, _), Object::Lsp(a), Object::Lsp(b)) = (key, &before, &after) {
+                let gained: Vec<IpAddr> = b.ips.iter().filter(|ip| !a.ips.contains(ip)).copied().collect();
+                self.no_rule_has(ls, &gained).await?;
             }
             let moved = matches!((&before, &after), (Object::Lr(a), Object::Lr(b)) if a.chassis != b.chassis);
             let change = Change { key: key.clone(), old: Some(old), new: Some(after) };
