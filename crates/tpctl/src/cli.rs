@@ -14,7 +14,7 @@ use tuplenet_model::{
     name::Name,
 };
 use tuplenet_store::client::DEFAULT_ENDPOINT;
-use values::{nat_kind, prefix, prefix_or_address};
+use values::{nat_kind, prefix, prefix_or_address, store_prefix};
 
 /// Make, change and look at a TupleNet network.
 ///
@@ -56,7 +56,7 @@ pub struct Global {
     #[arg(short, long, global = true, value_name = "URLS", env = "TUPLENET_ENDPOINTS", default_value = DEFAULT_ENDPOINT)]
     pub endpoints: String,
     /// Under which key the network is kept
-    #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet")]
+    #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet", value_parser = store_prefix)]
     pub prefix: String,
     /// How to print; "table" if left out, but for "trace" on a pipe: "text"
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
@@ -207,9 +207,9 @@ pub enum Ls {
         /// Deliver broadcast and multicast to every port (ARP and ND are answered without)
         #[arg(long)]
         flood: bool,
-        /// The largest IP packet that routers send into it, 1280 to 65535 bytes [default: what its hosts can carry]
-        #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1280..))]
-        mtu: Option<u16>,
+        /// The largest IP packet that routers send into it, 1280 to 65535 bytes; auto, or left out: what its hosts can carry
+        #[arg(long, value_name = "BYTES|auto")]
+        mtu: Option<Mtu>,
         #[command(flatten)]
         meta: Meta,
     },

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // One line, whatever the error contains.
             let text = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("tpctl: {}", print::printable(&text));
+            print::tell(&text);
             ExitCode::FAILURE
         }
     }

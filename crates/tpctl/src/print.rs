@@ -11,13 +11,15 @@ use std::{
 };
 
 /// Columns that not all rows fill. The first column, whatever its name, is always filled.
-const OPTIONAL: [&str; 13] = [
+const OPTIONAL: [&str; 15] = [
     "CHASSIS",
     "ROUTERS",
     "SWITCHES",
     "FLOOD",
     "MTU",
     "NAT",
+    "ECMP HASH",
+    "BFD",
     "LINK TO",
     "PATCH TO",
     "WHERE",
@@ -101,6 +103,16 @@ pub fn out(text: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
+}
+
+/// A line to standard error, for people.
+pub fn tell(text: &str) {
+    aside(&format!("tpctl: {}\n", printable(text)));
+}
+
+/// Text to standard error; that nobody reads it is no error.
+pub fn aside(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
 }
 
 /// A bar on standard error, if somebody looks, for work of so many steps.

@@ -272,6 +272,10 @@ pub fn wrong_words_are_usage_errors(b: &Bench) {
         ("lsp add A vm1 10.0.0.1/24", "write addresses like 10.20.1.2,"),
         ("lsr add R r 10.0.0.0 10.0.0.1 p", "write an address and a prefix length, like 0.0.0.0/0"),
         ("lsr add R r 0.0.0.0/0 10.0.0.1/8 p", "write an address, like 10.20.1.2"),
+        ("ls add A --mtu many", "use 1280 to 65535, or auto"),
+        // Agents take none of these, and would be in another network.
+        ("-p tuplenet ls show", "must begin with /"),
+        ("-p / ls show", "must begin with / and name something"),
     ] {
         let (_, err) = b.exits(2, line);
         assert!(err.contains(advice), "{line}: {err}");
@@ -624,6 +628,31 @@ pub fn a_port_and_the_deletion_of_its_switch_at_once(b: &Bench) {
         }
         assert_eq!(b.all(), [], "{said}");
     }
+}
+
+#[test]
+fn nobody_need_read_what_is_said() {
+    let store = Embedded::start();
+    let b = Bench::new(&store.endpoint, "/tuplenet");
+    let unread = |line: &str, errors: bool| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = b.tpctl(&line.split_whitespace().collect::<Vec<_>>());
+        match errors {
+            true => command.stderr(writer),
+            false => command.stdout(writer),
+        };
+        command.status().unwrap().code()
+    };
+    b.put("ls/wrong", "{}");
+    for (line, code) in [("lr add R nowhere", 0), ("ls show", 0), ("doctor", 0), ("ls add wrong", 1), ("nonsense", 2)] {
+        assert_eq!(unread(line, true), Some(code), "{line}");
+    }
+    assert!(b.get("lr/R").is_some());
+    assert_eq!(
+        (unread("ls show", false), unread("ls show -o json", false), unread("--help", false)),
+        (Some(0), Some(0), Some(0))
+    );
 }
 
 #[test]

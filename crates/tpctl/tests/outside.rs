@@ -39,6 +39,11 @@ pub fn patch_ports_are_added_shown_and_deleted(b: &Bench) {
         b.get("ls/out/lsp/up").unwrap(),
         r#"{"patch":{"bridge":"br-ex","chassis":"hv1","vlan":100},"port_id":1}"#
     );
+    let (_, refusal) = b.exits(1, "patchport add out up9 hv9 br-int");
+    assert!(
+        refusal.contains("br-int is the bridge of the virtual network") && refusal.lines().count() == 1,
+        "{refusal}"
+    );
     let (_, note) = b.exits(0, "patchport add out up9 hv9 br-ex --label a=b");
     assert!(note.contains("chassis hv9 has not registered"), "{note}");
     // The bridge may come later: it is said, and that is all. Whose agent is silent says nothing.
@@ -200,6 +205,13 @@ pub fn one_router_answers_for_an_address_in_a_physical_network(b: &Bench) {
     b.ok("lnat add gw web 10.20.1.2 floating 203.0.113.5");
     let out = "this would put NAT rule web of router gw out of force: the external address 203.0.113.5 is taken by lr/edge1/lnat/web";
     b.refused_with("patchport add far up hv2 br-ex", &[out]);
+    b.ok("patchport add far up hv2 br-ex --vlan 9");
+    let taken = ["203.0.113.5 in switch far is taken by NAT rule web of router gw"];
+    b.refused_with("lsp add far vm 203.0.113.5", &taken);
+    b.ok("-y patchport del far up");
+    b.ok("lsp add far vm 203.0.113.5"); // a rule is in force where the router meets the outside only
+    b.refused_with("patchport add far up hv2 br-ex --vlan 9", &taken);
+    b.ok("-y lsp del far vm");
     b.ok("patchport add far up hv2 br-ex --vlan 9");
     b.ok("-y lr unlink gw far");
     b.refused_with("lr link gw outside2 203.0.113.9/24", &[out, "on bridge br-ex"]);

@@ -17,6 +17,7 @@ use tuplenet_model::{
     mtu::{LEAST_UNDERLAY, MOST_UNDERLAY},
     name::Name,
 };
+use tuplenet_store::network::check_prefix;
 
 /// Where the embedded store listens when nothing else was said: etcd's own port, on this machine only.
 pub const STORE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
@@ -154,10 +155,7 @@ impl Options {
             );
         }
         let prefix = self.prefix.unwrap_or_else(|| "/tuplenet".into());
-        let prefix = prefix.trim_end_matches('/').to_owned();
-        if !prefix.starts_with('/') {
-            bail!("--prefix \"{prefix}\": it must begin with / and name something, like /tuplenet");
-        }
+        let prefix = check_prefix(&prefix).map_err(|why| anyhow!("--prefix \"{prefix}\": {why}"))?.to_owned();
         let ip = self.encap_ip.context(
             "no --encap-ip: name the address of this host on the underlay, to which other hosts send their tunnels",
         )?;

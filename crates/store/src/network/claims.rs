@@ -53,6 +53,11 @@ pub fn ports(of: &str) -> String {
     format!("{of}port/")
 }
 
+/// Where the claims of a switch's patch ports are.
+pub fn patches(ls: &Name) -> String {
+    format!("{}patch/", of_switch(ls))
+}
+
 /// The note of the port id that was allocated last, of the datapath with claims at `of`.
 pub fn last_port(of: &str) -> String {
     format!("{of}last_port_id")

@@ -58,6 +58,15 @@ impl Claim {
     }
 }
 
+/// Judges under which key a network is to be kept; gives it without slashes at its end. Without one at its beginning it would be another network.
+pub fn check_prefix(prefix: &str) -> Result<&str, String> {
+    let name = prefix.trim_end_matches('/');
+    match name.strip_prefix('/') {
+        Some(_) => Ok(name),
+        None => Err("it must begin with / and name something, like /tuplenet".to_owned()),
+    }
+}
+
 impl NetworkStore {
     /// The network below `<prefix>/v1/`. A prefix is used as given, but for slashes at its end.
     pub fn new(client: Client, prefix: &str) -> Self {

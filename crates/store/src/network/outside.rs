@@ -118,6 +118,15 @@ impl NetworkStore {
             return Ok(());
         }
         let (mut network, _) = self.switches_and_routers().await?;
+        let patched = |network: &Network, ls: &Name| network.switch_ports(ls).any(|(_, port)| port.patch.is_some());
+        let met: Vec<&Name> = changes
+            .iter()
+            .filter_map(|change| match (&change.key, &change.new) {
+                (Key::Lsp(ls, _), Some(Object::Lsp(port))) if port.patch.is_some() => Some(ls),
+                _ => None,
+            })
+            .filter(|ls| !patched(&network, ls))
+            .collect();
         let faults = |network: &Network| -> Vec<Invalid> {
             let of_rule = |fault: &Invalid| matches!(Key::parse(&fault.object), Ok(Some(Key::Lnat(..))));
             network.check().into_iter().filter(of_rule).collect()
@@ -129,6 +138,15 @@ impl NetworkStore {
                 None => drop(network.remove(&change.key)),
             }
         }
+        // In a switch that met nothing outside nobody was asked whether a port may have what a rule has.
+        for ls in met {
+            let guests = network.switch_ports(ls).filter(|(_, port)| port.peer.is_none());
+            for ip in guests.flat_map(|(_, port)| &port.ips).filter(|ip| rules.iter().any(|(_, of)| of == *ip)) {
+                if let Some(holder) = network.rule_near(ls, *ip) {
+                    return Err(taken(*ip, &holder));
+                }
+            }
+        }
         match faults(&network).into_iter().find(|fault| !before.contains(&fault.object)) {
             None => Ok(()),
             Some(Invalid { object, problem, remedy, .. }) => {
@@ -138,9 +156,10 @@ impl NetworkStore {
         }
     }
 
-    /// Refuses addresses of a guest's port for which a NAT rule answers where the port would be asked for them. (The same moment is as above.)
+    /// Refuses addresses of a guest's port for which a NAT rule answers where the port would be asked for them: in a switch with patch ports, as rules
+    /// are in force there only. (The same moment is as above.)
     pub(super) async fn no_rule_has(&self, ls: &Name, ips: &[IpAddr]) -> Result<(), NetworkError> {
-        if ips.is_empty() {
+        if ips.is_empty() || self.count([&claims::patches(ls)]).await? == [0] {
             return Ok(());
         }
         let rules = self.rules().await?;

@@ -97,7 +97,7 @@ impl NetworkStore {
     }
 
     /// How many keys there are below paths.
-    async fn count<const N: usize>(&self, paths: [&String; N]) -> Result<[i64; N], StoreError> {
+    pub(super) async fn count<const N: usize>(&self, paths: [&String; N]) -> Result<[i64; N], StoreError> {
         let range = |path: &String| Op::range(Range::prefix(&self.at(path)).count_only());
         let reply = self.client.txn(Txn::new().then_all(paths.map(range))).await?;
         let mut counts = reply.replies.iter().map(|reply| match reply {

@@ -4,6 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 use std::{net::IpAddr, str::FromStr};
 use tuplenet_model::{ecmp::EcmpField, entity::NatKind};
+use tuplenet_store::network::check_prefix;
 
 /// What the packets of a switch may be long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,10 @@ impl<T: Item> FromStr for List<T> {
             |part: &str| part.trim().parse().map_err(|_| format!("\"{part}\" cannot be read: write {}", T::EXAMPLE));
         text.split(',').map(one).collect::<Result<_, _>>().map(List)
     }
+}
+
+pub(super) fn store_prefix(text: &str) -> Result<String, String> {
+    check_prefix(text).map(str::to_owned)
 }
 
 pub(super) fn prefix(text: &str) -> Result<IpNet, String> {

@@ -3,7 +3,7 @@
 use super::{Context, commas, named, raw, with};
 use crate::{
     cli::Ch,
-    print::{View, printable},
+    print::{self, View, printable},
 };
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -22,7 +22,9 @@ pub async fn ch(context: &Context, command: Ch) -> Result<()> {
         Ch::Show { chassis } => show(context, chassis.as_ref()).await,
         Ch::Del { chassis } => {
             if alive(context).await?.contains_key(chassis.as_str()) {
-                eprintln!("tpctl: note: the agent of {chassis} is alive and will register it again: stop it first");
+                print::tell(&format!(
+                    "note: the agent of {chassis} is alive and will register it again: stop it first"
+                ));
             }
             context.delete(async || context.store.plan_remove_chassis(&chassis).await).await
         }

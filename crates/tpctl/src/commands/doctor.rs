@@ -22,10 +22,10 @@ pub async fn doctor(context: &Context) -> Result<()> {
     let rejected = rejected(context, &found)?;
     let aside: BTreeSet<&str> = rejected.iter().map(|(key, _)| key.as_str()).collect();
     if let Some(note) = unclaimed(&snapshot, &aside) {
-        eprintln!("tpctl: note: {note}");
+        print::tell(&format!("note: {note}"));
     }
     for fault in judged_further(&snapshot, &aside) {
-        eprintln!("tpctl: note: {fault}");
+        print::tell(&format!("note: {fault}"));
     }
     let alive = chassis::said(context, &found);
     for (key, object) in &snapshot.objects {
@@ -33,11 +33,11 @@ pub async fn doctor(context: &Context) -> Result<()> {
             && !aside.contains(key.to_string().as_str())
             && let Some(note) = chassis::no_bridge(&alive, patch)
         {
-            eprintln!("tpctl: note: {key}: {note}");
+            print::tell(&format!("note: {key}: {note}"));
         }
     }
     for fault in Mtus::read(context, &found).faults() {
-        eprintln!("tpctl: note: {fault}");
+        print::tell(&format!("note: {fault}"));
     }
     if rejected.is_empty() && context.format == Format::Table {
         return print::out("every object is valid\n");

@@ -49,7 +49,7 @@ pub async fn apply(context: &Context, file: &Path) -> Result<()> {
 pub async fn export(context: &Context) -> Result<()> {
     let snapshot = context.store.snapshot().await?;
     for invalid in snapshot.objects.values().filter_map(|stored| stored.object.as_ref().err()) {
-        eprintln!("tpctl: warning: left out: {}", printable(&invalid.to_string()));
+        print::tell(&format!("warning: left out: {invalid}"));
     }
     let document = Document::of(&snapshot.network());
     match context.format {
@@ -65,10 +65,10 @@ pub async fn diff(context: &Context, file: &Path) -> Result<ExitCode> {
     // Claims are ours, not part of what is compared.
     let (mended, changes): (Vec<&Change>, Vec<&Change>) = plan.changes.iter().partition(|change| is_mending(change));
     if !mended.is_empty() {
-        eprintln!(
-            "tpctl: note: \"apply\" would also claim the ids and addresses of {} that another tool wrote",
+        print::tell(&format!(
+            "note: \"apply\" would also claim the ids and addresses of {} that another tool wrote",
             print::count(mended.len(), "object", "objects")
-        );
+        ));
     }
     if context.format == Format::Table {
         let lines: String = changes.iter().map(|change| line(change)).collect();
@@ -97,7 +97,7 @@ async fn read(context: &Context, file: &Path) -> Result<(Snapshot, Network)> {
         Ok(wanted) => Ok((snapshot, wanted)),
         Err(faults) => {
             for fault in faults.iter().take(FAULTS) {
-                eprintln!("tpctl: {name}: {}", printable(&fault.to_string()));
+                print::tell(&format!("{name}: {fault}"));
             }
             bail!(
                 "{name} describes no valid network: {}; nothing was changed",

@@ -120,7 +120,11 @@ fn user(global: &Global) -> Result<Option<(String, String)>> {
         _ => None,
     };
     let password = global.password.clone().or(filed).or(inline);
-    let password = password.ok_or_else(|| anyhow!("user {name} has no password: give it in TUPLENET_PASSWORD"))?;
+    let password = password.ok_or_else(|| {
+        anyhow!(
+            "user {name} has no password: give a file with it by --password-file, or the password in TUPLENET_PASSWORD"
+        )
+    })?;
     Ok(Some((name.to_owned(), password)))
 }
 
@@ -156,7 +160,7 @@ impl Context {
             let value = raw(&stored);
             match stored.object {
                 Ok(object) => readable.push((key, object, value)),
-                Err(invalid) => eprintln!("tpctl: warning: set aside: {}", printable(&invalid.to_string())),
+                Err(invalid) => print::tell(&format!("warning: set aside: {invalid}")),
             }
         }
         Ok(readable)

@@ -4,7 +4,7 @@ use super::{
     Context, meta, named,
     router::{finish, show_parts},
 };
-use crate::cli::Lnat;
+use crate::{cli::Lnat, print};
 use anyhow::Result;
 use serde_json::Value;
 use tuplenet_model::{
@@ -21,15 +21,15 @@ pub async fn lnat(context: &Context, command: Lnat) -> Result<()> {
             let added = context.store.add_nat_rule(&lr, &name, &rule).await?;
             let rule = added.rule;
             if added.turned {
-                eprintln!(
-                    "tpctl: note: {} is a port's address, and {} is none: took {} as the inner address and {} as the external one",
+                print::tell(&format!(
+                    "note: {} is a port's address, and {} is none: took {} as the inner address and {} as the external one",
                     rule.prefix.addr(),
                     rule.xlate_ip,
                     rule.prefix.addr(),
                     rule.xlate_ip
-                );
+                ));
             } else if !added.inner_known {
-                eprintln!("tpctl: note: no port has the address {} yet", rule.prefix.addr());
+                print::tell(&format!("note: no port has the address {} yet", rule.prefix.addr()));
             }
             let detail = format!(": {}", words(&rule));
             context.added(&Key::Lnat(lr, name), &Object::Lnat(rule), &detail)

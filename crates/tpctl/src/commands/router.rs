@@ -20,9 +20,9 @@ use tuplenet_store::network::NewLink;
 pub async fn lr(context: &Context, command: Lr) -> Result<()> {
     match command {
         Lr::Add { lr, chassis, ecmp_hash, meta: m } => {
-            note_unknown_chassis(context, chassis.as_ref()).await?;
             let ecmp_hash = ecmp_hash.map(|fields| fields.0).unwrap_or_default();
             let router = context.store.add_router(&lr, chassis.as_ref(), &ecmp_hash, meta(m)).await?;
+            note_unknown_chassis(context, chassis.as_ref()).await;
             let detail = format!(" with id {}", router.id);
             context.added(&Key::Lr(lr), &Object::Lr(router), &detail)
         }
@@ -31,7 +31,6 @@ pub async fn lr(context: &Context, command: Lr) -> Result<()> {
         }
         Lr::Show { lr } => show_routers(context, lr.as_ref()).await,
         Lr::Set { lr, chassis, distributed, ecmp_hash, meta } => {
-            note_unknown_chassis(context, chassis.as_ref()).await?;
             let key = Key::Lr(lr);
             let edit = |object: &mut Object| {
                 if let Object::Lr(router) = object {
@@ -46,6 +45,7 @@ pub async fn lr(context: &Context, command: Lr) -> Result<()> {
                 Ok(())
             };
             let changed = context.store.update(&key, edit).await?;
+            note_unknown_chassis(context, chassis.as_ref()).await;
             context.changed(&key, changed)
         }
         Lr::Link { lr, ls, nets: List(nets), mac, meta: m } => {
@@ -63,13 +63,12 @@ pub async fn lr(context: &Context, command: Lr) -> Result<()> {
     }
 }
 
-/// A router may be pinned to a host that is yet to come; who mistyped its name should know.
-pub async fn note_unknown_chassis(context: &Context, chassis: Option<&Name>) -> Result<()> {
-    let Some(chassis) = chassis else { return Ok(()) };
-    if let [None] = context.store.get([&Key::Chassis(chassis.clone())]).await? {
-        eprintln!("tpctl: note: chassis {chassis} has not registered yet: see \"tpctl ch show\"");
+/// A router may be pinned to a host that is yet to come; who mistyped its name should know. For when the change is made: that is what counts then.
+pub async fn note_unknown_chassis(context: &Context, chassis: Option<&Name>) {
+    let Some(chassis) = chassis else { return };
+    if let Ok([None]) = context.store.get([&Key::Chassis(chassis.clone())]).await {
+        print::tell(&format!("note: chassis {chassis} has not registered yet: see \"tpctl ch show\""));
     }
-    Ok(())
 }
 
 /// What a router has, for the list of routers.

@@ -102,7 +102,7 @@ pub async fn status(context: &Context) -> Result<()> {
     }
     print::out(&mtus.line().unwrap_or_default())?;
     for fault in mtus.faults() {
-        eprintln!("tpctl: note: {fault}");
+        print::tell(&format!("note: {fault}"));
     }
     for (name, families) in untunnels(&alive) {
         let families = match families {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     cli::{List, Ls, Lsp, Patchport},
-    print::View,
+    print::{self, View},
 };
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use tuplenet_store::network::{NetworkError, NewPort};
 pub async fn ls(context: &Context, command: Ls) -> Result<()> {
     match command {
         Ls::Add { ls, flood, mtu, meta: m } => {
-            let switch = context.store.add_switch(&ls, flood, mtu, meta(m)).await?;
+            let switch = context.store.add_switch(&ls, flood, mtu.and_then(|mtu| mtu.0), meta(m)).await?;
             let detail = format!(" with id {}", switch.id);
             context.added(&Key::Ls(ls), &Object::Ls(switch), &detail)
         }
@@ -144,12 +144,13 @@ pub async fn lsp(context: &Context, command: Lsp) -> Result<()> {
 pub async fn patchport(context: &Context, command: Patchport) -> Result<()> {
     match command {
         Patchport::Add { ls, port: lsp, chassis: host, bridge, vlan, meta: m } => {
-            note_unknown_chassis(context, Some(&host)).await?;
             let patch = Patch { chassis: host, bridge, vlan };
             let port = context.store.add_patch_port(&ls, &lsp, &patch, meta(m)).await?;
-            let (status, _) = context.store.list(&format!("status/{}/alive", patch.chassis)).await?;
+            note_unknown_chassis(context, Some(&patch.chassis)).await;
+            let status = context.store.list(&format!("status/{}/alive", patch.chassis)).await;
+            let (status, _) = status.unwrap_or_default();
             if let Some(note) = chassis::no_bridge(&chassis::said(context, &status), &patch) {
-                eprintln!("tpctl: note: {note}");
+                print::tell(&format!("note: {note}"));
             }
             let detail = format!(" with port id {}, a patch to {patch}", port.port_id);
             context.added(&Key::Lsp(ls, lsp), &Object::Lsp(port), &detail)

@@ -1,7 +1,7 @@
 //! Where the drawing comes from: the store, or a document.
 
 use super::super::{Context, bfd::Sessions, chassis, doctor};
-use crate::print::{self, printable};
+use crate::print;
 use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeSet,
@@ -62,7 +62,7 @@ impl Source {
             Ok(network) => Ok(Self { network, ..Self::default() }),
             Err(faults) => {
                 for fault in faults.iter().take(FAULTS) {
-                    eprintln!("tpctl: {name}: {}", printable(&fault.to_string()));
+                    print::tell(&format!("{name}: {fault}"));
                 }
                 bail!("{name} describes no valid network: {}", print::count(faults.len(), "fault", "faults"))
             }

@@ -16,10 +16,7 @@ mod simulate;
 mod world;
 
 use super::{Context, bfd::Sessions, chassis::alive, ways};
-use crate::{
-    cli::Format,
-    print::{self, printable},
-};
+use crate::{cli::Format, print};
 use anyhow::{Result, bail};
 pub use args::Args;
 use args::Place;
@@ -198,11 +195,11 @@ fn print_path(context: &Context, shown: &Shown<'_>) -> Result<ExitCode> {
     let success = shown.is_success();
     // Where standard output does not begin with the verdict, or nobody may read it.
     if format == Format::Text || (!success && format != Format::Table) {
-        eprintln!("tpctl: {}", printable(&shown.verdict()));
+        print::tell(&shown.verdict());
     }
     if format == Format::Text {
         for choice in &shown.choices {
-            eprintln!("tpctl: {}", printable(&choice.sentence()));
+            print::tell(&choice.sentence());
         }
     }
     Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })

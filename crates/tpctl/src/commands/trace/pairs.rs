@@ -133,7 +133,7 @@ fn note(why: &str, left_out: &[SwitchPortRef]) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    eprintln!("tpctl: note: {why}: {}{more}", printable(&names.join(", ")));
+    print::tell(&format!("note: {why}: {}{more}", names.join(", ")));
 }
 
 /// What becomes of a pair's packet, simulated. The error is the reason why none could be made.
@@ -298,7 +298,7 @@ impl Report {
         match failed.len() {
             0 => Ok(ExitCode::SUCCESS),
             number => {
-                eprintln!("tpctl: {} did not arrive", print::count(number, "packet", "packets"));
+                print::tell(&format!("{} did not arrive", print::count(number, "packet", "packets")));
                 Ok(ExitCode::FAILURE)
             }
         }

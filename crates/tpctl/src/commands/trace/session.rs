@@ -6,7 +6,7 @@ use super::{
     join::{self, Joined, Report},
     world::World,
 };
-use crate::{commands::Context, print::printable};
+use crate::{commands::Context, print};
 use anyhow::{Context as _, Result, bail};
 use std::{
     cell::Cell,
@@ -76,10 +76,7 @@ impl<'a> Session<'a> {
     pub async fn end(self) {
         if let Err(error) = self.context.store.client().lease_revoke(self.lease).await {
             let seconds = LEASE.as_secs();
-            eprintln!(
-                "tpctl: note: what the trace wrote stays in the store for {seconds} s: {}",
-                printable(&error.to_string())
-            );
+            print::tell(&format!("note: what the trace wrote stays in the store for {seconds} s: {error}"));
         }
     }
 
@@ -143,7 +140,7 @@ impl<'a> Session<'a> {
             rest.split_once('/').and_then(|(chassis, n)| Some((chassis.parse::<Name>().ok()?, n.parse().ok()?)));
         let (Some((chassis, number)), Ok(record)) = (place, serde_json::from_slice::<TraceRecord>(&event.kv.value))
         else {
-            eprintln!("tpctl: warning: not understood: {}", printable(self.context.store.path(&event.kv.key)));
+            print::tell(&format!("warning: not understood: {}", self.context.store.path(&event.kv.key)));
             return Ok(None);
         };
         if record.event == TraceEvent::Refused {

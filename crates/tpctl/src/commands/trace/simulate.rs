@@ -104,7 +104,7 @@ pub fn print_change(before: Option<&Shown<'_>>, after: Option<&Shown<'_>>, forma
             let what = if same { "the path stays as it is\n" } else { "" };
             if format == Format::Text {
                 print::out(&lines)?;
-                eprint!("{verdicts}{what}");
+                print::aside(&format!("{verdicts}{what}"));
                 Ok(())
             } else {
                 print::out(&format!("{verdicts}{what}{lines}"))

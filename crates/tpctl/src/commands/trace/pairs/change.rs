@@ -86,7 +86,7 @@ pub fn check(context: &Context, before: &World, after: &World, args: &Args) -> R
     if all == arrived {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("tpctl: {} would not arrive", count(all - arrived, "packet", "packets"));
+    print::tell(&format!("{} would not arrive", count(all - arrived, "packet", "packets")));
     Ok(ExitCode::FAILURE)
 }
 
