@@ -34,10 +34,11 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tuplenet");
         let build = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("chassis", chassis.to_owned())];
         registry.register("build", "Which agent this is", Info::new(build.to_vec()));
-        let gauges: [(&str, &str, Reader); 19] = [
+        let gauges: [(&str, &str, Reader); 20] = [
             ("flows_desired", "Flows that the rules want in the switch", |s| s.flows_desired),
             ("flows_installed", "Of those, the ones that the switch has, as far as known", |s| s.flows_installed),
             ("flows_queued", "Flow changes that wait for the switch", |s| s.flows_queued),
+            ("changes_held", "Changes of the network that are acted on a moment later", |s| s.changes_held),
             ("flows_set_aside", "Flows and groups that the switch refused", |s| s.flows_set_aside),
             ("groups_desired", "Groups that the rules want in the switch", |s| s.groups_desired),
             ("claims_pending", "Bindings that wait to be written to the store, or taken back", |s| s.claims_pending),

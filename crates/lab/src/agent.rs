@@ -214,6 +214,7 @@ impl Agent {
                 for metric in ["synced", "switch_settled"] {
                     ensure!(self.metric(metric)? == 1.0, "{metric} is not 1");
                 }
+                ensure!(self.metric("changes_held")? == 0.0, "it holds changes back");
                 Ok(())
             })
             .inspect_err(|_| self.host.lab().fail())

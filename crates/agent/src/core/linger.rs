@@ -2,10 +2,11 @@
 //!
 //! All hosts hear of a removal at once, and yet not at the same instant: who has not, or has the old way in its switch's cache still, sends to an edge whose flows and ports would be gone.
 //! So where a router pinned to this host goes to which others follow routes, this host acts on it a second after all others: what the transaction deletes is held back from
-//! the rules for so long. What it deletes on other hosts they do at once, so nothing new comes.
+//! the rules for so long. What it deletes on other hosts they do at once, so nothing new comes. Routes of other routers go at once here, too: what this host's own guests send takes
+//! another way, and the edge is there for the answers.
 //!
 //! Only plain removals are held back. A transaction that writes something of the network as well moves rather than removes, and what it moves must not be there twice; the same goes for a
-//! later transaction that writes while something is held: that goes first then.
+//! later transaction that writes while something is held: that goes first then. Ports and routes of switches and routers that stay are in nobody's way.
 
 use std::{
     collections::BTreeSet,
@@ -43,6 +44,23 @@ fn writes(change: &Change) -> Option<bool> {
     }
 }
 
+/// Where the objects are that these are about.
+fn paths<'a>(changes: impl IntoIterator<Item = &'a Change>) -> impl Iterator<Item = &'a str> {
+    changes.into_iter().filter_map(|change| match change {
+        Change::Object { path, .. } => Some(&**path),
+        _ => None,
+    })
+}
+
+/// The switch or router that an object of the network is or belongs to, as a path.
+fn parent(path: &str) -> Option<&str> {
+    let at = path.find('/')? + 1;
+    Some(match path[at..].find('/') {
+        Some(end) => &path[..at + end],
+        None => path,
+    })
+}
+
 impl Linger {
     /// Nothing known, of the host `me`.
     pub fn new(me: Name, now: Instant) -> Self {
@@ -52,18 +70,31 @@ impl Linger {
     /// A transaction of the store. `drawing`: others follow routes to routers that are pinned here. Gives what is to be acted on at once, which may be what was held so far as well.
     pub fn pass(&mut self, changes: Vec<Change>, drawing: bool, now: Instant) -> Vec<Change> {
         let ends = self.see(&changes);
-        if changes.iter().any(|change| writes(change) == Some(true)) {
+        if changes.iter().any(|change| self.is_in_the_way(change)) {
             let mut all = std::mem::take(&mut self.held);
             all.extend(changes);
             return all;
         }
-        if !(ends && drawing) {
+        let moves = changes.iter().any(|change| writes(change) == Some(true));
+        if !(ends && drawing) || moves {
             return changes;
         }
         self.until = now + LINGER;
-        let (hold, pass): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| writes(change).is_some());
+        let gone: BTreeSet<String> = paths(&changes).filter(|path| is_router(path)).map(str::to_owned).collect();
+        let stays = |path: &str| path.contains("/lsr/") && parent(path).is_some_and(|router| !gone.contains(router));
+        let (hold, pass): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| writes(change).is_some() && !paths([change]).any(stays));
         self.held.extend(hold);
         pass
+    }
+
+    /// Whether it writes what could be at odds with something that is held: the same object or one beside it, an address, a number.
+    fn is_in_the_way(&self, change: &Change) -> bool {
+        if self.held.is_empty() || writes(change) != Some(true) {
+            return false;
+        }
+        let of_held = |path: &str| paths(&self.held).any(|held| parent(held) == parent(path));
+        paths([change]).any(|path| !(path.contains("/lsp/") || path.contains("/lsr/")) || of_held(path))
     }
 
     /// Remembers who is pinned here. Whether one of them goes.
@@ -93,6 +124,11 @@ impl Linger {
         if now < self.until { Vec::new() } else { std::mem::take(&mut self.held) }
     }
 
+    /// How many are held back.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// When [`Linger::take`] gives something.
     pub fn wakeup(&self) -> Option<Instant> {
         (!self.held.is_empty()).then_some(self.until)
@@ -112,7 +148,7 @@ mod tests {
         object(&format!("lr/{name}"), Some(&format!(r#"{{"id": 9, "chassis": "{chassis}"}}"#)))
     }
 
-    fn paths(changes: &[Change]) -> Vec<(&str, bool)> {
+    fn told(changes: &[Change]) -> Vec<(&str, bool)> {
         fn path(change: &Change) -> (&str, bool) {
             match change {
                 Change::Object { path, value, .. } => (path.as_str(), value.is_some()),
@@ -135,14 +171,26 @@ mod tests {
     #[test]
     fn an_edge_that_goes_stays_a_second_longer_and_what_it_has_with_it() {
         let (mut linger, gone, now) = bench();
-        assert_eq!(paths(&linger.pass(gone, true, now)), [("chassis/hv9", false)], "no part of it");
+        assert_eq!(told(&linger.pass(gone, true, now)), [("chassis/hv9", false)], "no part of it");
         assert_eq!(linger.wakeup(), Some(now + LINGER));
         // Others' changes that are no part of the network, or take more of it away, change nothing.
         let bound = vec![object("binding/web/w1", Some("{}")), object("ls/other", None)];
         assert_eq!(linger.pass(bound, true, now).len(), 2);
         assert!(linger.take(now + LINGER / 2).is_empty());
         let late = linger.take(now + LINGER);
-        assert_eq!(paths(&late), [("lr/edge1", false), ("lr/edge1/lrp/up", false), ("ls/outside1", false)]);
+        assert_eq!(told(&late), [("lr/edge1", false), ("lr/edge1/lrp/up", false), ("ls/outside1", false)]);
+        assert_eq!(linger.wakeup(), None);
+    }
+
+    #[test]
+    fn what_others_send_goes_elsewhere_at_once_and_what_is_beside_it_disturbs_nothing() {
+        let (mut linger, mut gone, now) = bench();
+        gone.extend(["lr/edge1/lsr/out", "lr/R/lsr/to_edge1"].map(|path| object(path, None)));
+        assert_eq!(told(&linger.pass(gone, true, now)), [("chassis/hv9", false), ("lr/R/lsr/to_edge1", false)]);
+        for beside in ["ls/web/lsp/w9", "lr/R/lsr/more"] {
+            assert_eq!(linger.pass(vec![object(beside, Some("{}"))], true, now).len(), 1, "{beside}");
+        }
+        assert_eq!(linger.pass(vec![object("ls/outside1/lsp/x", Some("{}"))], true, now).len(), 5);
         assert_eq!(linger.wakeup(), None);
     }
 
@@ -175,7 +223,7 @@ mod tests {
         let (mut linger, _, _) = bench();
         linger.pass(gone, true, now);
         let all = linger.pass(vec![router("edge1", "hv1")], true, now);
-        let (first, last) = (paths(&all)[0], *paths(&all).last().unwrap());
+        let (first, last) = (told(&all)[0], *told(&all).last().unwrap());
         assert_eq!((all.len(), first, last), (4, ("lr/edge1", false), ("lr/edge1", true)), "in the order of time");
         assert_eq!(linger.wakeup(), None);
         // And once more, as it is there again.

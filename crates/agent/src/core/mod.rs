@@ -19,6 +19,7 @@ pub mod icmp;
 pub mod ledger;
 mod linger;
 pub mod neighbour;
+mod newcomer;
 pub mod ovs;
 pub mod probe;
 pub mod records;
@@ -36,6 +37,7 @@ pub use event::{Effect, Event, Level};
 
 use linger::Linger;
 use neighbour::Neighbours;
+use newcomer::Newcomers;
 use ovs::Ovs;
 use probe::Probes;
 use records::Records;
@@ -95,6 +97,7 @@ pub struct Core {
     probes: Probes,
     withdraw: Withdraw,
     linger: Linger,
+    newcomers: Newcomers,
     /// What the rules were told: whether this host is withdrawn, and which sessions tell of dead tunnels.
     withdrawn: bool,
     proven: BTreeSet<ovs::End>,
@@ -126,6 +129,7 @@ impl Core {
             probes,
             withdraw: Withdraw::default(),
             linger: Linger::new(chassis.clone(), clock.0),
+            newcomers: Newcomers::default(),
             withdrawn: false,
             proven: BTreeSet::new(),
             outside: BTreeSet::new(),
@@ -180,7 +184,9 @@ impl Core {
                 let able = self.switch.fill() == Fill::Full && self.waiting.is_none();
                 let works = self.outside.iter().filter(|at| able && at.works);
                 self.probes.tick(works, now, &mut effects, &mut self.stats);
-                let late = self.linger.take(now);
+                let gone = self.linger.take(now);
+                let mut late = self.newcomers.pass(gone, true, now);
+                late.extend(self.newcomers.take(now));
                 self.change(late, None, now, &mut effects);
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
@@ -191,6 +197,7 @@ impl Core {
                 self.tell_neighbours(now, &mut effects);
             }
         }
+        self.stats.changes_held = (self.linger.len() + self.newcomers.len()) as u64;
         self.ovs.steady(self.switch.settled(), now, &mut effects);
         if std::mem::take(&mut self.unminded) {
             self.mind(now, &mut effects);
@@ -271,6 +278,7 @@ impl Core {
             self.withdraw.wakeup().filter(|_| self.stats.bfd_sessions > 0),
             self.probes.wakeup(),
             self.linger.wakeup(),
+            self.newcomers.wakeup(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -349,7 +357,8 @@ impl Core {
                 }
                 let drawing = self.waiting.is_none() && self.rules.0.is_drawing();
                 let lingered = self.linger.wakeup().is_some();
-                let mut facts = self.linger.pass(facts, drawing, now);
+                let facts = self.linger.pass(facts, drawing, now);
+                let mut facts = self.newcomers.pass(facts, self.waiting.is_none(), now);
                 if !lingered && self.linger.wakeup().is_some() {
                     let text = "a router that is pinned here and that others send to is deleted: it serves for a second longer what is on its way";
                     effects.push(Effect::Say(Level::Info, text.into()));

@@ -45,6 +45,8 @@ pub struct Stats {
     pub switch_connected: bool,
     /// Whether the switch is in step with the rules, as far as known.
     pub switch_settled: bool,
+    /// Changes of the network that are acted on a moment later, so that nothing is lost.
+    pub changes_held: u64,
     /// Whether the database of Open vSwitch is connected.
     pub ovsdb_connected: bool,
     /// Whether the store is reached.
