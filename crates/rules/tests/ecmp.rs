@@ -309,6 +309,29 @@ fn a_route_whose_edge_or_link_goes_leaves_its_group() {
     assert!(output.flows.iter().any(|change| matches!(change, FlowChange::Set(flow) if flow.table == 58)));
 }
 
+/// A route that works is not harmed by a second one to nowhere, while nothing watches the first one yet.
+#[test]
+fn a_next_hop_that_nobody_has_is_not_the_last_resort_either() {
+    let mut engine = network(1);
+    engine.apply([route("a", 1), route_to("0.0.0.0/0", "vm", "10.3.2.3")]);
+    let all = the_group(&engine);
+    let watched: Vec<_> = members(&all).into_iter().map(|m| m.2).collect();
+    assert_eq!(watched, [None, Some(UNWATCHED), Some(NO_PORT)]);
+    let last = |engine: &Engine| {
+        let resort = members(&the_group(engine)).remove(0).3;
+        let id: u32 = resort.strip_prefix("group:").expect("another group").parse().expect("its id");
+        let group = engine.groups().find(|group| group.id == id).expect("that of last resort");
+        members(&group).into_iter().map(|m| m.0).collect::<Vec<_>>()
+    };
+    let ids: Vec<u32> = members(&all)[1..].iter().map(|m| m.0).collect();
+    assert_eq!(last(&engine), ids[..1]);
+    // Its guest comes up elsewhere.
+    engine.apply([lsp("J", 3, 0x0203), binding("J", "J-515", "hv2", 1), chassis("hv2", "192.0.2.2")]);
+    assert_eq!(last(&engine), ids);
+    engine.apply([delete("binding/J/J-515")]);
+    assert_eq!(last(&engine), ids[..1]);
+}
+
 #[test]
 fn a_router_says_by_what_it_chooses() {
     let mut engine = network(2);

@@ -13,8 +13,8 @@
 //! All fragments of a packet are to go the same way, and only the first one has the ports: none of them is hashed with ports.
 //!
 //! A bucket is dead while the port that it watches is: that of a VM here, or the one with BFD to the chassis that has the VM or that the next hop's router is pinned to. With none alive, each
-//! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead,
-//! and so is one on a chassis that is not watched yet: one that is just being made into an edge has perhaps no flow for it so far.
+//! connection takes the one that it would take with all alive: what tells of death may be wrong, and a packet is not worse off there than dropped. A next hop that nobody has is dead
+//! whatever others are, and dead is one on a chassis that is not watched yet: one that is just being made into an edge has perhaps no flow for it so far.
 //!
 //! Cost of a route more or less, of a watched port that comes, goes or gets another number: two buckets, one flow; with the first that is watched, the group of last resort.
 
@@ -156,7 +156,7 @@ pub fn is_group(id: u32) -> bool {
 /// watched(LS, Ip, no port)         <- withdrawn(), link(LS, LR, Ip), LR is pinned to us.
 /// watched(LS, Ip, no port)         <- way(_, _, LS, Ip), not located(LS, Ip), not outside(LS).   Nobody has it.
 /// bucket(LR, Prefix, Port, Hop, W) <- ecmp(LR, Prefix), way(LR, Prefix, Port, Hop), watched(LS, Hop, W) or W = none.
-/// last_resort(LR, Prefix)          <- bucket(LR, Prefix, _, _, W), W is not none: to a group of all ways, whatever they watch.
+/// last_resort(LR, Prefix)          <- bucket(LR, Prefix, _, _, W), W is not none: to a group of all ways that somebody has, whatever they watch.
 /// choice(LR, Prefix, Fields)       <- ecmp(LR, Prefix), lr(LR, hash: Fields).
 /// member(LR, Port, Hop)            <- bucket(LR, _, Port, Hop, _).
 /// ```
@@ -194,15 +194,18 @@ pub fn derive(s: &Sources<'_>) -> Ecmp {
         .index(|way| way.ls)
         .semijoin(&inside.index(|ls| *ls))
         .index(|way| (way.ls, way.hop))
-        .antijoin(&located.index(|hop| *hop))
-        .map(|way| ((way.ls, way.hop), NO_PORT));
+        .antijoin(&located.index(|hop| *hop));
+    let nobody_has = nobody.map(|way| (way.ls, way.hop)).distinct();
+    let nobody = nobody_has.map(|hop| (*hop, NO_PORT));
     let watched =
         watched.concat_all([&own, &nobody]).min_by(|(hop, _)| *hop, |(_, ofport)| *ofport).index(|(hop, _)| *hop);
     let mortal = by_hop.join(&watched, |_, way, (_, ofport)| (way.clone(), *ofport));
     let immortal = by_hop.antijoin(&watched);
     let last_resort = mortal.map(|(way, _)| way.prefix()).distinct().named("last_resort");
 
-    let whatever = members
+    // Who is said to be dead may live; nobody does not.
+    let whatever = by_hop
+        .antijoin(&nobody_has.index(|hop| *hop))
         .index(Way::prefix)
         .semijoin(&last_resort.index(|prefix| *prefix))
         .map(|way| BucketRow { group: last_group_id(way.prefix()), ..bucket(way, way.id(), SHARE, None) });

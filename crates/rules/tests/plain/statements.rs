@@ -118,7 +118,7 @@ impl Plain {
                 let watch = self.watch(&present, &links, &hosted, ls, hop);
                 watched.extend(watch.map(|_| (hop, port)));
                 all.insert(format!("choice {port} via {hop} if {watch:?}"));
-                ends.push((port, hop));
+                ends.extend((watch != Some(NO_PORT)).then_some((port, hop)));
             }
             if !watched.is_empty() {
                 all.insert("last resort".to_owned());
