@@ -6,9 +6,10 @@ mod common;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use common::{Dir, Events, connected};
+use common::{Events, connected};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tuplenet_fixture::Dir;
 use tuplenet_openflow::Flow;
 use tuplenet_openflow::connection::{Config, Event, RequestError, Target, connect};
 use tuplenet_openflow::message::header::kind;
@@ -57,14 +58,14 @@ impl Fake {
 }
 
 fn listen(dir: &Dir) -> (UnixListener, Config) {
-    let path = dir.path().join("fake.mgmt");
+    let path = dir.file("fake.mgmt");
     let listener = UnixListener::bind(&path).unwrap();
     (listener, Config { backoff_min: Duration::from_millis(5), ..Config::new(Target::Unix(path)) })
 }
 
 #[tokio::test]
 async fn echo_requests_of_the_switch_are_answered_with_their_data() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (fake, (_switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
     let mut fake = fake;
@@ -75,7 +76,7 @@ async fn echo_requests_of_the_switch_are_answered_with_their_data() {
 
 #[tokio::test]
 async fn a_silent_switch_is_asked_and_then_given_up() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let config = Config { echo_interval: Duration::from_millis(40), ..config };
     let (fake, (_switch, mut events)) = tokio::join!(Fake::accept(&listener), connected(config));
@@ -94,7 +95,7 @@ async fn a_silent_switch_is_asked_and_then_given_up() {
 
 #[tokio::test]
 async fn a_request_without_answer_times_out_and_leaves_the_connection_usable() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let config = Config { request_timeout: Duration::from_millis(300), ..config };
     let (fake, (switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
@@ -114,7 +115,7 @@ async fn a_request_without_answer_times_out_and_leaves_the_connection_usable() {
 
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let config = Config { max_reply_bytes: 100_000, ..config };
     let (fake, (switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
@@ -136,7 +137,7 @@ async fn an_endless_answer_is_cut_off() {
 /// Other software's flow, of which we understand nothing, must not hide our own.
 #[tokio::test]
 async fn a_flow_that_cannot_be_read_is_left_out_and_counted() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (fake, (switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
     let mut fake = fake;
@@ -161,7 +162,7 @@ async fn a_flow_that_cannot_be_read_is_left_out_and_counted() {
 /// reads.
 #[tokio::test]
 async fn a_switch_that_answers_every_message_at_once_does_not_block_a_bundle() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (fake, (switch, _events)) = tokio::join!(Fake::accept(&listener), connected(config));
     let mut fake = fake;
@@ -201,7 +202,7 @@ async fn a_switch_that_answers_every_message_at_once_does_not_block_a_bundle() {
 
 #[tokio::test]
 async fn requests_that_were_under_way_are_told_of_the_end() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (fake, (switch, mut events)) = tokio::join!(Fake::accept(&listener), connected(config));
     let bundle = switch.bundle(vec![Message::BarrierRequest; 200_000]);
@@ -217,7 +218,7 @@ async fn requests_that_were_under_way_are_told_of_the_end() {
 
 #[tokio::test]
 async fn too_many_unread_events_end_the_connection_and_start_it_anew() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let config = Config { max_events: 100, ..config };
     let (fake, (_switch, mut events)) = tokio::join!(Fake::accept(&listener), connected(config));
@@ -245,7 +246,7 @@ async fn too_many_unread_events_end_the_connection_and_start_it_anew() {
 
 #[tokio::test]
 async fn what_is_no_openflow_is_told() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (_switch, events) = connect(config);
     let mut events = Events(events);
@@ -257,7 +258,7 @@ async fn what_is_no_openflow_is_told() {
 
 #[tokio::test]
 async fn the_connection_ends_with_the_last_handle() {
-    let dir = Dir::new();
+    let dir = Dir::new("fake");
     let (listener, config) = listen(&dir);
     let (fake, (switch, mut events)) = tokio::join!(Fake::accept(&listener), connected(config));
     let mut fake = fake;
@@ -274,5 +275,5 @@ async fn the_connection_ends_with_the_last_handle() {
     drop(other);
     let mut byte = [0];
     assert_eq!(fake.0.read(&mut byte).await.unwrap(), 0);
-    assert!(tokio::time::timeout(common::PATIENCE, events.0.recv()).await.unwrap().is_none());
+    assert!(tokio::time::timeout(tuplenet_fixture::PATIENCE, events.0.recv()).await.unwrap().is_none());
 }

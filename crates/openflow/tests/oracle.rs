@@ -10,6 +10,7 @@ mod generate;
 use bytes::{Bytes, BytesMut};
 use std::process::Command;
 
+use tuplenet_fixture::Dir;
 use tuplenet_openflow::message::{FlowMod, Message};
 use tuplenet_openflow::{Flow, Match, field, instruction};
 
@@ -102,8 +103,8 @@ fn encode(flows: &[Flow]) -> Vec<u8> {
 
 /// What `ovs-ofctl` says to each message, in order: its text, or the error.
 fn printed(messages: &[u8]) -> Vec<String> {
-    let dir = catcher::Dir::new();
-    let file = dir.path().join("messages");
+    let dir = Dir::new("oracle");
+    let file = dir.file("messages");
     std::fs::write(&file, messages).unwrap();
     let all = ofctl(&["ofp-parse", file.to_str().unwrap()]);
     let begin = "OFPT_FLOW_MOD (OF1.5) (xid=";

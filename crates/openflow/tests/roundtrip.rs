@@ -67,7 +67,7 @@ fn assert_equal(pairs: &[(Flow, Flow)]) {
 
 /// The text of the tool about what the switch holds is ours, and ours means the same flow.
 fn assert_dumped(ovs: &Ovs, pairs: &[(Flow, Flow)]) {
-    let dump = ovs.ofctl(&["--no-stats", "dump-flows", &ovs.file("br0.mgmt")]);
+    let dump = ovs.ofctl(&["--no-stats", "dump-flows", &ovs.br0()]);
     let theirs: HashMap<&str, &str> =
         dump.lines().filter_map(|l| Some((l.trim().strip_prefix("cookie=")?.split_once(',')?.0, l.trim()))).collect();
     for (_, flow) in pairs {
@@ -293,7 +293,7 @@ fn vocabulary() -> Vec<Flow> {
 async fn the_vocabulary_of_the_rules_comes_back_equal() {
     let ovs = Ovs::start();
     let (switch, _events) = with_options(&ovs).await;
-    ovs.ofctl(&["add-group", &ovs.file("br0.mgmt"), "group_id=5,type=all,bucket=actions=1"]);
+    ovs.ofctl(&["add-group", &ovs.br0(), "group_id=5,type=all,bucket=actions=1"]);
     let (pairs, refused) = through(&switch, vocabulary()).await;
     assert!(refused.is_empty(), "{}", refused.join("\n"));
     assert_equal(&pairs);

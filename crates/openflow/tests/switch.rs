@@ -66,7 +66,7 @@ async fn a_bridge_without_openflow_1_5_is_told_by_its_remedy() {
 
 #[tokio::test]
 async fn a_switch_that_is_not_there_is_told_once() {
-    let dir = common::Dir::new();
+    let dir = tuplenet_fixture::Dir::new("of");
     let target = format!("unix:{}/none.mgmt", dir.path().display()).parse().unwrap();
     let (_switch, events) = connect(Config { backoff_min: Duration::from_millis(1), ..Config::new(target) });
     let mut events = Events(events);

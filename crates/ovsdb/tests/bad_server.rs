@@ -17,7 +17,7 @@ const EMPTY: &str = r#"{"id":2,"error":null,"result":[false,"00000000-0000-0000-
 
 /// Listens in a directory of its own.
 fn listen() -> (Dir, UnixListener, Config) {
-    let dir = Dir::new();
+    let dir = Dir::new("bad");
     let path = dir.file("db.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let config = Config { max_message: 1 << 20, backoff_max: Duration::from_millis(40), ..config(Target::Unix(path)) };

@@ -189,13 +189,9 @@ async fn another_schema_is_a_new_state() {
     user.init().await;
     user.add_bridge("br0").await;
     user.drain();
-    let schema = changed_schema(&server.dir.0, "\"fail_mode\": {", "\"fail_mood\": {");
-    common::run(
-        std::process::Command::new("ovsdb-client")
-            .arg("convert")
-            .arg(format!("unix:{}", server.dir.file("db.sock").display()))
-            .arg(schema),
-    );
+    let schema = changed_schema(server.dir.path(), "\"fail_mode\": {", "\"fail_mood\": {");
+    let database = format!("unix:{}", server.dir.file("db.sock").display());
+    common::run(&["ovsdb-client", "convert", &database, &schema]);
     assert!(user.down().await.contains("closed the connection"));
     let (update, changes) = user.up().await;
     assert!(update.initial);

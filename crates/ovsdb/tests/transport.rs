@@ -4,9 +4,8 @@
 
 mod common;
 
-use common::{Dir, Server, User, config, run};
+use common::{Dir, Server, User, config, run, text};
 use std::path::Path;
-use std::process::Command;
 use tuplenet_ovsdb::{Config, Target, TlsFiles};
 
 #[tokio::test]
@@ -25,11 +24,13 @@ async fn tcp() {
 
 /// Keys and certificates as `ovs-pki` makes them, which is what users of Open vSwitch have.
 fn certify(dir: &Path) {
-    let pki = format!("--dir={}", dir.join("pki").display());
-    let log = format!("--log={}", dir.join("pki.log").display());
-    run(Command::new("ovs-pki").args([&pki, &log, "--force", "init"]).current_dir(dir));
-    run(Command::new("ovs-pki").args([&pki, &log, "req+sign", "server", "switch"]).current_dir(dir));
-    run(Command::new("ovs-pki").args([&pki, &log, "req+sign", "client", "switch"]).current_dir(dir));
+    let place = format!("--dir={}", text(&dir.join("pki")));
+    let log = format!("--log={}", text(&dir.join("pki.log")));
+    // What it makes for a name it puts where it runs.
+    let pki = |words: &[&str]| run(&[&["env", "-C", &text(dir), "ovs-pki", &place, &log], words].concat());
+    pki(&["--force", "init"]);
+    pki(&["req+sign", "server", "switch"]);
+    pki(&["req+sign", "client", "switch"]);
 }
 
 fn files(dir: &Path, name: &str) -> TlsFiles {
@@ -43,9 +44,9 @@ fn files(dir: &Path, name: &str) -> TlsFiles {
 
 #[tokio::test]
 async fn tls() {
-    let dir = Dir::new();
-    certify(&dir.0);
-    let of_server = files(&dir.0, "server");
+    let dir = Dir::new("tls");
+    certify(dir.path());
+    let of_server = files(dir.path(), "server");
     let server = Server::start_with(&[
         "--remote=pssl:0:127.0.0.1".into(),
         format!("--private-key={}", of_server.private_key.display()),
@@ -54,7 +55,7 @@ async fn tls() {
     ]);
     let target: Target = format!("ssl:127.0.0.1:{}", server.port()).parse().unwrap();
     let with = |tls: TlsFiles| Config { tls: Some(tls), ..config(target.clone()) };
-    let good = files(&dir.0, "client");
+    let good = files(dir.path(), "client");
 
     let mut user = User::new(with(good.clone()));
     user.up().await;
@@ -71,13 +72,13 @@ async fn tls() {
     let why = User::new(with(TlsFiles { verify_host: true, ..good.clone() })).down().await;
     assert!(why.contains("TLS failed") && why.contains("not valid for name"), "{why}");
     // Of another CA.
-    let other = Dir::new();
-    certify(&other.0);
+    let other = Dir::new("tls");
+    certify(other.path());
     let why = User::new(with(TlsFiles { ca_certificate: other.file("pki/switchca/cacert.pem"), ..good.clone() }))
         .down()
         .await;
     assert!(why.contains("TLS failed: invalid peer certificate"), "{why}");
-    let why = User::new(with(TlsFiles { ca_certificate: good.ca_certificate.clone(), ..files(&other.0, "client") }))
+    let why = User::new(with(TlsFiles { ca_certificate: good.ca_certificate.clone(), ..files(other.path(), "client") }))
         .down()
         .await;
     assert!(why.contains("OVSDB server ssl:127.0.0.1"), "{why}");

@@ -11,7 +11,7 @@ use tuplenet_ovsdb::{Mutator, Operation, Value};
 /// A server whose process also runs ovs-vswitchd, and ends it when the test ends.
 fn start() -> Server {
     let mut server = Server::prepare(&[]);
-    let dir = server.dir.0.display().to_string();
+    let dir = server.dir.path().display().to_string();
     server.run = format!(
         "OVS_RUNDIR={dir} ovs-vswitchd unix:{dir}/db.sock --enable-dummy=override --disable-system \
          --disable-system-route --unixctl={dir}/vswitchd.ctl >/dev/null 2>&1 & cat; kill $!; wait"

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Embedded, TempDir, embedded_process, embedded_process_limited, embedded_process_starting};
+use common::{Embedded, embedded_process, embedded_process_limited, embedded_process_starting};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,6 +12,7 @@ use std::{
     },
     time::Duration,
 };
+use tuplenet_fixture::Dir;
 use tuplenet_store::{
     Client, Config, Op, Range, StoreError, Txn,
     embedded::{EmbeddedError, Options, Server},
@@ -33,8 +34,8 @@ async fn connect(endpoint: &str) -> Client {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_under_writes_loses_nothing_acknowledged() {
     const WRITERS: usize = 16;
-    let dir = TempDir::new();
-    let data = dir.join("store.db");
+    let dir = Dir::new("store");
+    let data = dir.file("store.db");
     // Writer -> last acknowledged value and its revision.
     let acknowledged: Arc<Mutex<BTreeMap<usize, (u64, i64)>>> = Arc::default();
     let mut last_revision = 0;
@@ -103,14 +104,14 @@ async fn kill_9_under_writes_loses_nothing_acknowledged() {
 /// Killed while it makes its file, at any moment of that: the next start finds it new or whole, never broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_during_the_first_start_leaves_nothing_broken() {
-    let dir = TempDir::new();
+    let dir = Dir::new("store");
     for delay in 0..25 {
-        let data = dir.join(&format!("{delay}.db"));
+        let data = dir.file(format!("{delay}.db"));
         let mut process = embedded_process_starting(&data);
         // From before the file is there to after it is complete; that the moments differ is all that matters.
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
         let begun = || {
-            std::fs::read_dir(&dir.0)
+            std::fs::read_dir(dir.path())
                 .unwrap()
                 .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(&format!("{delay}.db")))
         };
@@ -126,8 +127,8 @@ async fn kill_9_during_the_first_start_leaves_nothing_broken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_keeps_revisions_history_and_leases() {
-    let dir = TempDir::new();
-    let options = Options::new(dir.join("store.db"), "127.0.0.1:0".parse().unwrap());
+    let dir = Dir::new("store");
+    let options = Options::new(dir.file("store.db"), "127.0.0.1:0".parse().unwrap());
     let mut store = Embedded::open(options.clone()).await;
     let client = connect(&store.endpoint).await;
     let (lease, _) = client.lease_grant(Duration::from_secs(100)).await.unwrap();
@@ -152,8 +153,8 @@ async fn a_restart_keeps_revisions_history_and_leases() {
 /// 6,000 writes to 10 keys with room for 100 revisions: the file stays as small as the first part of them made it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_is_compacted_by_itself_and_the_file_does_not_grow() {
-    let dir = TempDir::new();
-    let options = Options { keep_revisions: 100, ..Options::new(dir.join("store.db"), "127.0.0.1:0".parse().unwrap()) };
+    let dir = Dir::new("store");
+    let options = Options { keep_revisions: 100, ..Options::new(dir.file("store.db"), "127.0.0.1:0".parse().unwrap()) };
     let store = Embedded::open(options).await;
     let client = connect(&store.endpoint).await;
     let write = async |from: usize, to: usize| {
@@ -184,29 +185,29 @@ async fn history_is_compacted_by_itself_and_the_file_does_not_grow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_opened_is_explained() {
-    let dir = TempDir::new();
+    let dir = Dir::new("store");
     let loopback = "127.0.0.1:0".parse().unwrap();
     let open = async |data: &std::path::Path, listen| Server::open(Options::new(data, listen)).await.err().unwrap();
-    let store = Embedded::open(Options::new(dir.join("a.db"), loopback)).await;
+    let store = Embedded::open(Options::new(dir.file("a.db"), loopback)).await;
 
-    let error = open(&dir.join("a.db"), loopback).await;
+    let error = open(&dir.file("a.db"), loopback).await;
     assert!(
         matches!(error, EmbeddedError::InUse(_)) && error.to_string().contains("in use by another process"),
         "{error}"
     );
-    let error = open(&dir.join("b.db"), store.endpoint.parse().unwrap()).await;
+    let error = open(&dir.file("b.db"), store.endpoint.parse().unwrap()).await;
     assert!(error.to_string().contains("the port is in use"), "{error}");
-    std::fs::write(dir.join("text"), "this is no store\n".repeat(100)).unwrap();
-    let error = open(&dir.join("text"), loopback).await;
+    std::fs::write(dir.file("text"), "this is no store\n".repeat(100)).unwrap();
+    let error = open(&dir.file("text"), loopback).await;
     assert!(error.to_string().contains("it is no store file"), "{error}");
-    let whole = std::fs::read(dir.join("a.db")).unwrap();
-    std::fs::write(dir.join("cut"), &whole[..100_000]).unwrap();
-    let error = open(&dir.join("cut"), loopback).await;
+    let whole = std::fs::read(dir.file("a.db")).unwrap();
+    std::fs::write(dir.file("cut"), &whole[..100_000]).unwrap();
+    let error = open(&dir.file("cut"), loopback).await;
     assert!(error.to_string().contains("it is damaged") && error.to_string().contains("backup"), "{error}");
-    let error = open(&dir.join("no/such/dir.db"), loopback).await;
+    let error = open(&dir.file("no/such/dir.db"), loopback).await;
     assert!(error.to_string().contains("No such file or directory"), "{error}");
     // A file of the time to come.
-    let newer = dir.join("newer.db");
+    let newer = dir.file("newer.db");
     let db = redb::Database::create(&newer).unwrap();
     let txn = db.begin_write().unwrap();
     txn.open_table(redb::TableDefinition::<&str, i64>::new("meta")).unwrap().insert("format", 99).unwrap();
@@ -219,8 +220,8 @@ async fn what_cannot_be_opened_is_explained() {
 /// The disk is full: writes are refused with the reason, reads go on, nothing acknowledged is lost, and with room again writes go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_said_and_survived() {
-    let dir = TempDir::new();
-    let data = dir.join("store.db");
+    let dir = Dir::new("store");
+    let data = dir.file("store.db");
     let (mut process, address) = embedded_process_limited(&data, 4096);
     let client = connect(&address.to_string()).await;
     let mut written = 0;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Embedded, Etcd, Store, TempDir, embedded_process, eventually, free_address};
+use common::{Embedded, Etcd, Store, embedded_process, eventually, free_address};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, time::timeout};
+use tuplenet_fixture::Dir;
 use tuplenet_store::{
     Client, Compare, Config, Op, Range, StoreError, Txn,
     embedded::Options,
@@ -159,8 +160,8 @@ async fn an_empty_store_is_synced_at_once() {
 /// Starts while there is no store; the store comes, is killed, is compacted while the mirror is away, and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_mirror_survives_a_store_that_goes_away() {
-    let dir = TempDir::new();
-    let (data, listen) = (dir.join("store.db"), free_address().to_string());
+    let dir = Dir::new("store");
+    let (data, listen) = (dir.file("store.db"), free_address().to_string());
     let client = Client::new(config(&listen)).unwrap();
     let follower = Follower::start(client.clone(), MirrorConfig::new("/p"));
     follower.until("it says that there is no store", |learned| learned.downs.len() == 1).await;
@@ -226,9 +227,9 @@ async fn a_slow_receiver_misses_nothing() {
 /// The store of a mirror is replaced by an older copy of itself: revisions go back, and the mirror follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_backup_is_followed() {
-    let dir = TempDir::new();
+    let dir = Dir::new("store");
     let listen = free_address().to_string();
-    let open = async |name: &str| Embedded::open(Options::new(dir.join(name), listen.parse().unwrap())).await;
+    let open = async |name: &str| Embedded::open(Options::new(dir.file(name), listen.parse().unwrap())).await;
     let mut store = open("a.db").await;
     let client = Client::connect(config(&listen)).await.unwrap();
     for n in 0..30 {

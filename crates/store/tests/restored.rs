@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{Embedded, Etcd, TempDir, free_address};
+use common::{Embedded, Etcd, free_address};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
+use tuplenet_fixture::Dir;
 use tuplenet_store::{
     Client, Config, Range,
     embedded::Options,
@@ -131,21 +132,21 @@ async fn restored_members_of_the_same_name_that_are_ahead_are_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_file_that_is_ahead_is_followed() {
-    let dir = TempDir::new();
-    let (data, listen) = (dir.join("store.db"), free_address().to_string());
+    let dir = Dir::new("store");
+    let (data, listen) = (dir.file("store.db"), free_address().to_string());
     let open = async |listen: &str| Embedded::open(Options::new(&data, listen.parse().unwrap())).await;
     let mut store = open(&listen).await;
     let client = client(&listen);
     first_past(&client).await;
     store.stop().await;
-    std::fs::copy(&data, dir.join("backup.db")).unwrap();
+    std::fs::copy(&data, dir.file("backup.db")).unwrap();
     let mut store = open(&listen).await;
     let mut follower = Follower::start(client.clone());
     follower.until_equal(&client, "the first listing").await;
     lost_past(&client).await;
     follower.until_equal(&client, "before the loss").await;
     store.stop().await;
-    std::fs::copy(dir.join("backup.db"), &data).unwrap();
+    std::fs::copy(dir.file("backup.db"), &data).unwrap();
     let mut aside = open("127.0.0.1:0").await;
     other_past(&self::client(&aside.endpoint)).await;
     aside.stop().await;

@@ -195,7 +195,7 @@ fn data_are_for_programs() {
 fn files_say_by_their_ending_what_they_are() {
     with_store(|b| {
         five(b);
-        let path = |name: &str| b.dir.0.join(name).display().to_string();
+        let path = |name: &str| b.dir.file(name).display().to_string();
         for (ending, begins) in
             [("txt", "5 switches"), ("dot", "digraph"), ("gv", "digraph"), ("svg", "<svg"), ("json", "{")]
         {

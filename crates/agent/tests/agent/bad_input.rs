@@ -1,7 +1,8 @@
 //! Malformed objects harm only themselves, and come to life when mended.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
 use serde_json::json;
+use tuplenet_fixture::wait_for;
 
 #[test]
 fn malformed_objects_harm_only_themselves() {
@@ -18,10 +19,10 @@ fn malformed_objects_harm_only_themselves() {
     agent.says("set aside ls/LS-A/lsp/bad1");
     assert!(agent.metric("tuplenet_objects_rejected").unwrap() >= 3);
     host.plug("eth1", "vm1");
-    wait_for("flows of the good port", || host.flows().iter().any(|f| f.contains("10.1.0.1")).then_some(()));
+    wait_for("flows of the good port", || host.flows().iter().any(|f| f.contains("10.1.0.1")));
     store.port("LS-A", "bad1", 5);
     host.plug("eth2", "bad1");
     store.wait_binding("LS-A/bad1", "hv1", 1);
-    wait_for("the mended port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.5")).then_some(()));
+    wait_for("the mended port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.5")));
     agent.says("no longer set aside: ls/LS-A/lsp/bad1");
 }

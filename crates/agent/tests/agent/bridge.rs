@@ -1,7 +1,8 @@
 //! The bridge is made, kept as it should be, and ports are bound.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
 use serde_json::json;
+use tuplenet_fixture::{wait_for, wait_some};
 
 #[test]
 fn a_bridge_is_made_and_a_port_is_bound() {
@@ -15,20 +16,17 @@ fn a_bridge_is_made_and_a_port_is_bound() {
     assert_eq!(host.get("Interface", "tn-geneve", "type"), "geneve");
     assert_eq!(host.get("Interface", "tn-geneve", "options"), "{key=flow, remote_ip=flow}");
     assert!(host.ofctl(&["dump-tlv-map"]).contains("0xffee"), "{}", host.ofctl(&["dump-tlv-map"]));
-    wait_for("the chassis to be registered", || store.get("chassis/hv1"));
+    wait_some("the chassis to be registered", || store.get("chassis/hv1"));
     assert_eq!(store.get("chassis/hv1"), Some(json!({"encaps": [{"type": "geneve", "ip": "192.0.2.1"}], "roles": []})));
-    wait_for("the sign of life", || store.get("status/hv1/alive"));
+    wait_some("the sign of life", || store.get("status/hv1/alive"));
 
     let before = host.flows().len();
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || (host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1")).then_some(()));
+    wait_for("the mark", || host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1"));
     let ofport = host.get("Interface", "eth1", "ofport");
     wait_for("flows of the port", || {
-        host.flows()
-            .iter()
-            .any(|f| f.contains(&format!("in_port={ofport}")) || f.contains("in_port=eth1"))
-            .then_some(())
+        host.flows().iter().any(|f| f.contains(&format!("in_port={ofport}")) || f.contains("in_port=eth1"))
     });
     agent.settle();
     assert!(host.flows().len() > before);
@@ -72,25 +70,21 @@ fn what_people_break_is_repaired() {
         "controller-queue-size",
     ]);
     let queue = || host.get("Bridge", "br-int", "other_config:controller-queue-size");
-    wait_for("the queue of reports", || (queue() == "512").then_some(()));
+    wait_for("the queue of reports", || queue() == "512");
     // What people want otherwise stays.
     host.vsctl(&["--no-wait", "set", "Bridge", "br-int", "other_config:controller-queue-size=300"]);
-    wait_for("the tunnel port", || {
-        (host.get("Interface", "tn-geneve", "options") == "{key=flow, remote_ip=flow}").then_some(())
-    });
-    wait_for("the other tunnel port", || {
-        (host.get("Interface", "tn-vxlan", "options") == "{key=flow, remote_ip=flow}").then_some(())
-    });
-    wait_for("the fail mode", || (host.get("Bridge", "br-int", "fail_mode") == "secure").then_some(()));
-    wait_for("the protocols", || host.get("Bridge", "br-int", "protocols").contains("OpenFlow15").then_some(()));
+    wait_for("the tunnel port", || host.get("Interface", "tn-geneve", "options") == "{key=flow, remote_ip=flow}");
+    wait_for("the other tunnel port", || host.get("Interface", "tn-vxlan", "options") == "{key=flow, remote_ip=flow}");
+    wait_for("the fail mode", || host.get("Bridge", "br-int", "fail_mode") == "secure");
+    wait_for("the protocols", || host.get("Bridge", "br-int", "protocols").contains("OpenFlow15"));
     wait_for("flows of the new tunnel port", || {
         let flows = host.flows();
-        (flows.iter().any(|f| f.contains("tn-geneve")) || tunnel_flow(&host, &flows)).then_some(())
+        flows.iter().any(|f| f.contains("tn-geneve")) || tunnel_flow(&host, &flows)
     });
     assert_eq!(queue(), "300");
     host.vsctl(&["--no-wait", "del-br", "br-int"]);
-    wait_for("the bridge", || host.vsctl(&["list-br"]).contains("br-int").then_some(()));
-    wait_for("its flows", || {
+    wait_for("the bridge", || host.vsctl(&["list-br"]).contains("br-int"));
+    wait_some("its flows", || {
         let output = std::panic::catch_unwind(|| host.flows().len()).unwrap_or(0);
         (output as u64 == agent.metric("tuplenet_flows_desired")? && output > 0).then_some(())
     });
@@ -107,13 +101,13 @@ fn a_sign_of_life_that_somebody_deleted_comes_back() {
     let host = Host::start("hv1", 1);
     let agent = host.agent(&store.url, &[]);
     agent.settle();
-    wait_for("the sign of life", || store.get("status/hv1/alive"));
+    wait_some("the sign of life", || store.get("status/hv1/alive"));
     store.delete("status/hv1/alive");
-    let back = wait_for("it to come back", || store.get("status/hv1/alive"));
+    let back = wait_some("it to come back", || store.get("status/hv1/alive"));
     // It says which bridges patch ports may lead to.
     assert_eq!(back["bridges"], json!([]));
     host.vsctl(&["add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=dummy"]);
-    wait_for("the bridge to be told", || {
+    wait_some("the bridge to be told", || {
         store.get("status/hv1/alive").filter(|alive| alive["bridges"] == json!(["br-ex"]))
     });
 }

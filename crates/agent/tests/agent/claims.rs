@@ -1,6 +1,7 @@
 //! Who hosts a port: iface-ids that change, and two hosts that name one port.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
+use tuplenet_fixture::{wait_for, wait_some};
 
 #[test]
 fn an_iface_id_changes_and_changes_back() {
@@ -11,19 +12,19 @@ fn an_iface_id_changes_and_changes_back() {
     agent.settle();
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || (host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1")).then_some(()));
+    wait_for("the mark", || host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1"));
     host.set_iface_id("eth1", "vm2");
     store.wait_binding("LS-A/vm2", "hv1", 1);
-    wait_for("vm1 to be released", || store.get("binding/LS-A/vm1").is_none().then_some(()));
-    wait_for("the new mark", || (host.claim_mark("eth1").as_deref() == Some("LS-A/vm2:1")).then_some(()));
+    wait_for("vm1 to be released", || store.get("binding/LS-A/vm1").is_none());
+    wait_for("the new mark", || host.claim_mark("eth1").as_deref() == Some("LS-A/vm2:1"));
     host.set_iface_id("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("vm2 to be released", || store.get("binding/LS-A/vm2").is_none().then_some(()));
+    wait_for("vm2 to be released", || store.get("binding/LS-A/vm2").is_none());
     // An iface-id that names nothing erases the mark.
     host.set_iface_id("eth1", "nobody");
-    wait_for("the mark to go", || host.claim_mark("eth1").is_none().then_some(()));
+    wait_for("the mark to go", || host.claim_mark("eth1").is_none());
     host.vsctl(&["del-port", "br-int", "eth1"]);
-    wait_for("all released", || store.get("binding/LS-A/vm1").is_none().then_some(()));
+    wait_for("all released", || store.get("binding/LS-A/vm1").is_none());
     agent.settle();
 }
 
@@ -37,7 +38,7 @@ fn two_hosts_with_one_iface_id_settle_on_the_newer() {
     second.settle();
     one.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || one.claim_mark("eth1"));
+    wait_some("the mark", || one.claim_mark("eth1"));
     two.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv2", 2);
     first.says("claimed later by chassis hv2");
@@ -54,7 +55,7 @@ fn two_hosts_with_one_iface_id_settle_on_the_newer() {
     store.wait_binding("LS-A/vm1", "hv2", 2);
     // Named again, it is the newer.
     one.set_iface_id("eth1", "nobody");
-    wait_for("the mark to go", || one.claim_mark("eth1").is_none().then_some(()));
+    wait_for("the mark to go", || one.claim_mark("eth1").is_none());
     one.set_iface_id("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 3);
     second.says("claimed later by chassis hv1");
@@ -69,9 +70,9 @@ fn a_binding_deleted_by_hand_comes_back() {
     agent.settle();
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || host.claim_mark("eth1"));
+    wait_some("the mark", || host.claim_mark("eth1"));
     store.delete("binding/LS-A/vm1");
     store.wait_binding("LS-A/vm1", "hv1", 2);
     store.delete("chassis/hv1");
-    wait_for("the chassis to be registered again", || store.get("chassis/hv1"));
+    wait_some("the chassis to be registered again", || store.get("chassis/hv1"));
 }

@@ -3,9 +3,12 @@
 use super::{
     host::{Host, tuplenet},
     network::Store,
-    process::{PATIENCE, Process, wait_for},
 };
-use std::{net::TcpListener, time::Instant};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+use tuplenet_fixture::{Process, wait_some};
 
 #[test]
 fn cleanup_leaves_nothing_of_ours() {
@@ -16,8 +19,8 @@ fn cleanup_leaves_nothing_of_ours() {
     agent.settle();
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || host.claim_mark("eth1"));
-    wait_for("the chassis", || store.get("chassis/hv1"));
+    wait_some("the mark", || host.claim_mark("eth1"));
+    wait_some("the chassis", || store.get("chassis/hv1"));
     agent.process.signal("TERM");
     assert_eq!(agent.process.wait(), Some(0));
     assert!(store.get("status/hv1/alive").is_none(), "the sign of life goes with the agent");
@@ -45,7 +48,7 @@ fn cleanup_ends_by_a_signal() {
     let host = Host::start("hv1", 1);
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let store = deaf.local_addr().unwrap().to_string();
-    let (tuplenet, target, log) = (env!("CARGO_BIN_EXE_tuplenet"), host.target(), host.dir.file("cleanup.log"));
+    let (tuplenet, target, log) = (env!("CARGO_BIN_EXE_tuplenet"), host.target(), host.dir().file("cleanup.log"));
     for signal in ["TERM", "INT"] {
         let argv = [tuplenet, "agent", "--cleanup", "--store", &store, "--ovsdb", &target, "--encap-ip", "192.0.2.1"];
         let mut cleanup = Process::start(&argv, &[], &log);
@@ -53,7 +56,7 @@ fn cleanup_ends_by_a_signal() {
         let begun = Instant::now();
         cleanup.signal(signal);
         assert_eq!(cleanup.wait(), Some(1));
-        assert!(begun.elapsed() < PATIENCE / 15, "it took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
         assert!(cleanup.log().contains(&format!("ended by SIG{signal} before all was removed")), "{}", cleanup.log());
     }
 }
@@ -68,7 +71,7 @@ fn cleanup_does_not_wait_for_a_switch_that_is_not_there() {
     let (code, said) =
         tuplenet(&["agent", "--cleanup", "--store", &store.url, "--ovsdb", &host.target(), "--encap-ip", "192.0.2.1"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(begun.elapsed() < PATIENCE / 3, "it took {:?}: {said}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}: {said}", begun.elapsed());
     assert!(
         said.contains("without ovs-vswitchd there are none") && said.contains("removed the bridge br-int"),
         "{said}"

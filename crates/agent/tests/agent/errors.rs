@@ -1,11 +1,11 @@
 //! Errors for people: one clear line that says what to do.
 
 use super::{
-    host::{Host, path, tuplenet},
+    host::{Host, tuplenet},
     network::Store,
-    process::Dir,
 };
 use std::net::TcpListener;
+use tuplenet_fixture::{Dir, text};
 
 #[test]
 fn what_cannot_work_is_one_line_and_exit_code_1() {
@@ -23,7 +23,7 @@ fn what_cannot_work_is_one_line_and_exit_code_1() {
     let address = taken.local_addr().unwrap().to_string();
     assert!(with(&["--store", &store.url, "--metrics", &address]).contains("cannot serve metrics on"));
     let dir = Dir::new("err");
-    let file = path(&dir.file("store.db"));
+    let file = text(&dir.file("store.db"));
     assert!(with(&["--with-store", &file, "--store-listen", &address]).contains("port is in use"));
     host.vsctl(&["--no-wait", "remove", "Open_vSwitch", ".", "external_ids", "system-id"]);
     assert!(with(&["--store", &store.url, "--metrics", "off"]).contains("this host has no name"));
@@ -33,13 +33,13 @@ fn what_cannot_work_is_one_line_and_exit_code_1() {
             .contains("cannot read the configuration /nonexistent.toml")
     );
     std::fs::write(dir.file("agent.toml"), "encap-ipp = 1\n").unwrap();
-    assert!(with(&["--config", &path(&dir.file("agent.toml"))]).contains("encap-ipp"));
+    assert!(with(&["--config", &text(&dir.file("agent.toml"))]).contains("encap-ipp"));
 }
 
 #[test]
 fn an_absent_open_vswitch_is_waited_for() {
     let host = Host::start("hv1", 1);
-    let nowhere = format!("unix:{}/none.sock", host.dir.0.display());
+    let nowhere = format!("unix:{}/none.sock", host.dir().path().display());
     let mut agent = host.agent("127.0.0.1:1", &["--of", &nowhere]);
     agent.says("the store is away");
     assert!(agent.process.is_running());

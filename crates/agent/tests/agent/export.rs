@@ -3,8 +3,8 @@
 use super::{
     host::{Host, tuplenet},
     network::Store,
-    process::wait_for,
 };
+use tuplenet_fixture::{wait_for, wait_some};
 
 const IPFIX: &str =
     "198.51.100.1,198.51.100.2:2055,sampling=64,obs_domain_id=7,cache_active_timeout=60,enable-tunnel-sampling=false";
@@ -22,7 +22,7 @@ fn exports_are_as_the_options_say() {
     let mut agent = host.agent(&store.url, &["--ipfix", IPFIX, "--sflow", "[2001:db8::1]:6000,header=64"]);
     agent.settle();
     let whole = || {
-        wait_for("both exports", || {
+        wait_some("both exports", || {
             let ipfix =
                 ["targets", "sampling", "obs_domain_id", "cache_active_timeout", "cache_max_flows", "other_config"];
             let ipfix: Option<Vec<String>> = ipfix.iter().map(|name| column(&host, "ipfix", name)).collect();
@@ -67,7 +67,7 @@ fn exports_are_as_the_options_say() {
     // Without the options: theirs stays, ours goes.
     let mut agent = host.agent(&store.url, &[]);
     agent.settle();
-    wait_for("our export to go", || column(&host, "sflow", "targets").is_none().then_some(()));
+    wait_for("our export to go", || column(&host, "sflow", "targets").is_none());
     assert_eq!(column(&host, "ipfix", "targets").as_deref(), Some("[\"203.0.113.9:99\"]"));
     agent.process.signal("TERM");
     assert_eq!(agent.process.wait(), Some(0));
@@ -76,7 +76,7 @@ fn exports_are_as_the_options_say() {
     // A bridge that cleaning up leaves exports nothing of ours any more.
     let mut agent = host.agent(&store.url, &["--ipfix", IPFIX]);
     agent.settle();
-    wait_for("the export", || column(&host, "ipfix", "targets"));
+    wait_some("the export", || column(&host, "ipfix", "targets"));
     agent.process.signal("TERM");
     assert_eq!(agent.process.wait(), Some(0));
     host.plug("eth1", "vm1");

@@ -1,6 +1,7 @@
 //! What goes wrong under the agent: flows lost, vswitchd and ovsdb-server restarted, other software's flows.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
+use tuplenet_fixture::{wait_for, wait_some};
 
 #[test]
 fn drift_is_repaired_and_counted_and_foreign_flows_stay_in_their_table() {
@@ -16,16 +17,16 @@ fn drift_is_repaired_and_counted_and_foreign_flows_stay_in_their_table() {
     assert!(flows.iter().any(|f| f.contains("table=201") && f.contains("priority=7")), "{flows:?}");
 
     host.ofctl(&["del-flows", "table=0"]);
-    wait_for("lost flows to come back", || (host.flows() == flows).then_some(()));
+    wait_for("lost flows to come back", || host.flows() == flows);
     agent.wait_metric("tuplenet_drift_repaired_total{kind=\"flow-missing\"}", |v| v > 0);
     host.ofctl(&["add-flow", "table=10,priority=9,ip,actions=drop"]);
-    wait_for("an extra flow to go", || (host.flows() == flows).then_some(()));
+    wait_for("an extra flow to go", || host.flows() == flows);
     agent.wait_metric("tuplenet_drift_repaired_total{kind=\"flow-extra\"}", |v| v == 1);
     host.ofctl(&["mod-flows", "table=0,actions=drop"]);
-    wait_for("changed flows to be put right", || (host.flows() == flows).then_some(()));
+    wait_for("changed flows to be put right", || host.flows() == flows);
     agent.wait_metric("tuplenet_drift_repaired_total{kind=\"flow-different\"}", |v| v > 0);
     host.ofctl(&["del-groups"]);
-    wait_for("groups to come back", || (host.ofctl(&["dump-groups"]) == groups && host.flows() == flows).then_some(()));
+    wait_for("groups to come back", || host.ofctl(&["dump-groups"]) == groups && host.flows() == flows);
     agent.wait_metric("tuplenet_drift_repaired_total{kind=\"group\"}", |v| v > 0);
 
     // What is right is left alone: audits go on and send nothing.
@@ -40,8 +41,8 @@ fn host_ready(host: &Host, store: &Store, agent: &super::host::Agent) {
     agent.settle();
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the mark", || host.claim_mark("eth1"));
-    wait_for("the port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.1")).then_some(()));
+    wait_some("the mark", || host.claim_mark("eth1"));
+    wait_for("the port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.1")));
     agent.settle();
 }
 
@@ -57,7 +58,7 @@ fn after_a_restart_of_vswitchd_everything_is_back() {
     host.restart_vswitchd();
     agent.wait_metric("tuplenet_syncs_total", |v| v >= 2);
     agent.settle();
-    wait_for("all flows", || (host.flows().len() == flows).then_some(()));
+    wait_for("all flows", || host.flows().len() == flows);
     assert_eq!(host.ofctl(&["dump-groups"]).lines().count(), groups);
     assert!(host.ofctl(&["dump-tlv-map"]).contains("0xffee"));
     assert_eq!(agent.metric("tuplenet_flows_set_aside"), Some(0), "{}", agent.process.log());
@@ -74,7 +75,7 @@ fn after_a_restart_of_ovsdb_server_changes_arrive_again() {
     let sent = agent.metric("tuplenet_flow_mods_total");
     host.restart_ovsdb();
     agent.wait_metric("tuplenet_connects_total{kind=\"ovsdb\"}", |v| v >= 2);
-    wait_for("vswitchd to come back", || (!host.get("Interface", "eth1", "ofport").is_empty()).then_some(()));
+    wait_for("vswitchd to come back", || !host.get("Interface", "eth1", "ofport").is_empty());
     assert_eq!(agent.metric("tuplenet_flow_mods_total"), sent);
     host.plug("eth2", "vm2");
     store.wait_binding("LS-A/vm2", "hv1", 1);

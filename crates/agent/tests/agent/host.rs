@@ -1,37 +1,35 @@
 //! A host: its own ovsdb-server, its own ovs-vswitchd in dummy mode, and an agent.
 
-use super::process::{Dir, Process, output, page, run, wait_for};
-use std::path::Path;
-
-const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+use tuplenet_fixture::{Dir, Ovs, Process, output, text, wait_for, wait_some};
 
 pub struct Host {
-    pub dir: Dir,
+    ovs: Ovs,
     pub number: u8,
-    ovsdb: Process,
-    vswitchd: Process,
 }
 
 impl Host {
     /// `number` makes its underlay address, 192.0.2.number.
     pub fn start(name: &str, number: u8) -> Self {
-        let dir = Dir::new(name);
-        run(&["ovsdb-tool", "create", &path(&dir.file("conf.db")), SCHEMA]);
-        let ovsdb = start_ovsdb(&dir);
-        let host = Self { vswitchd: start_vswitchd(&dir), ovsdb, number, dir };
-        host.vsctl(&["--no-wait", "init"]);
-        host.vsctl(&["--no-wait", "set", "Open_vSwitch", ".", &format!("external_ids:system-id={name}")]);
-        host
+        let ovs = Ovs::start(name);
+        ovs.vsctl(&["--no-wait", "set", "Open_vSwitch", ".", &format!("external_ids:system-id={name}")]);
+        Self { ovs, number }
+    }
+
+    /// For files of the test's own, too.
+    pub fn dir(&self) -> &Dir {
+        self.ovs.dir()
     }
 
     pub fn target(&self) -> String {
-        format!("unix:{}", path(&self.dir.file("db.sock")))
+        self.ovs.database()
     }
 
     pub fn vsctl(&self, arguments: &[&str]) -> String {
-        let db = format!("--db={}", self.target());
-        let argv: Vec<&str> = ["ovs-vsctl", &db, "--timeout=20"].into_iter().chain(arguments.iter().copied()).collect();
-        run(&argv)
+        self.ovs.vsctl(arguments)
     }
 
     /// A column's value, without quotes; empty if there is no such row.
@@ -40,13 +38,10 @@ impl Host {
         value.trim().trim_matches('"').to_owned()
     }
 
+    /// `ovs-ofctl` with a command for br-int.
     pub fn ofctl(&self, arguments: &[&str]) -> String {
-        let mut argv = vec!["ovs-ofctl", "-O", "OpenFlow15", "--timeout=20"];
-        let socket = format!("unix:{}", path(&self.dir.file("br-int.mgmt")));
         let (command, rest) = arguments.split_first().unwrap();
-        argv.extend([*command, &socket]);
-        argv.extend(rest);
-        run(&argv)
+        self.ovs.ofctl(&[&[command, text(&self.ovs.bridge("br-int")).as_str()], rest].concat())
     }
 
     /// Flows without what changes by itself, sorted.
@@ -84,53 +79,20 @@ impl Host {
     }
 
     pub fn restart_vswitchd(&mut self) {
-        self.vswitchd.kill();
-        self.vswitchd = start_vswitchd(&self.dir);
+        self.ovs.start_vswitchd();
     }
 
     pub fn kill_vswitchd(&mut self) {
-        self.vswitchd.kill();
+        self.ovs.kill_vswitchd();
     }
 
     pub fn restart_ovsdb(&mut self) {
-        self.ovsdb.kill();
-        self.ovsdb = start_ovsdb(&self.dir);
+        self.ovs.restart_ovsdb();
     }
 
     pub fn agent(&self, store: &str, more: &[&str]) -> Agent {
         Agent::start(self, store, more)
     }
-}
-
-fn start_ovsdb(dir: &Dir) -> Process {
-    let socket = dir.file("db.sock");
-    let _ = std::fs::remove_file(&socket);
-    let remote = format!("--remote=punix:{}", path(&socket));
-    let argv = ["ovsdb-server", &path(&dir.file("conf.db")), &remote, "--no-chdir", "-vsyslog:off", "-vconsole:warn"]
-        .map(str::to_owned);
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let process = Process::start(&argv, &[("OVS_RUNDIR", &dir.0)], &dir.file("ovsdb.log"));
-    wait_for("the database's socket", || socket.exists().then_some(()));
-    process
-}
-
-fn start_vswitchd(dir: &Dir) -> Process {
-    let target = format!("unix:{}", path(&dir.file("db.sock")));
-    let argv = [
-        "ovs-vswitchd",
-        &target,
-        "--enable-dummy=system",
-        "--disable-system",
-        "--disable-system-route",
-        "--no-chdir",
-        "-vsyslog:off",
-        "-vconsole:warn",
-    ];
-    Process::start(&argv, &[("OVS_RUNDIR", &dir.0)], &dir.file("vswitchd.log"))
-}
-
-pub fn path(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }
 
 pub struct Agent {
@@ -149,7 +111,7 @@ impl Agent {
         argv.extend(more);
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let log = format!("agent-{}.log", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        Self { process: Process::start(&argv, &[], &host.dir.file(&log)) }
+        Self { process: Process::start(&argv, &[], &host.dir().file(log)) }
     }
 
     /// The page of metrics, when it is served.
@@ -167,16 +129,16 @@ impl Agent {
 
     /// Waits until it has the whole network in the switch.
     pub fn settle(&self) {
-        wait_for("the agent to settle", || (self.metric("tuplenet_switch_settled") == Some(1)).then_some(()));
+        wait_for("the agent to settle", || self.metric("tuplenet_switch_settled") == Some(1));
     }
 
     /// Waits until a metric has that value.
     pub fn wait_metric(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
-        wait_for(name, || self.metric(name).filter(|v| wanted(*v)))
+        wait_some(name, || self.metric(name).filter(|v| wanted(*v)))
     }
 
     pub fn says(&self, text: &str) {
-        wait_for(&format!("the agent to say \"{text}\""), || self.process.log().contains(text).then_some(()));
+        wait_for(&format!("the agent to say \"{text}\""), || self.process.log().contains(text));
     }
 }
 
@@ -185,4 +147,13 @@ pub fn tuplenet(arguments: &[&str]) -> (Option<i32>, String) {
     let argv: Vec<&str> = [env!("CARGO_BIN_EXE_tuplenet")].into_iter().chain(arguments.iter().copied()).collect();
     let output = output(&argv);
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Body of an HTTP page.
+fn page(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    Some(reply.split_once("\r\n\r\n")?.1.to_owned())
 }

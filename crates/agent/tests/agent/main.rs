@@ -11,7 +11,6 @@ mod export;
 mod faults;
 mod host;
 mod network;
-mod process;
 mod restart;
 mod scale;
 mod traces;

@@ -1,7 +1,7 @@
 //! The store of a test, and the network in it.
 
-use super::process::{Dir, Process, wait_for};
 use serde_json::{Value, json};
+use tuplenet_fixture::{Dir, Process, wait_for, wait_some};
 use tuplenet_store::{Client, Config, Op, Range, Txn};
 
 pub struct Store {
@@ -73,7 +73,7 @@ impl Store {
     pub fn delete(&self, path: &str) {
         let key = format!("/tuplenet/v1/{path}");
         // After a restart of the store the first answer may be lost.
-        wait_for("the store", || self.runtime.block_on(self.client.delete(Range::key(&key))).ok());
+        wait_some("the store", || self.runtime.block_on(self.client.delete(Range::key(&key))).ok());
     }
 
     pub fn get(&self, path: &str) -> Option<Value> {
@@ -83,8 +83,7 @@ impl Store {
 
     pub fn wait_binding(&self, port: &str, chassis: &str, generation: u64) {
         wait_for(&format!("{port} to be bound to {chassis} with generation {generation}"), || {
-            (self.get(&format!("binding/{port}")) == Some(json!({"chassis": chassis, "generation": generation})))
-                .then_some(())
+            self.get(&format!("binding/{port}")) == Some(json!({"chassis": chassis, "generation": generation}))
         });
     }
 
@@ -110,7 +109,7 @@ fn launch(dir: &Dir, listen: &str) -> (Process, String) {
     let data = dir.file("store.db").to_str().unwrap().to_owned();
     let argv = [env!("CARGO_BIN_EXE_tuplenet"), "store", "--data", &data, "--listen", listen, "--log-format", "json"];
     let process = Process::start(&argv, &[], &dir.file("store.log"));
-    let url = wait_for("the store to listen", || {
+    let url = wait_some("the store to listen", || {
         let log = process.log();
         let line = log.lines().find(|l| l.contains("the embedded store is open"))?;
         Some(serde_json::from_str::<Value>(line).ok()?.get("address")?.as_str()?.to_owned())

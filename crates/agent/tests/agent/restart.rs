@@ -3,9 +3,9 @@
 use super::{
     host::Host,
     network::{Store, port},
-    process::wait_for,
 };
 use serde_json::json;
+use tuplenet_fixture::{wait_for, wait_some};
 
 fn with_three_ports(store: &Store, host: &Host) -> super::host::Agent {
     store.switch_with_ports(4);
@@ -15,7 +15,7 @@ fn with_three_ports(store: &Store, host: &Host) -> super::host::Agent {
         host.plug(&format!("eth{n}"), &format!("vm{n}"));
         store.wait_binding(&format!("LS-A/vm{n}"), "hv1", 1);
     }
-    wait_for("the marks", || (1..=3).all(|n| host.claim_mark(&format!("eth{n}")).is_some()).then_some(()));
+    wait_for("the marks", || (1..=3).all(|n| host.claim_mark(&format!("eth{n}")).is_some()));
     agent.settle();
     agent
 }
@@ -70,9 +70,7 @@ fn while_the_store_is_away_nothing_is_touched_and_then_all_arrives() {
     store.stop();
     store.restart();
     store.delete("ls/LS-A/lsp/vm3");
-    wait_for("the deletion to reach the switch", || {
-        (!host.flows().iter().any(|f| f.contains("10.1.0.3"))).then_some(())
-    });
+    wait_for("the deletion to reach the switch", || !host.flows().iter().any(|f| f.contains("10.1.0.3")));
     let away = agent.process.log().matches("the store is away").count();
     assert!((1..=2).contains(&away), "said once an outage, not {away} times");
 }
@@ -98,18 +96,18 @@ fn a_restored_store_is_followed() {
     wait_for("vm5 to go", || {
         let flows = host.flows();
         let has = |ip: &str| flows.iter().any(|f| f.contains(ip));
-        (has("10.1.0.6") && !has("10.1.0.5")).then_some(())
+        has("10.1.0.6") && !has("10.1.0.5")
     });
     agent.says("the store may have been restored or replaced");
     store.port("LS-A", "vm5", 5);
-    wait_for("vm5 to come back", || store.get("binding/LS-A/vm5"));
+    wait_some("vm5 to come back", || store.get("binding/LS-A/vm5"));
     agent.settle();
 }
 
 #[test]
 fn store_and_agent_in_one_process_end_together() {
     let host = Host::start("hv1", 1);
-    let file = host.dir.file("store.db").display().to_string();
+    let file = host.dir().file("store.db").display().to_string();
     // A free port, given back: nobody else is likely to take it at once.
     let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for _ in 0..2 {

@@ -1,8 +1,9 @@
 //! By hand, since it takes a minute in a debug build: `cargo test -p tuplenet-agent --test agent -- --ignored --nocapture`.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
 use serde_json::json;
 use std::time::Instant;
+use tuplenet_fixture::{wait_for, wait_some};
 
 const SWITCHES: u16 = 100;
 const PORTS: u16 = 200;
@@ -69,7 +70,7 @@ fn twenty_thousand_ports() {
     host.plug("eth1", "p0-1");
     let begun = Instant::now();
     let agent = host.agent(&store.url, &["--audit-interval", "5"]);
-    wait_for("all flows", || {
+    wait_some("all flows", || {
         (agent.metric("tuplenet_flows_desired")? > 1000 && agent.metric("tuplenet_switch_settled") == Some(1))
             .then_some(())
     });
@@ -88,7 +89,7 @@ fn twenty_thousand_ports() {
         std::thread::sleep(std::time::Duration::from_millis(50));
         store.delete(&format!("ls/LS1/lsp/new{n}"));
     }
-    wait_for("the last deletion", || (agent.metric("tuplenet_flows_desired") == before).then_some(()));
+    wait_for("the last deletion", || agent.metric("tuplenet_flows_desired") == before);
     agent.settle();
     let metrics = agent.metrics().unwrap();
     metrics.lines().filter(|l| l.contains("install_latency")).for_each(|l| println!("{l}"));

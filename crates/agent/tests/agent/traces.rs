@@ -1,7 +1,8 @@
 //! The meter of the trace reports: it is there before the flows, stays, comes back, and keeps a storm of coloured packets from the agent.
 
-use super::{host::Host, network::Store, process::wait_for};
+use super::{host::Host, network::Store};
 use serde_json::json;
+use tuplenet_fixture::{wait_for, wait_some};
 use tuplenet_rules::trace::METER;
 
 const READY: &str = "tuplenet_switch_settled";
@@ -39,9 +40,9 @@ fn the_meter_is_made_stays_and_comes_back() {
     assert_eq!((agent.metric("tuplenet_flow_mods_total"), meter(&host)), (Some(0), wanted.clone()));
 
     host.ofctl(&["del-meters"]);
-    wait_for("the meter to come back", || (meter(&host) == wanted).then_some(()));
+    wait_for("the meter to come back", || meter(&host) == wanted);
     host.ofctl(&["mod-meter", "meter=1,pktps,burst,band=type=drop,rate=1,burst_size=1"]);
-    wait_for("the meter to be put right", || (meter(&host) == wanted).then_some(()));
+    wait_for("the meter to be put right", || meter(&host) == wanted);
     assert_eq!(agent.metric("tuplenet_flow_mods_total"), Some(0), "no flow is sent for that");
 }
 
@@ -105,15 +106,15 @@ fn a_storm_of_coloured_packets_is_limited_and_harms_nobody() {
         host.ofctl(&["packet-out", &out]);
     }
     let most = u64::from(METER.burst) + began.elapsed().as_secs() * u64::from(METER.rate) + u64::from(METER.rate);
-    wait_for("the meter to drop", || (dropped(&host) > 0).then_some(()));
+    wait_for("the meter to drop", || dropped(&host) > 0);
     let seen = agent.wait_metric("tuplenet_packet_ins_total", |v| v > 0);
     assert!(seen <= most, "{seen} packet-ins, not {most} at most");
     // Meanwhile and after, what matters is done.
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
-    wait_for("the port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.1")).then_some(()));
+    wait_for("the port's flows", || host.flows().iter().any(|f| f.contains("10.1.0.1")));
     agent.wait_metric(READY, |v| v == 1);
-    wait_for("the reports to be dropped", || {
+    wait_some("the reports to be dropped", || {
         let seen = agent.metric("tuplenet_packet_ins_total")?;
         (agent.metric("tuplenet_trace_records_dropped_total")? == seen).then_some(())
     });

@@ -3,60 +3,18 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-
-/// A directory that goes when it is dropped.
-pub struct Dir(PathBuf);
-
-impl Dir {
-    pub fn new() -> Dir {
-        static N: AtomicU32 = AtomicU32::new(0);
-        let n = N.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tuplenet-ofctl-{}-{n}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use tuplenet_fixture::{Dir, Process, text};
 
 /// The flow mods into which `ovs-ofctl -O OpenFlow15 add-flows` turns these lines, whole messages.
 pub fn add_flows(lines: &[String]) -> Vec<Vec<u8>> {
-    let dir = Dir::new();
-    let (socket, file) = (dir.path().join("switch"), dir.path().join("flows"));
+    let dir = Dir::new("ofctl");
+    let (socket, file) = (dir.file("switch"), dir.file("flows"));
     std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
-    let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    let child = Command::new("ovs-ofctl")
-        .args(["-O", "OpenFlow15", "--timeout=30", "add-flows"])
-        .arg(format!("unix:{}", socket.display()))
-        .arg(&file)
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    let mut child =
-        Running(child.unwrap_or_else(|e| panic!("ovs-ofctl: {e}: these tests need the package openvswitch-switch")));
+    let target = format!("unix:{}", text(&socket));
+    let argv = ["ovs-ofctl", "-O", "OpenFlow15", "--timeout=30", "add-flows", &target, &text(&file)];
+    let mut ofctl = Process::start(&argv, &[], &dir.file("log"));
     // It connects once to ask for names, and again to send the flows.
     let mut caught = Vec::new();
     listener.set_nonblocking(true).unwrap();
@@ -67,14 +25,13 @@ pub fn add_flows(lines: &[String]) -> Vec<Vec<u8>> {
                 stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
                 caught.extend(listen(&mut stream, lines.len()));
             }
-            Err(_) if child.0.try_wait().unwrap().is_some() => break,
+            Err(_) if !ofctl.is_running() => break,
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
     drop(listener);
-    let _ = child.0.wait();
-    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
-    assert!(caught.len() == lines.len(), "ovs-ofctl sent {} of {} flows: {log}", caught.len(), lines.len());
+    ofctl.wait();
+    assert!(caught.len() == lines.len(), "ovs-ofctl sent {} of {} flows: {}", caught.len(), lines.len(), ofctl.log());
     caught
 }
 

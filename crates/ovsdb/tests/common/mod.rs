@@ -2,47 +2,13 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
+pub use tuplenet_fixture::{Dir, PATIENCE, SCHEMA, run, text, wait_for};
 use tuplenet_ovsdb::mirror::{Changes, Mirror};
 use tuplenet_ovsdb::{Client, Config, Event, Function, Mutator, Operation, Target, Update, Value, connect};
-
-/// The schema of a real switch, from package openvswitch-common.
-pub const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
-/// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A directory that goes when the test does.
-pub struct Dir(pub PathBuf);
-
-impl Dir {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tn-ovsdb-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Runs a command to its end and demands success.
-pub fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install openvswitch-switch"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// An ovsdb-server with a database, started and stopped at will.
 pub struct Server {
@@ -72,7 +38,7 @@ impl Server {
     /// Neither database nor process yet.
     pub fn prepare(arguments: &[String]) -> Self {
         Self {
-            dir: Dir::new(),
+            dir: Dir::new("ovsdb"),
             arguments: arguments.to_vec(),
             socket: "db.sock",
             run: "cat".into(),
@@ -84,7 +50,7 @@ impl Server {
     /// Makes the database anew.
     pub fn create(&self, schema: &str) {
         let _ = std::fs::remove_file(self.dir.file("conf.db"));
-        run(Command::new("ovsdb-tool").arg("create").arg(self.dir.file("conf.db")).arg(schema));
+        run(&["ovsdb-tool", "create", &text(&self.dir.file("conf.db")), schema]);
     }
 
     /// Makes the database anew, as a cluster of one, which keeps a history of transactions.
@@ -92,7 +58,7 @@ impl Server {
         self.is_cluster = true;
         let _ = std::fs::remove_file(self.dir.file("conf.db"));
         let raft = format!("unix:{}", self.dir.file("raft.sock").display());
-        run(Command::new("ovsdb-tool").arg("create-cluster").arg(self.dir.file("conf.db")).args([SCHEMA, &raft]));
+        run(&["ovsdb-tool", "create-cluster", &text(&self.dir.file("conf.db")), SCHEMA, &raft]);
     }
 
     /// Starts the process, and waits until it listens.
@@ -150,7 +116,7 @@ impl Server {
     }
 
     pub fn appctl(&self, arguments: &[&str]) {
-        run(Command::new("ovs-appctl").arg("-t").arg(self.dir.file("ctl")).args(arguments));
+        run(&[&["ovs-appctl", "-t", &text(&self.dir.file("ctl"))], arguments].concat());
     }
 
     pub fn target(&self) -> Target {
@@ -169,14 +135,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -9,7 +9,6 @@
 
 mod compare;
 mod control;
-mod daemon;
 mod datapath;
 mod deed;
 mod fields;

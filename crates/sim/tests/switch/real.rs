@@ -2,7 +2,6 @@
 
 use super::{
     control::Control,
-    daemon::Daemons,
     datapath::Ports,
     trace::{self, Pass, UNDERLAY},
 };
@@ -11,6 +10,7 @@ use std::{
     path::PathBuf,
 };
 use tokio::runtime::Runtime;
+use tuplenet_fixture::Ovs;
 use tuplenet_model::entity::EncapKind;
 use tuplenet_openflow::{
     Action, Field, Flow, Match, Value,
@@ -115,14 +115,14 @@ pub struct Real {
     pub ports: Ports,
     endpoints: Vec<IpAddr>,
     meters: Vec<u32>,
-    daemons: Daemons,
+    daemons: Ovs,
 }
 
 impl Real {
     /// Starts it; `endpoints` are the addresses that tunnels may lead to, all in 192.0.2.0/24 or 2001:db8::/64.
     pub fn start(endpoints: Vec<IpAddr>, meters: &[u32]) -> Real {
-        let daemons = Daemons::start();
-        let capture = |name: &str| format!("options:tx_pcap={}", daemons.path().join(format!("{name}.pcap")).display());
+        let daemons = Ovs::start("sim");
+        let capture = |name: &str| format!("options:tx_pcap={}", daemons.file(&format!("{name}.pcap")).display());
         let mut words = words("add-br br-phy -- set bridge br-phy datapath_type=dummy protocols=[OpenFlow15]");
         words.extend(self::words("-- add-port br-phy phy0 -- set interface phy0 type=dummy ofport_request=1"));
         words.push(capture("phy0"));
@@ -141,7 +141,7 @@ impl Real {
             )));
         }
         daemons.vsctl(&words);
-        let mut control = Control::connect(&daemons.path().join("ctl"));
+        let mut control = Control::connect(&daemons.control());
         // What it takes to send into a tunnel: an address of ours, a route, and the neighbour's MAC.
         for address in ["ip4addr br-phy 192.0.2.254/24", "ip6addr br-phy 2001:db8::ffff/64"] {
             let words: Vec<_> = format!("netdev-dummy/{address}").split(' ').map(str::to_owned).collect();
@@ -188,7 +188,7 @@ impl Real {
 
     /// The file that has what a port sent.
     pub fn capture(&self, port: &str) -> PathBuf {
-        self.daemons.path().join(format!("{port}.pcap"))
+        self.daemons.file(&format!("{port}.pcap"))
     }
 
     /// Forgets what earlier packets taught: the datapath's cache and the connections.
@@ -266,8 +266,8 @@ pub struct Traced {
     pub text: String,
 }
 
-async fn connected(daemons: &Daemons, bridge: &str) -> Switch {
-    let target = Target::Unix(daemons.path().join(format!("{bridge}.mgmt")));
+async fn connected(daemons: &Ovs, bridge: &str) -> Switch {
+    let target = Target::Unix(daemons.bridge(bridge));
     let (switch, mut events) = connect(Config::new(target));
     loop {
         match events.recv().await {

@@ -7,38 +7,15 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use tonic::{Code, transport::Channel};
+use tuplenet_fixture::Dir;
 use tuplenet_store::{
     Client, Config,
     embedded::{Options, Server},
     wire,
 };
-
-/// A directory that goes with its owner.
-pub struct TempDir(pub PathBuf);
-
-impl TempDir {
-    pub fn new() -> TempDir {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tuplenet-store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        TempDir(path)
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A process that ends with its owner.
 pub struct Process(pub Child);
@@ -76,7 +53,7 @@ pub fn skip_etcd() -> bool {
 
 pub struct Etcd {
     pub members: Vec<EtcdMember>,
-    dir: TempDir,
+    dir: Dir,
 }
 
 pub struct EtcdMember {
@@ -102,7 +79,7 @@ impl Etcd {
     }
 
     async fn try_start(count: usize, extra: &[String]) -> Option<Etcd> {
-        let dir = TempDir::new();
+        let dir = Dir::new("store");
         let tls = extra.iter().any(|arg| arg.starts_with("--cert-file"));
         let scheme = if tls { "https" } else { "http" };
         let addresses: Vec<(SocketAddr, SocketAddr)> = (0..count).map(|_| (free_address(), free_address())).collect();
@@ -111,7 +88,7 @@ impl Etcd {
         let members = addresses.iter().enumerate().map(|(n, (client, peer))| {
             let mut args: Vec<String> = vec![
                 format!("--name=m{n}"),
-                format!("--data-dir={}", dir.join(&format!("m{n}")).display()),
+                format!("--data-dir={}", dir.file(format!("m{n}")).display()),
                 format!("--listen-client-urls={scheme}://{client}"),
                 format!("--advertise-client-urls={scheme}://{client}"),
                 format!("--listen-peer-urls=http://{peer}"),
@@ -161,7 +138,7 @@ impl Etcd {
 
     /// Saves what the first member has.
     pub fn snapshot(&self) -> PathBuf {
-        let path = self.dir.join("snapshot.db");
+        let path = self.dir.file("snapshot.db");
         etcdctl(["--endpoints", &self.members[0].endpoint, "snapshot", "save"].map(AsRef::as_ref), &path);
         path
     }
@@ -224,13 +201,13 @@ pub struct Embedded {
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     task: Option<tokio::task::JoinHandle<()>>,
     pub data: PathBuf,
-    _dir: Option<TempDir>,
+    _dir: Option<Dir>,
 }
 
 impl Embedded {
     pub async fn start() -> Embedded {
-        let dir = TempDir::new();
-        let data = dir.join("store.db");
+        let dir = Dir::new("store");
+        let data = dir.file("store.db");
         let mut embedded = Embedded::open(Options::new(data, "127.0.0.1:0".parse().unwrap())).await;
         embedded._dir = Some(dir);
         embedded

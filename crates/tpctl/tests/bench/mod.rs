@@ -5,12 +5,11 @@ use serde_json::Value;
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use tokio::runtime::Runtime;
+use tuplenet_fixture::Dir;
 use tuplenet_store::{
     Client, Config,
     embedded::{Options, Server},
@@ -35,37 +34,18 @@ macro_rules! on_both_stores {
     };
 }
 
-/// A directory that goes with its owner.
-pub struct TempDir(pub PathBuf);
-
-impl TempDir {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tpctl-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 /// The embedded store, in a runtime of its own that ends with it.
 pub struct Embedded {
     pub endpoint: String,
     _runtime: Runtime,
-    _dir: TempDir,
+    _dir: Dir,
 }
 
 impl Embedded {
     pub fn start() -> Self {
-        let dir = TempDir::new();
+        let dir = Dir::new("tpctl");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let options = Options::new(dir.0.join("store.db"), "127.0.0.1:0".parse().unwrap());
+        let options = Options::new(dir.file("store.db"), "127.0.0.1:0".parse().unwrap());
         let server = runtime.block_on(Server::open(options)).unwrap();
         let endpoint = server.address().to_string();
         runtime.spawn(server.run(std::future::pending()));
@@ -77,7 +57,7 @@ impl Embedded {
 pub struct Etcd {
     pub endpoint: String,
     process: Child,
-    _dir: TempDir,
+    _dir: Dir,
 }
 
 impl Etcd {
@@ -93,9 +73,9 @@ impl Etcd {
 
     fn try_start() -> Option<Self> {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (client, peer, dir) = (free(), free(), TempDir::new());
+        let (client, peer, dir) = (free(), free(), Dir::new("tpctl"));
         let mut etcd = Command::new("etcd");
-        etcd.arg("--data-dir").arg(dir.0.join("etcd")).arg("--log-level=error").arg("--unsafe-no-fsync=true");
+        etcd.arg("--data-dir").arg(dir.file("etcd")).arg("--log-level=error").arg("--unsafe-no-fsync=true");
         etcd.arg(format!("--listen-client-urls=http://127.0.0.1:{client}"));
         etcd.arg(format!("--advertise-client-urls=http://127.0.0.1:{client}"));
         etcd.arg(format!("--listen-peer-urls=http://127.0.0.1:{peer}"));
@@ -129,14 +109,14 @@ impl Drop for Etcd {
 pub struct Bench {
     pub endpoint: String,
     pub prefix: String,
-    pub dir: TempDir,
+    pub dir: Dir,
     runtime: Runtime,
 }
 
 impl Bench {
     pub fn new(endpoint: &str, prefix: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { endpoint: endpoint.to_owned(), prefix: prefix.to_owned(), dir: TempDir::new(), runtime }
+        Self { endpoint: endpoint.to_owned(), prefix: prefix.to_owned(), dir: Dir::new("tpctl"), runtime }
     }
 
     /// `tpctl` on this network, not started yet.
@@ -188,7 +168,7 @@ impl Bench {
 
     /// A file with that text.
     pub fn file(&self, name: &str, text: &str) -> String {
-        let path = self.dir.0.join(name);
+        let path = self.dir.file(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()
     }
