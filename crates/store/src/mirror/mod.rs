@@ -25,7 +25,7 @@ use tokio::{
 pub struct MirrorConfig {
     /// The store's prefix, `/tuplenet` if the user says nothing.
     pub prefix: String,
-    /// The subtrees below `<prefix>/v1/`, each with its `/` at the end. They must not overlap.
+    /// What the keys below `<prefix>/v1/` begin with that are mirrored, `chassis/` for example. None may begin with another one.
     pub subtrees: Vec<String>,
     /// How often the mirror is compared with the store.
     pub audit_interval: Duration,
@@ -40,7 +40,8 @@ impl MirrorConfig {
     pub fn new(prefix: &str) -> MirrorConfig {
         MirrorConfig {
             prefix: prefix.to_owned(),
-            subtrees: ["ls/", "lr/", "chassis/", "binding/"].map(str::to_owned).to_vec(),
+            // `l` is all of `ls/` and `lr/`: a transaction on both, such as an edge, then comes by one watch, which never splits it.
+            subtrees: ["l", "chassis/", "binding/"].map(str::to_owned).to_vec(),
             audit_interval: Duration::from_secs(300),
             audit_grace: Duration::from_secs(5),
             // Each may be a page of a listing: what waits is memory, and in holes among what is kept it stays.

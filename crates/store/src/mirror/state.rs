@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 /// One subtree's keys.
 #[derive(Debug, Default)]
 pub(super) struct Subtree {
-    /// Below `<prefix>/v1/`, with the `/` at the end.
+    /// What its keys begin with below `<prefix>/v1/`.
     pub name: String,
     keys: Keys,
     /// All revisions below this have been seen: a watch goes on from here. 0 before the first listing.
