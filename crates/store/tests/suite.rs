@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tuplenet_store::{
     Cmp, Compare, Op, Range, Reply, StoreError, Txn,
     client::{EventKind, SortOrder, SortTarget},
+    mirror::{self, MirrorConfig, MirrorEvent},
     wire::{self, WatchRequestKind as Kind, WatchResponse},
 };
 
@@ -409,5 +410,29 @@ async fn a_listing_of_large_values_comes_in_smaller_pages() {
         );
         let listing = client.list("/large/").await.unwrap();
         assert_eq!(listing.kvs.iter().map(|kv| kv.value.len()).sum::<usize>(), 70_000_000);
+    }
+}
+
+/// An edge is made and taken away by one transaction, on switches and on routers: who acts on it is to see all of it, or nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_on_switches_and_routers_reaches_the_mirror_in_one_piece() {
+    for store in Store::both().await {
+        let client = store.client().await;
+        let (_handle, mut events) = mirror::start(store.client().await, MirrorConfig::new("/p"));
+        let mut changes = async || loop {
+            if let MirrorEvent::Changes { changes, .. } = timeout(SOON, events.recv()).await.unwrap().unwrap() {
+                break changes.into_iter().map(|change| change.path).collect::<Vec<_>>();
+            }
+        };
+        assert!(changes().await.is_empty(), "{}", store.name());
+        for round in 0..100 {
+            let keys = ["ls/outside", "lr/edge", "ls/join"].map(|key| format!("/p/v1/{key}{round}"));
+            let txn = keys.iter().fold(Txn::new(), |txn, key| txn.then(Op::put(key, "{}")));
+            assert!(client.txn(txn).await.unwrap().succeeded);
+            let mut paths = changes().await;
+            paths.sort();
+            let wanted = ["lr/edge", "ls/join", "ls/outside"].map(|path| format!("{path}{round}"));
+            assert_eq!(paths, wanted, "{}", store.name());
+        }
     }
 }
