@@ -2,7 +2,6 @@
 
 use crate::{
     cookie::Cookie,
-    output::{Bucket, GroupForm},
     register::{self, option},
     stage::Stage,
 };
@@ -23,20 +22,6 @@ pub struct FlowRow {
     pub matching: Match,
     /// Empty: drop.
     pub actions: Vec<Action>,
-}
-
-/// A derived group.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct GroupRow {
-    pub id: u32,
-    pub form: GroupForm,
-}
-
-/// A derived bucket of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BucketRow {
-    pub group: u32,
-    pub bucket: Bucket,
 }
 
 /// Priorities within a stage. Routes have their own scale: see [`crate::flows::route`].

@@ -1,11 +1,22 @@
 //! The group table as it should be: groups and their buckets, counted by their causes.
 
-use crate::{
-    flow::{BucketRow, GroupRow},
-    output::{Bucket, Group, GroupChange, GroupForm},
-};
+use crate::output::{Bucket, Group, GroupChange, GroupForm};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+
+/// A derived group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupRow {
+    pub id: u32,
+    pub form: GroupForm,
+}
+
+/// A derived bucket of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketRow {
+    pub group: u32,
+    pub bucket: Bucket,
+}
 
 /// The desired groups.
 #[derive(Default)]

@@ -5,12 +5,12 @@
 
 use crate::{
     flow::{resubmit, set, set_flags},
+    handler::Handler,
     register, stage,
     trace::Meter,
-    userdata::Userdata,
 };
 use tuplenet_model::id::DatapathId;
-use tuplenet_openflow::{Action, action::Controller};
+use tuplenet_openflow::Action;
 
 /// Why a router ended a packet. The number is part of the packet-in's userdata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,10 +53,8 @@ const PACKET_BYTES: u16 = 1_294;
 
 /// Ends the packet: the agent tells its sender.
 pub(crate) fn report(event: Event) -> Action {
-    let userdata = Userdata::IcmpError(event).encode();
     let max_len = if event == Event::TooBig { u16::MAX } else { PACKET_BYTES };
-    let meter_id = event.meter().id;
-    Action::Controller(Box::new(Controller { max_len, userdata, meter_id, ..Controller::default() }))
+    Handler::IcmpError.report(event as u8, max_len, event.meter().id)
 }
 
 /// The actions of a packet-out that sends a packet of a router's own, as an answer to what came in by that port: as its answers to echo requests go.

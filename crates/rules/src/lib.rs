@@ -24,6 +24,7 @@ mod flow;
 mod flow_table;
 mod flows;
 mod group_table;
+mod handler;
 mod hop;
 pub mod icmp;
 mod intake;

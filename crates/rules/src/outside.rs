@@ -6,9 +6,9 @@
 
 use crate::{
     flow::{resubmit, set},
+    handler::Handler,
     register, stage,
     trace::Meter,
-    userdata::Userdata,
 };
 use std::net::IpAddr;
 use tuplenet_model::{
@@ -16,7 +16,7 @@ use tuplenet_model::{
     id::{DatapathId, PortId},
     name::Name,
 };
-use tuplenet_openflow::{Action, action::Controller, field};
+use tuplenet_openflow::{Action, field};
 
 /// What a packet is reported for. The number is part of the packet-in's userdata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,8 +107,7 @@ pub(crate) fn report(event: Event) -> Action {
         Event::Ask => u16::MAX,
         Event::Learn => 128,
     };
-    let userdata = Userdata::Neighbour(event).encode();
-    Action::Controller(Box::new(Controller { max_len, userdata, meter_id: event.meter().id, ..Controller::default() }))
+    Handler::Neighbour.report(event as u8, max_len, event.meter().id)
 }
 
 /// The actions of a packet-out that sends a question by the patch port, and nowhere else.

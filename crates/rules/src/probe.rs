@@ -5,12 +5,12 @@
 
 use crate::{
     flow::{resubmit, set},
+    handler::Handler,
     register, stage,
     trace::Meter,
-    userdata::Userdata,
 };
 use tuplenet_model::id::DatapathId;
-use tuplenet_openflow::{Action, action::Controller};
+use tuplenet_openflow::Action;
 
 /// What is reported. The number is part of the packet-in's userdata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,13 +32,7 @@ pub const METER: Meter = Meter { id: 5, rate: 500, burst: 500 };
 const PACKET_BYTES: u16 = 128;
 
 pub(crate) fn report() -> Action {
-    let userdata = Userdata::Probe(Event::Answer).encode();
-    Action::Controller(Box::new(Controller {
-        max_len: PACKET_BYTES,
-        userdata,
-        meter_id: METER.id,
-        ..Controller::default()
-    }))
+    Handler::Probe.report(Event::Answer as u8, PACKET_BYTES, METER.id)
 }
 
 /// The actions of a packet-out that sends an echo request of a router's own, from that port's address.

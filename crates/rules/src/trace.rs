@@ -5,11 +5,11 @@
 
 use crate::{
     flow::{resubmit, set, set_flags},
+    handler::Handler,
     register, stage,
-    userdata::Userdata,
 };
 use std::num::NonZeroU16;
-use tuplenet_openflow::{Action, action::Controller};
+use tuplenet_openflow::Action;
 
 /// What is reported of a coloured packet. The number is part of the packet-in's userdata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,8 +46,7 @@ pub const METER: Meter = Meter { id: 1, rate: 10_000, burst: 10_000 };
 
 /// Reports the packet as it is now. Of the packet only as much as [`PACKET_BYTES`].
 pub(crate) fn report(event: Event, meter_id: u32) -> Action {
-    let userdata = Userdata::Trace(event).encode();
-    Action::Controller(Box::new(Controller { max_len: PACKET_BYTES, userdata, meter_id, ..Controller::default() }))
+    Handler::Trace.report(event as u8, PACKET_BYTES, meter_id)
 }
 
 /// How much of a packet a report carries, in bytes: all headers that rules look at.

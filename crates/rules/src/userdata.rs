@@ -1,8 +1,8 @@
 //! What a packet-in is for: the bytes that the flow's `controller` action gives it (`userdata=` in ovs-actions(7)).
 //!
-//! The first byte is the handler, the rest is the handler's own. This is the only place that gives a handler its number.
+//! The first byte is the handler, the rest is the handler's own.
 
-use crate::{icmp, outside, probe, trace};
+use crate::{handler::Handler, icmp, outside, probe, trace};
 
 /// What a packet-in is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,34 +17,31 @@ pub enum Userdata {
     Probe(probe::Event),
 }
 
-/// Handler: a coloured packet is reported.
-const TRACE: u8 = 1;
-/// Handler: neighbours outside.
-const NEIGHBOUR: u8 = 2;
-/// Handler: errors of routers.
-const ICMP_ERROR: u8 = 3;
-/// Handler: probes of addresses outside.
-const PROBE: u8 = 4;
-
 impl Userdata {
     /// The bytes.
     pub fn encode(self) -> Vec<u8> {
         match self {
-            Userdata::Trace(event) => vec![TRACE, event as u8],
-            Userdata::Neighbour(event) => vec![NEIGHBOUR, event as u8],
-            Userdata::IcmpError(event) => vec![ICMP_ERROR, event as u8],
-            Userdata::Probe(event) => vec![PROBE, event as u8],
+            Userdata::Trace(event) => Handler::Trace.userdata(event as u8),
+            Userdata::Neighbour(event) => Handler::Neighbour.userdata(event as u8),
+            Userdata::IcmpError(event) => Handler::IcmpError.userdata(event as u8),
+            Userdata::Probe(event) => Handler::Probe.userdata(event as u8),
         }
     }
 
     /// `None` for bytes that no flow of this version gives.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        match *bytes {
-            [TRACE, event] => trace::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Trace),
-            [NEIGHBOUR, event] => outside::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Neighbour),
-            [ICMP_ERROR, event] => icmp::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::IcmpError),
-            [PROBE, event] => probe::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Probe),
-            _ => None,
+        let [handler, event] = *bytes else { return None };
+        let is = |known: Handler| known as u8 == handler;
+        if is(Handler::Trace) {
+            trace::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Trace)
+        } else if is(Handler::Neighbour) {
+            outside::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Neighbour)
+        } else if is(Handler::IcmpError) {
+            icmp::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::IcmpError)
+        } else if is(Handler::Probe) {
+            probe::Event::ALL.into_iter().find(|e| *e as u8 == event).map(Userdata::Probe)
+        } else {
+            None
         }
     }
 }
@@ -61,7 +58,7 @@ mod tests {
         for userdata in all.chain(icmp::Event::ALL.map(Userdata::IcmpError)) {
             assert_eq!(Userdata::decode(&userdata.encode()), Some(userdata));
         }
-        for foreign in [&[][..], &[TRACE], &[TRACE, 0xff], &[0, 1], &[TRACE, 1, 0], &[NEIGHBOUR, 0], &[ICMP_ERROR, 0]] {
+        for foreign in [&[][..], &[1], &[1, 0xff], &[0, 1], &[1, 1, 0], &[2, 0], &[3, 0], &[5, 1]] {
             assert_eq!(Userdata::decode(foreign), None);
         }
     }

@@ -6,7 +6,8 @@
 use crate::{
     cookie::{Cookie, Rule},
     fact::Ls,
-    flow::{BucketRow, FlowRow, GroupRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    flow::{FlowRow, flow, priority, resubmit, set, set_flags, set_remote, within},
+    group_table::{BucketRow, GroupRow},
     output::{Bucket, GroupForm},
     patch::Patches,
     port::{LocalPort, RemotePort},

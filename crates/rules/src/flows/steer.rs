@@ -13,7 +13,8 @@ use super::{
 use crate::{
     cookie::{Cookie, Rule},
     fact::Lnat,
-    flow::{BucketRow, FlowRow, GroupRow, hash, resubmit},
+    flow::{FlowRow, hash, resubmit},
+    group_table::{BucketRow, GroupRow},
     output::{Bucket, GroupForm},
     port::Link,
     stage,
