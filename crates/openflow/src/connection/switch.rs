@@ -15,7 +15,7 @@ use super::events::Counts;
 use super::registry::{Outcome, Registry};
 use super::task::Chunk;
 use crate::message::{
-    FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
+    CtFlush, FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
     MeterConfig, MultipartReply, MultipartRequest, Port, PortStats, ReplyBody, TableStats, TlvMap, TlvTable,
     TlvTableCommand, TlvTableMod, readable_flows,
 };
@@ -333,6 +333,14 @@ impl Switch {
     /// See [`RequestError`]. Adding an option that is mapped already is refused, even if it is the same.
     pub async fn tlv_table_mod(&self, command: TlvTableCommand, maps: Vec<TlvMap>) -> Result<(), RequestError> {
         self.request(Message::TlvTableMod(TlvTableMod { command, maps })).await.map(drop)
+    }
+
+    /// Forgets tracked connections. Those that there are not were forgotten before.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Refused by Open vSwitch before 3.1.
+    pub async fn forget_connections(&self, which: CtFlush) -> Result<(), RequestError> {
+        self.request(Message::CtFlush(which)).await.map(drop)
     }
 
     /// How long to wait for an answer to work of `n` messages: a slow machine does thousands a second.

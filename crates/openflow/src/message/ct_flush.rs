@@ -1,14 +1,12 @@
 //! Which tracked connections to forget (`NXT_CT_FLUSH`, Open vSwitch 3.1 and later, nicira-ext.h): those of a zone that have an address.
+//!
+//! Only written: no switch sends it, and what is read of it stays [`super::Message::Raw`].
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{fmt, net::IpAddr};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
-use super::wire::{Reader, padding};
-use crate::error::DecodeError;
+use super::wire::padding;
 
 /// Properties of the message, and of a tuple in it.
 mod property {
@@ -52,17 +50,32 @@ impl CtFlush {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        // The outer one is padded to eight bytes, beyond its length, after its own head: four bytes and what is in it.
+        // A tuple: what is in it begins at a multiple of eight bytes, and counts with its padding.
+        let pad = padding(usize::from(HEAD + ADDRESS));
         out.put_u16(kind);
-        out.put_u16(2 * HEAD + HEAD + ADDRESS + HEAD);
-        out.put_u32(0);
+        out.put_u16(2 * HEAD + HEAD + ADDRESS + pad as u16);
+        out.put_bytes(0, usize::from(HEAD));
         out.put_u16(property::DESTINATION);
         out.put_u16(HEAD + ADDRESS);
         out.put_slice(&mapped.octets());
-        out.put_bytes(0, padding(usize::from(HEAD + ADDRESS)));
+        out.put_bytes(0, pad);
         out.put_u16(property::ZONE);
-        out.put_u16(HEAD + 2);
+        out.put_u16(HEAD + 4);
         out.put_u16(self.zone);
         out.put_u16(0);
+    }
+}
+
+/// As `ovs-ofctl ct-flush` takes it.
+impl fmt::Display for CtFlush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tuple = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => format!("ct_nw_dst={ip}"),
+            IpAddr::V6(ip) => format!("ct_ipv6_dst={ip}"),
+        };
+        match &self.to {
+            CtDestination::Original(ip) => write!(f, "zone={} '{}'", self.zone, tuple(ip)),
+            CtDestination::Reply(ip) => write!(f, "zone={} '' '{}'", self.zone, tuple(ip)),
+        }
     }
 }
