@@ -29,8 +29,12 @@ fn sessions_come_up_and_an_edge_without_a_way_outside_withdraws() -> Result<()> 
     bed.physical.carrier(&bed.hosts[1], false)?;
     let took = bed.wait_up(0, "hv2", false, SOON)?;
     println!("cable out: withdrawn after {} ms", took.as_millis());
-    ensure!(status(&bed.hosts[0], "hv2")?.contains("Concatenated Path Down"), "{}", status(&bed.hosts[0], "hv2")?);
-    up(&bed.hosts[0], "hv3", true)?;
+    bed.lab.wait_until("what hv2 says of itself", PATIENCE, || {
+        let status = status(&bed.hosts[0], "hv2")?;
+        ensure!(status.contains("Concatenated Path Down"), "{status}");
+        Ok(())
+    })?;
+    bed.wait_up(0, "hv3", true, PATIENCE)?;
     bed.wait_log(1, "no uplink is left: br-ex: no link")?;
     bed.wait_log(0, "withdrawn (Concatenated Path Down)")?;
     bed.lab.wait_until("tpctl edge show", PATIENCE, || {
@@ -108,7 +112,7 @@ fn an_agent_is_not_needed_and_what_nobody_needs_goes() -> Result<()> {
         }
         Ok(())
     })?;
-    up(&bed.hosts[0], "hv2", true)?;
+    bed.wait_up(0, "hv2", true, PATIENCE)?;
     for host in &bed.hosts {
         let agent = bed.agents.iter().find(|agent| agent.host().name() == host.name()).context("no agent")?;
         agent.term()?;
