@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::{Host, Process, lab::locked, programs::program};
+use crate::{Host, Process, lock::locked, programs::program};
 
 /// Where an agent has its metrics when it is not told otherwise.
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477);

@@ -23,7 +23,7 @@ use nix::{
     },
 };
 
-use crate::{Vm, lab::locked, wait::wait_until};
+use crate::{Vm, lock::locked, wait::wait_until};
 
 /// A capture keeps the newest frames, at most so many.
 const MAX_FRAMES: usize = 100_000;

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     Process, Vm, VmSpec,
-    lab::{self, GATEWAY, MANAGEMENT, UNDERLAY, UNDERLAY_MTU, address, locked},
+    lab::{self, GATEWAY, MANAGEMENT, UNDERLAY, UNDERLAY_MTU, address},
+    lock::locked,
     netns::Netns,
     ovs::{self, Ovs},
     vm,

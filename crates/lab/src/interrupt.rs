@@ -15,15 +15,19 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{lab::locked, registry};
+use crate::lock::locked;
 
-static LABS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Directories of labs, each with what removes it.
+static LABS: Mutex<Vec<(PathBuf, Clean)>> = Mutex::new(Vec::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// Adds a lab's directory to those that are cleaned at an interrupt.
-pub(crate) fn watch(directory: &Path) -> Result<()> {
-    locked(&LABS).push(directory.to_owned());
+/// Removes the lab in a directory.
+type Clean = fn(&Path) -> Result<()>;
+
+/// Adds a lab's directory to those that are cleaned at an interrupt, in this way.
+pub(crate) fn watch(directory: &Path, clean: Clean) -> Result<()> {
+    locked(&LABS).push((directory.to_owned(), clean));
     let started = STARTED.get_or_init(|| {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| error.to_string())?;
         std::thread::spawn(move || {
@@ -38,7 +42,7 @@ pub(crate) fn watch(directory: &Path) -> Result<()> {
 
 /// The lab is cleaned already, or is to be kept.
 pub(crate) fn unwatch(directory: &Path) {
-    locked(&LABS).retain(|watched| watched != directory);
+    locked(&LABS).retain(|(watched, _)| watched != directory);
 }
 
 /// Once the labs are being removed, nothing more is made, and no error of that is told: the caller waits for the end.
@@ -53,8 +57,8 @@ fn end(signal: i32) {
     // What was recorded just now may be in the making; the commands that make it take some milliseconds.
     std::thread::sleep(Duration::from_millis(300));
     let labs = locked(&LABS).clone();
-    for directory in labs {
-        if let Err(error) = registry::clean(&directory) {
+    for (directory, clean) in labs {
+        if let Err(error) = clean(&directory) {
             eprintln!("{} is not clean; the next lab tries again: {error:#}", directory.display());
         }
     }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Output,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     Host, Process, command, interrupt,
+    lock::locked,
     netns::Netns,
     programs::program,
     registry::{self, Registry},
@@ -56,11 +57,6 @@ pub(crate) struct Inner {
     pub(crate) management: Netns,
 }
 
-/// Locks a mutex whatever a panic of another thread has left: what it guards is a list that is always whole.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Lab {
     /// Makes a lab; first removes what labs of ended programs have left behind.
     ///
@@ -93,7 +89,7 @@ impl Lab {
         drop(base_lock);
 
         let registry = Registry::create(&directory)?;
-        interrupt::watch(&directory)?;
+        interrupt::watch(&directory, registry::clean)?;
         let names = [format!("{id}-underlay"), format!("{id}-mgmt")];
         let made = Netns::create(&registry, &names);
         let (underlay, management) = match made.as_deref() {

@@ -28,6 +28,7 @@ mod host;
 mod http;
 mod interrupt;
 mod lab;
+mod lock;
 mod netns;
 mod ovs;
 mod physical;

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::{
     Process,
     command::{self, words},
-    lab::{self, locked},
+    lab,
+    lock::locked,
     netns::Netns,
     wait::wait_until,
 };

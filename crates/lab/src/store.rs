@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     Lab, Process,
-    lab::{self, MANAGEMENT, address, locked},
+    lab::{self, MANAGEMENT, address},
+    lock::locked,
     programs::program,
     wait::wait_until,
 };
