@@ -1,16 +1,15 @@
 //! The bridge is made, kept as it should be, and ports are bound.
 
-use super::{host::Host, network::Store};
+use super::{
+    host::{Host, running},
+    network::Store,
+};
 use serde_json::json;
 use tuplenet_fixture::{wait_for, wait_some};
 
 #[test]
 fn a_bridge_is_made_and_a_port_is_bound() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(2);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, agent) = running(2);
     assert_eq!(host.get("Bridge", "br-int", "fail_mode"), "secure");
     assert_eq!(host.get("Bridge", "br-int", "protocols"), "[OpenFlow10, OpenFlow13, OpenFlow15]");
     assert_eq!(host.get("Interface", "tn-geneve", "type"), "geneve");

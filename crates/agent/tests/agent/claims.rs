@@ -1,15 +1,14 @@
 //! Who hosts a port: iface-ids that change, and two hosts that name one port.
 
-use super::{host::Host, network::Store};
+use super::{
+    host::{Host, running},
+    network::Store,
+};
 use tuplenet_fixture::{wait_for, wait_some};
 
 #[test]
 fn an_iface_id_changes_and_changes_back() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(2);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, agent) = running(2);
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
     wait_for("the mark", || host.claim_mark("eth1").as_deref() == Some("LS-A/vm1:1"));
@@ -63,11 +62,7 @@ fn two_hosts_with_one_iface_id_settle_on_the_newer() {
 
 #[test]
 fn a_binding_deleted_by_hand_comes_back() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(1);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, _agent) = running(1);
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
     wait_some("the mark", || host.claim_mark("eth1"));

@@ -1,7 +1,7 @@
 //! `--cleanup` takes back what the agent made, and nothing else.
 
 use super::{
-    host::{Host, tuplenet},
+    host::{Host, running, tuplenet},
     network::Store,
 };
 use std::{
@@ -12,11 +12,7 @@ use tuplenet_fixture::{Process, wait_some};
 
 #[test]
 fn cleanup_leaves_nothing_of_ours() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(1);
-    let mut agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, mut agent) = running(1);
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
     wait_some("the mark", || host.claim_mark("eth1"));

@@ -1,5 +1,6 @@
 //! A host: its own ovsdb-server, its own ovs-vswitchd in dummy mode, and an agent.
 
+use super::network::Store;
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -93,6 +94,15 @@ impl Host {
     pub fn agent(&self, store: &str, more: &[&str]) -> Agent {
         Agent::start(self, store, more)
     }
+}
+
+/// A store that has a switch with so many ports, and the host hv1 with an agent that has settled.
+pub fn running(ports: u8) -> (Store, Host, Agent) {
+    let (store, host) = (Store::start(), Host::start("hv1", 1));
+    store.switch_with_ports(ports);
+    let agent = host.agent(&store.url, &[]);
+    agent.settle();
+    (store, host, agent)
 }
 
 pub struct Agent {

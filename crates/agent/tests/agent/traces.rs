@@ -1,6 +1,9 @@
 //! The meter of the trace reports: it is there before the flows, stays, comes back, and keeps a storm of coloured packets from the agent.
 
-use super::{host::Host, network::Store};
+use super::{
+    host::{Host, running},
+    network::Store,
+};
 use serde_json::json;
 use tuplenet_fixture::{wait_for, wait_some};
 use tuplenet_rules::trace::METER;
@@ -48,11 +51,7 @@ fn the_meter_is_made_stays_and_comes_back() {
 
 #[test]
 fn what_no_trace_asks_for_is_not_sent() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(2);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, agent) = running(2);
     host.plug("eth1", "vm1");
     store.wait_binding("LS-A/vm1", "hv1", 1);
     agent.settle();
@@ -67,11 +66,7 @@ fn what_no_trace_asks_for_is_not_sent() {
 
 #[test]
 fn the_reports_of_a_packet_that_is_flooded_all_come() {
-    let store = Store::start();
-    let mut host = Host::start("hv1", 1);
-    store.switch_with_ports(2);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (_store, mut host, agent) = running(2);
     let report = format!("controller(max_len=256,userdata=01.01,meter_id={})", METER.id);
     let packet = "50540000000550540000000788b5".to_owned() + &"00".repeat(250);
     // As a copy to each of 250 ports makes.
@@ -91,11 +86,7 @@ fn the_reports_of_a_packet_that_is_flooded_all_come() {
 
 #[test]
 fn a_storm_of_coloured_packets_is_limited_and_harms_nobody() {
-    let store = Store::start();
-    let host = Host::start("hv1", 1);
-    store.switch_with_ports(2);
-    let agent = host.agent(&store.url, &[]);
-    agent.settle();
+    let (store, host, agent) = running(2);
     let began = std::time::Instant::now();
     // Each of these packets makes 1,000 reports, in 100 colours that nobody asked for.
     for n in 0..60 {
