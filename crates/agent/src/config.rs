@@ -122,7 +122,16 @@ impl Options {
 
     /// Reads the text of a file.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| anyhow!("{}", e.to_string().trim_end()))
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let place = before.map(|before| {
+                let (lines, column) =
+                    (before.matches('\n').count(), before.chars().rev().take_while(|c| *c != '\n').count());
+                format!("line {}, column {}: ", lines + 1, column + 1)
+            });
+            let words = error.message().lines().collect::<Vec<_>>().join(", ");
+            anyhow!("{}{words}", place.unwrap_or_default())
+        })
     }
 
     /// Ours, and where we have nothing, that of `other`.

@@ -206,27 +206,72 @@ fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Invalid> {
         return Err(Invalid::new(key, "", problem, "write one object, {...}, or delete the key"));
     }
     serde_json::from_slice(value).map_err(|error| {
-        let mut json = serde_json::Deserializer::from_slice(value);
-        let path = match serde_path_to_error::deserialize::<_, T>(&mut json) {
-            Err(traced) if traced.path().iter().next().is_some() => traced.path().to_string(),
-            _ => String::new(),
-        };
-        // "." is the whole object, "?" a place that cannot be named.
-        let field = if path == "." || path == "?" { String::new() } else { path };
-        let text = error.to_string();
-        let (line, column) = (error.line(), error.column());
-        let text = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        let (line, column, text) = (error.line(), error.column(), words(&error));
+        let mut field = fault::<T>(value).map(|(path, _)| path).unwrap_or_default();
+        // To the fields that all kinds of objects have, the way goes by a place without a name.
+        if let (true, Some((path, same))) = (field.is_empty(), fault::<Meta>(value))
+            && same == text
+        {
+            field = path;
+        }
+        let text = text.as_str();
         // Where it stands matters if there is no field to name; and our own words say already what to write.
         let (problem, remedy) = match text.rsplit_once(": write ") {
             _ if !error.is_data() => {
                 (format!("line {line}, column {column}: {text}"), "write valid JSON, or delete the key".to_owned())
             }
             Some((problem, advice)) => (problem.to_owned(), format!("write {advice}")),
-            None if field.is_empty() => (text.to_owned(), "correct the object".to_owned()),
-            None => (text.to_owned(), "correct that field".to_owned()),
+            None if field.is_empty() => (plain(text), "correct the object".to_owned()),
+            None => (plain(text), "correct that field".to_owned()),
         };
         Invalid::new(key, field, problem, remedy)
     })
+}
+
+/// The longest way to a field that is shown, in characters.
+const MAX_FIELD: usize = 64;
+
+/// What the parser says, without the place, which it adds.
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+}
+
+/// The way to the field that is at fault, empty if there is none that can be named, and what is wrong with it.
+fn fault<T: DeserializeOwned>(value: &[u8]) -> Option<(String, String)> {
+    let mut json = serde_json::Deserializer::from_slice(value);
+    let traced = serde_path_to_error::deserialize::<_, T>(&mut json).err()?;
+    let mut path = match traced.path().iter().next() {
+        Some(_) => traced.path().to_string(),
+        None => String::new(),
+    };
+    // "." is the whole object, "?" a place that cannot be named.
+    if path == "." || path == "?" {
+        path.clear();
+    }
+    if let Some((end, _)) = path.char_indices().nth(MAX_FIELD) {
+        path.truncate(end);
+        path.push('…');
+    }
+    Some((path, words(traced.inner())))
+}
+
+/// The words of the parser, with JSON's names for what was expected in place of Rust's.
+fn plain(text: &str) -> String {
+    let Some((found, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let is_number = found.starts_with("invalid value: integer");
+    let expected = match expected {
+        "u16" if is_number => "one from 0 to 65535",
+        "u32" if is_number => "one from 0 to 4294967295",
+        "u64" if is_number => "one from 0 on",
+        "u16" | "u32" | "u64" => "a whole number",
+        "a sequence" => "a list, [...]",
+        "a map" => "an object, {...}",
+        of if of.starts_with("struct ") => "an object, {...}",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// The rules, for the object under a key.

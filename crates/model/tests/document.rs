@@ -107,10 +107,11 @@ fn a_bad_document_is_refused_in_one_line_with_the_place() {
         ("switches:\n  A:\n    ports:\n      p: {ips: [10.0.0.1], mac: zz}\n", 4, &["zz", "MAC"]),
         ("switches:\n  A:\n    id: 0\n", 3, &["1 to 16777215"]),
         ("switches:\n  A:\n  A:\n", 3, &["duplicate", "A"]),
-        ("switches: [1]", 1, &[]),
+        ("switches: [1]", 1, &["names with a colon"]),
         ("a: b: c", 1, &[]),
         ("switches:\n  a/b: {}", 2, &["not a name"]),
-        ("--- {}\n--- {}", 0, &[]),
+        ("--- {}\n--- {}", 0, &["a second document"]),
+        ("switches: {A: {labels: &a {a: b, c: d}}, B: {labels: &b {x: *a, y: *a, z: *a}}}", 0, &[]),
     ] {
         let error = Document::parse(text).unwrap_err();
         assert!(line == 0 || error.line == line, "{text}: {error}");

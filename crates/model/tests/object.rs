@@ -48,6 +48,19 @@ fn a_bad_object_is_named_with_its_field_and_the_remedy() {
     for (path, value, words) in [
         (lsp, "", &["ls/LS-A/lsp/vm1", "empty"][..]),
         (lsp, "[1]", &["no JSON object"]),
+        ("ls/LS-A", r#"{"id":"7"}"#, &["ls/LS-A: id:", "expected a whole number"]),
+        ("ls/LS-A", r#"{"id":7,"description":5}"#, &["ls/LS-A: description:", "expected a string"]),
+        ("ls/LS-A", r#"{"id":7,"labels":["a"]}"#, &["ls/LS-A: labels:", "expected an object, {...}"]),
+        ("ls/LS-A", r#"{"id":7,"labels":{"a":1}}"#, &["ls/LS-A: labels.a:", "expected a string"]),
+        ("ls/LS-A", r#"{"labels":{"a":1}}"#, &["ls/LS-A: missing field `id`"]),
+        ("binding/LS-A/vm1", r#"{"labels":[]}"#, &["vm1: missing field `chassis`"]),
+        (
+            lsp,
+            r#"{"port_id":70000,"mac":"f2:01:0a:01:00:02","ips":[]}"#,
+            &["port_id:", "integer `70000`, expected one from 0 to 65535"],
+        ),
+        (lsp, r#"{"port_id":1,"mac":"f2:01:0a:01:00:02","ips":"10.0.0.1"}"#, &["ips:", "expected a list, [...]"]),
+        (lsp, r#"{"port_id":1,"patch":"br-ex"}"#, &["patch:", "expected an object, {...}"]),
         (lsp, "{", &["EOF", "valid JSON"]),
         (lsp, r#"{"port_id":1,"mac":"f2:01:0a:01:00:02"}"#, &["ips:", "at least one"]),
         (lsp, r#"{"port_id":1,"ips":["10.1.0.2"]}"#, &["mac:", "there is none"]),
@@ -149,7 +162,7 @@ fn a_reason_reads_as_one_sentence() {
         (r#"{"mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#, "missing field `port_id`: correct the object"),
         (
             r#"{"port_id":"1","mac":"f2:01:0a:01:00:02","ips":["10.1.0.2"]}"#,
-            r#"port_id: invalid type: string "1", expected u16: correct that field"#,
+            r#"port_id: invalid type: string "1", expected a whole number: correct that field"#,
         ),
         ("{", "line 1, column 1: EOF while parsing an object: write valid JSON, or delete the key"),
     ] {
@@ -167,6 +180,9 @@ fn two_address_networks_use_both_addresses() {
 
 #[test]
 fn size_is_bounded() {
+    let deep = format!("{{\"x\":{}1{}}}", "[".repeat(1000), "]".repeat(1000));
+    let said = reason("ls/LS-A", &deep);
+    assert!(said.len() < 200 && said.contains("recursion limit"), "{said}");
     let big = format!(r#"{{"id":1,"x":"{}"}}"#, "y".repeat(64 * 1024));
     assert!(reason("ls/a", &big).contains("at most 65536"));
     let ips = (0..65).map(|i| format!("\"10.0.0.{}\"", i + 1)).collect::<Vec<_>>().join(",");

@@ -131,6 +131,8 @@ async fn tls_is_spoken_and_checked() {
     assert!(other_name.contains("not valid for name"), "{other_name}");
     let other_ca = refused(Tls { ca: Some(data("client.pem")), ..tls.clone() }).await;
     assert!(other_ca.contains("look at --cacert"), "{other_ca}");
+    let no_cert = refused(Tls { ca: Some(data("client.key")), ..tls.clone() }).await;
+    assert!(no_cert.contains("there is no certificate in"), "{no_cert}");
     let no_key = refused(Tls { key: None, ..tls.clone() }).await;
     assert!(no_key.contains("together"), "{no_key}");
     let no_file = refused(Tls { ca: Some(data("none.pem")), ..tls }).await;

@@ -17,6 +17,7 @@ use tuplenet_model::{
     mtu::{LEAST_UNDERLAY, MOST_UNDERLAY},
     name::Name,
 };
+use tuplenet_openflow::connection::Target;
 use tuplenet_store::network::check_prefix;
 
 /// Where the embedded store listens when nothing else was said: etcd's own port, on this machine only.
@@ -183,6 +184,7 @@ impl Options {
             Some(of) => of,
             None => beside(&ovsdb, &bridge).unwrap_or_else(|| format!("unix:{rundir}/{bridge}.mgmt")),
         };
+        of.parse::<Target>().map_err(|error| anyhow!("--of: {error}"))?;
         let datapath_type = match self.datapath_type.as_deref() {
             None | Some("auto" | "") => DatapathType::Auto,
             Some("system") => DatapathType::System,

@@ -76,6 +76,7 @@ fn complaints_name_the_option_and_the_remedy() {
         ("encap-type = \"stt\"", "use geneve, vxlan, gre"),
         ("metrics = \"here\"", "use IP:PORT, PORT or off"),
         ("datapath-type = \"dpdk\"", "use system or netdev"),
+        ("of = \"br-int\"", "--of: \"br-int\" is no address of a switch: write unix:PATH"),
         ("bridge = \"a bridge\"", "a bridge is a network device"),
         ("chassis = \"-x\"", "is not a name"),
         ("cert = \"c.pem\"", "--cert and --key go together"),
@@ -92,7 +93,11 @@ fn complaints_name_the_option_and_the_remedy() {
         assert!(complaint(&toml).contains(part), "{}", complaint(&toml));
     }
     let typo = Options::from_toml("encap-ipp = \"1.1.1.1\"").unwrap_err().to_string();
-    assert!(typo.contains("encap-ipp"), "{typo}");
+    assert!(typo.starts_with("line 1, column 1: unknown field `encap-ipp`") && !typo.contains('\n'), "{typo}");
+    let wrong = Options::from_toml("prefix = \"/ü\"\nstore = 5\n").unwrap_err().to_string();
+    assert_eq!(wrong, "line 2, column 9: invalid type: integer `5`, expected a string");
+    let open = Options::from_toml("store = \"a").unwrap_err().to_string();
+    assert!(open.starts_with("line 1, column ") && !open.contains('\n'), "{open}");
 }
 
 #[test]

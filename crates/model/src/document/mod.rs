@@ -300,6 +300,18 @@ pub struct DocumentError {
     pub problem: String,
 }
 
+/// The parser's words, but where they are for its own authors.
+fn plain(text: &str) -> String {
+    match text.strip_prefix("budget breached: ") {
+        Some(what) if what.starts_with("Documents") => "a second document begins here: put all into one".to_owned(),
+        Some(_) => "it refers to parts of itself too often, or is too deep: write it out".to_owned(),
+        None => match text {
+            "expected mapping start" => "expected names with a colon each, like \"ports:\"".to_owned(),
+            _ => text.to_owned(),
+        },
+    }
+}
+
 impl Document {
     /// The largest document, in bytes: far more than a million ports.
     pub const MAX: usize = 256 * 1024 * 1024;
@@ -325,7 +337,7 @@ impl Document {
             let text = text.split(" at line ").next().unwrap_or_default().lines().next().unwrap_or_default();
             let text = text.split(": line ").next().unwrap_or_default();
             let text = text.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
-            DocumentError { line, column, problem: text.to_owned() }
+            DocumentError { line, column, problem: plain(text) }
         })?;
         // More often a command that failed before a pipe than the wish to delete everything.
         document.ok_or_else(|| {

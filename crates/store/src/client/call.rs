@@ -110,7 +110,10 @@ impl Inner {
         };
         match tokio::time::timeout(limit, attempt).await {
             Ok(answer) => Ok(answer?.into_inner()),
-            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {:.1} s", limit.as_secs_f32()))),
+            // Told when all of the time is over, however little of it was left for this attempt.
+            Err(_) => {
+                Err(Status::deadline_exceeded(format!("no answer within {} s", self.config.timeout.as_secs_f32())))
+            }
         }
     }
 

@@ -60,7 +60,7 @@ impl Pager {
                 }
                 _ => self.done = true,
             }
-            return Ok(Some(reply.kvs.into_iter().filter_map(Kv::from_wire).collect()));
+            return Ok(Some(reply.kvs.into_iter().map(Kv::from_wire).collect()));
         }
         Ok(None)
     }

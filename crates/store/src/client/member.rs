@@ -16,6 +16,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(7);
 /// How long the answer may take before the connection is given up.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How a certificate begins (RFC 7468 section 5.1).
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// A member and the channel to it. The channel connects when it is first used and again after it broke.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -54,7 +57,15 @@ fn tls_config(endpoint: &Endpoint, config: &Config) -> Result<ClientTlsConfig, S
             "{endpoint} needs the certificate of the authority that signed the store's: give the CA file by --cacert or TUPLENET_CACERT"
         )));
     };
-    let mut out = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, "CA certificate")?));
+    let authority = read(ca, "CA certificate")?;
+    // The library takes a file without any for an authority that signed nothing.
+    if !String::from_utf8_lossy(&authority).contains(PEM_CERTIFICATE) {
+        return Err(StoreError::Config(format!(
+            "there is no certificate in {}: give the authority's in PEM form, which begins with {PEM_CERTIFICATE}",
+            ca.display()
+        )));
+    }
+    let mut out = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
     out = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
             out.identity(Identity::from_pem(read(cert, "client certificate")?, read(key, "client key")?))

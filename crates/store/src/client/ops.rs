@@ -23,20 +23,19 @@ pub struct Kv {
 }
 
 impl Kv {
-    pub(crate) fn from_wire(kv: wire::KeyValue) -> Option<Kv> {
-        match std::str::from_utf8(&kv.key) {
-            Ok(key) => Some(Kv {
-                key: key.to_owned(),
-                value: kv.value,
-                create_revision: kv.create_revision,
-                mod_revision: kv.mod_revision,
-                version: kv.version,
-                lease: kv.lease,
-            }),
-            Err(_) => {
-                tracing::warn!(key = %kv.key.escape_ascii(), "a key in the store is not UTF-8 and is ignored: delete it");
-                None
-            }
+    /// A key that is not UTF-8, which no command of ours makes, is given as it can be written, like `ls/\xff`: it is no object's name then.
+    pub(crate) fn from_wire(kv: wire::KeyValue) -> Kv {
+        let key = match std::str::from_utf8(&kv.key) {
+            Ok(key) => key.to_owned(),
+            Err(_) => kv.key.escape_ascii().to_string(),
+        };
+        Kv {
+            key,
+            value: kv.value,
+            create_revision: kv.create_revision,
+            mod_revision: kv.mod_revision,
+            version: kv.version,
+            lease: kv.lease,
         }
     }
 }
@@ -129,7 +128,7 @@ impl RangeReply {
     pub(crate) fn from_wire(reply: wire::RangeResponse) -> RangeReply {
         RangeReply {
             revision: revision(&reply.header),
-            kvs: reply.kvs.into_iter().filter_map(Kv::from_wire).collect(),
+            kvs: reply.kvs.into_iter().map(Kv::from_wire).collect(),
             more: reply.more,
             count: reply.count,
         }
@@ -381,5 +380,17 @@ impl TxnReply {
             revision: revision(&reply.header),
             replies: reply.responses.into_iter().filter_map(one).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_no_text_is_told_of() {
+        let named = |key: &'static [u8]| Kv::from_wire(wire::KeyValue { key: key.into(), ..Default::default() }).key;
+        assert_eq!(named(b"/t/v1/ls/\xff\xfe"), "/t/v1/ls/\\xff\\xfe");
+        assert_eq!(named("/t/v1/ls/ü".as_bytes()), "/t/v1/ls/ü");
     }
 }

@@ -198,7 +198,7 @@ impl WatchStream {
         let last = last.unwrap_or_else(|| revision(&answer.header));
         let events = events.into_iter().filter_map(|event| {
             let kind = if event.r#type == wire::EventType::Delete as i32 { EventKind::Delete } else { EventKind::Put };
-            Some(WatchEvent { kind, kv: Kv::from_wire(event.kv?)? })
+            Some(WatchEvent { kind, kv: Kv::from_wire(event.kv?) })
         });
         Ok(Some(WatchItem::Events { id, last, events: events.collect() }))
     }
