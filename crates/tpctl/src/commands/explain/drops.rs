@@ -134,6 +134,8 @@ struct Dropped<'a> {
     of: Option<String>,
     /// What else the flow says of the packets.
     matches: Vec<String>,
+    /// Whether it counts those as well that went on: Open vSwitch translates a packet for both outcomes of `check_pkt_larger`, and counts it in both.
+    counts_all: bool,
 }
 
 impl<'a> Dropped<'a> {
@@ -158,12 +160,17 @@ impl<'a> Dropped<'a> {
         };
         let matches =
             pasted.flow.as_ref().map(|flow| super::matching::describe(world, &flow.matching)).unwrap_or_default();
-        Ok(Self { pasted, table, ends: ends(table, Some(cookie), pasted.flow.as_ref()).collect(), of, matches })
+        let ends = ends(table, Some(cookie), pasted.flow.as_ref()).collect();
+        Ok(Self { pasted, table, ends, of, matches, counts_all: cookie.rule == Rule::TooBig })
     }
 
     fn report(&self) -> Report {
         let place = self.table.map_or_else(|| format!("flow {:#x}", self.pasted.cookie), stage_words);
         let mut report = Report::new(match (self.pasted.packets, self.pasted.bytes) {
+            (Some(packets), bytes) if self.counts_all => {
+                let meter = "\"ovs-ofctl -O OpenFlow15 meter-stats br-int meter=6\" counts those that ended";
+                format!("{place}: {} came by, ended or not; {meter}", counted(packets, bytes))
+            }
             (Some(packets), bytes) => format!("{place}: {} ended here", counted(packets, bytes)),
             (None, _) => place,
         });

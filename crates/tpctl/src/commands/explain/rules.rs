@@ -357,7 +357,8 @@ pub const ALL: &[Explained] = &[
         stages: &[stage::LRP_EGRESS_TOO_BIG],
         why: "On every host: a packet that was found longer than the switch takes that it is for goes to the agent. The agent tells the sender how long \
               packets may be, or cuts an IPv4 packet that may be cut and sends on the pieces.",
-        counts: "Packets that were too long. More than now and then: a guest that ignores what it is told, or sends long packets that may be cut; give \
+        counts: "All packets that were compared: Open vSwitch counts each in both outcomes. Those that were too long the meter counts (\"ovs-ofctl -O \
+                 OpenFlow15 meter-stats br-int meter=6\"). More than now and then: a guest that ignores what it is told, or sends long packets that may be cut; give \
                  guests the MTU that \"tpctl status\" shows.",
     },
     Explained {
@@ -375,6 +376,14 @@ pub const ALL: &[Explained] = &[
         why: "One for each chassis that BFD watches, where an edge may stand in: while its tunnel is dead, packets for it go to an edge that can be \
               reached, which sends them on.",
         counts: "What was sent to that chassis, directly or not. The buckets of the flow's group say which (ovs-ofctl dump-group-stats).",
+    },
+    Explained {
+        rule: Rule::NoDetour,
+        subject: Datapath,
+        stages: &[stage::LSP_INGRESS_OUTPUT_DST_PORT],
+        why: "One for each switch that is not joined to the router of each edge that could stand in: an edge that does not have the switch could not send its \
+              packets on, so they go the direct way even while BFD takes the tunnel for dead.",
+        counts: "First packets of flows in that switch.",
     },
     Explained {
         rule: Rule::RedirectIn,
