@@ -68,9 +68,9 @@ fn every_flow_of_every_rule_is_explained_in_words() {
     let input: String = drops.iter().map(|flow| dumped(flow, 7)).collect();
     let (out, _) = texts(&with_input(b, &["explain", "drop", "-"], &input));
     // That of packets that are too long counts the others, too.
-    let (all, some) = (": 7 packets, 98 bytes ended here\n", ": 7 packets, 98 bytes came by, ended or not; ");
+    let (ended, passed) = (": 7 packets, 98 bytes ended here\n", ": 7 packets, 98 bytes came by, ended or not; ");
     let too_big = out.matches("(rule too-big)").count();
-    assert_eq!((out.matches(all).count(), out.matches(some).count()), (drops.len() - too_big, too_big));
+    assert_eq!((out.matches(ended).count(), out.matches(passed).count()), (drops.len() - too_big, too_big));
     assert!(too_big > 0);
     let lets_pass = all.iter().find(|flow| !is_end(flow)).unwrap();
     let output = with_input(b, &["explain", "drop", "-"], &dumped(lets_pass, 1));
