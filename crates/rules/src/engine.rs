@@ -319,6 +319,9 @@ impl Engine {
         for (own, weight) in self.program.drain(self.outputs.own) {
             output.own.push((own, weight > 0));
         }
+        for (translated, weight) in self.program.drain(self.outputs.translated) {
+            output.translated.push((translated, weight > 0));
+        }
         for (edge, weight) in self.program.drain(self.outputs.drawing) {
             *(if edge { &mut self.drawing } else { &mut self.is_way }) = weight > 0;
         }

@@ -50,5 +50,5 @@ pub use flows::{
 };
 pub use output::{
     Bucket, ClaimChange, FlowChange, Group, GroupChange, GroupForm, HashField, Output, PatchPair, Reject, Selection,
-    Watch,
+    Translated, Watch,
 };

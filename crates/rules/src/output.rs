@@ -23,12 +23,23 @@ pub struct Output {
     pub outside: Vec<(Outside, bool)>,
     /// Addresses of ours that are reached by a patch port here from now on (true), and no more (false).
     pub own: Vec<(Own, bool)>,
+    /// External addresses that NAT rules translate by here from now on (true), and no more (false).
+    pub translated: Vec<(Translated, bool)>,
     /// End points that are to be watched by BFD from now on (true), and no more (false).
     pub watches: Vec<(Watch, bool)>,
     /// Objects set aside (true) and objects mended or gone (false).
     pub rejects: Vec<(Reject, bool)>,
     /// What people should know.
     pub notices: Vec<String>,
+}
+
+/// An external address of a router's NAT rules, and the zone that conntrack has the router's connections in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Translated {
+    /// The zone.
+    pub zone: u16,
+    /// The address.
+    pub ip: IpAddr,
 }
 
 /// One change of the flow table.

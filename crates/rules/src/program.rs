@@ -18,7 +18,7 @@ use crate::{
     },
     group_table::{BucketRow, GroupRow},
     hop, nat,
-    output::{PatchPair, Reject, Watch},
+    output::{PatchPair, Reject, Translated, Watch},
     outside::{Outside, Own},
     patch::PatchFact,
     port, watch,
@@ -65,6 +65,8 @@ pub struct Outputs {
     pub outside: Output<Outside>,
     /// Addresses of ours that are reached by a patch port.
     pub own: Output<Own>,
+    /// External addresses that connections are translated by here.
+    pub translated: Output<Translated>,
     /// Routers' ports that matter here, with their networks.
     pub router_ports: Output<(DatapathId, u32, Box<[IpNet]>)>,
     /// End points that are to be watched.
@@ -151,7 +153,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         bridge: &bridge,
     });
     let patched = lsp.filter(|lsp| lsp.value.patch.is_some()).map(|lsp| lsp.name.0.clone()).distinct();
-    let (translation, homeless_nat, external) = nat_flows::flows(&nat_flows::Sources {
+    let translation = nat_flows::derive(&nat_flows::Sources {
         me: &config.chassis,
         rule: &nat.rule,
         patched: &patched,
@@ -160,7 +162,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         elsewhere: &elsewhere,
     });
     let (outside_flows, outside, own) =
-        outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &external);
+        outside_flows::flows(&config.chassis, &ports.link, &ports.patches, &neighbour, &translation.external);
     let (routes, stray_routes) = route::routes(&ports.link, &ports.router, &lsr);
     let outside_ls =
         datapaths.ls_present.index(|ls| ls.name.clone()).semijoin(&patched.index(Name::clone)).map(|ls| ls.value.id);
@@ -222,6 +224,8 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         ports: &tunnel_ports,
         session: &session,
         pinned: &ports.pinned,
+        link: &ports.link,
+        switches: &datapaths.ls_present,
     });
     let flows = physical::flows(&ports.local, &ports.link).concat_all([
         &tunnel::flows(&tunnel_ports, &tunnel, &ports.endpoint),
@@ -235,7 +239,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &steer_flows,
         &next_hop::flows(&ports.link, &located_in),
         &trace::flows(&ports.local),
-        &translation,
+        &translation.flows,
         &outside_flows,
         &probe_flows::flows(&outside, &probe),
         &patch_flows,
@@ -249,7 +253,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         &route::without_port(&lsr_present, &ports.router),
         &no_router,
         &nat.rejects,
-        &homeless_nat,
+        &translation.rejects,
     ]);
 
     let inputs = Inputs {
@@ -281,6 +285,7 @@ pub fn build(config: &Config) -> (Program, Inputs, Outputs) {
         pairs: ports.patches.pairs.output(),
         outside: outside.output(),
         own: own.output(),
+        translated: translation.translated.output(),
         router_ports: ports.router.map(|port| (port.lr, port.lrp.value.number, port.lrp.value.nets.clone())).output(),
         watches: watch.watches.output(),
         drawing: watch.drawing.output(),

@@ -6,7 +6,7 @@ use common::*;
 use std::collections::BTreeSet;
 use tuplenet_openflow::Flow;
 use tuplenet_rules::{
-    Change, Engine,
+    Change, Engine, Output,
     cookie::{Cookie, Rule},
     stage,
 };
@@ -259,4 +259,23 @@ fn one_host_speaks_for_an_external_address_on_the_physical_network() {
             assert_eq!(own.len(), 1, "{at} {mac}");
         }
     }
+}
+
+/// Conntrack knows them by that, and must forget them then.
+#[test]
+fn it_is_told_which_addresses_are_translated_no_more() {
+    let mut engine = engine();
+    let told = |output: Output| -> Vec<(u16, String, bool)> {
+        output.translated.into_iter().map(|(at, there)| (at.zone, at.ip.to_string(), there)).collect()
+    };
+    let mut changes = edge(Some("hv1"), "hv1");
+    changes.push(nat("s", "snat", "10.1.0.0/24", "203.0.113.5"));
+    assert_eq!(told(engine.apply(changes)), [(3, "203.0.113.5".to_owned(), true)]);
+    // As long as one rule has it nobody forgets.
+    assert_eq!(told(engine.apply(vec![nat("t", "snat", "10.3.0.0/24", "203.0.113.5")])), []);
+    assert_eq!(told(engine.apply(vec![delete("lr/R/lnat/s")])), []);
+    let mut other = told(engine.apply(vec![nat("t", "snat", "10.3.0.0/24", "203.0.113.6")]));
+    other.sort();
+    assert_eq!(other, [(3, "203.0.113.5".to_owned(), false), (3, "203.0.113.6".to_owned(), true)]);
+    assert_eq!(told(engine.apply(vec![delete("lr/R")])), [(3, "203.0.113.6".to_owned(), false)]);
 }

@@ -400,7 +400,7 @@ impl Core {
         let rules = &mut self.rules.0;
         let mut count = facts.len();
         let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, patches, outside, own, watches, rejects, notices } =
+        let Output { flows, groups, claims, patches, outside, own, translated, watches, rejects, notices } =
             if let Some(before) = &mut self.waiting {
                 *before += count;
                 count = *before;
@@ -428,6 +428,7 @@ impl Core {
         self.say_rejects(rejects, effects);
         effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
         let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);
+        switch.translate(translated, now);
         if opening {
             switch.open(&mut cx);
         } else {

@@ -88,6 +88,7 @@ impl Bench {
             Command::ReadGroups => switch::Event::Groups(Ok(Vec::new())),
             Command::ReadTables => switch::Event::Tables(Ok(Vec::new())),
             Command::ReadFlows(table) => switch::Event::Flows(table, Ok(Vec::new())),
+            Command::Forget(_) => switch::Event::Forgotten(Ok(())),
             Command::Bundle(mods) => {
                 self.mods += mods.len();
                 for change in mods {

@@ -92,7 +92,7 @@ impl Switch {
             self.since.clear();
             self.limit = usize::MAX;
             self.refused_in_row = 0;
-            return;
+            return self.send_stale(cx);
         }
         let (before, after) = if groups { self.groups.flush() } else { Default::default() };
         // While a culprit is looked for, groups go alone, so that they are not blamed for a flow.
@@ -113,6 +113,7 @@ impl Switch {
         let mods = before.into_iter().map(Mod::Group).chain(mods).chain(after.into_iter().map(Mod::Group)).collect();
         self.flight = Some(Flight { items, since: std::mem::take(&mut self.since) });
         self.ask(Command::Bundle(mods), cx);
+        self.send_stale(cx);
     }
 
     /// A switch that has no flow of ours gets them in pieces, so that not all of them are in memory twice; those of table 0 come last, so that no

@@ -8,6 +8,7 @@
 
 mod aside;
 mod bundle;
+mod forget;
 pub mod groups;
 mod normal;
 mod shadow;
@@ -19,6 +20,7 @@ mod tests;
 use super::{Effect, Level, stats::Stats, withdraw::Fill};
 use aside::Aside;
 use bundle::{Flight, Item};
+use forget::Stale;
 use groups::{Groups, Reported};
 use rustc_hash::{FxHashMap, FxHashSet};
 use shadow::{FlowKey, KeyHash, Shadow, hash_of};
@@ -109,6 +111,8 @@ pub struct Switch {
     /// The groups were asked for; no bundle goes before the answer.
     reading_groups: bool,
     next_audit: Option<Instant>,
+    /// Connections that nobody is to translate as before, once the flows are gone that did. See [`forget`].
+    stale: Stale,
 }
 
 /// What handling an event has at hand.
@@ -155,6 +159,7 @@ impl Switch {
             groups_unknown: false,
             reading_groups: false,
             next_audit: None,
+            stale: Stale::default(),
         }
     }
 
@@ -272,6 +277,7 @@ impl Switch {
                 self.pause(&format!("it did not tell its flows: {why}"), cx)
             }
             Event::Bundle(outcome) => self.on_bundle(outcome, cx),
+            Event::Forgotten(result) => self.on_forgotten(result, cx),
         }
     }
 
@@ -309,7 +315,9 @@ impl Switch {
                 } else {
                     None
                 };
-                [audit, self.aside.next()].into_iter().flatten().min()
+                let quiet = self.flight.is_none() && !self.reading_groups;
+                let stale = self.stale.wakeup().filter(|_| quiet);
+                [audit, self.aside.next(), stale].into_iter().flatten().min()
             }
             _ => None,
         }

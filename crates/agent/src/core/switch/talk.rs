@@ -4,7 +4,7 @@ use super::{
     bundle::{Mod, Outcome},
     groups::Reported,
 };
-use tuplenet_openflow::Flow;
+use tuplenet_openflow::{Flow, message::CtFlush};
 
 /// One entry of the switch's map of Geneve options to `tun_metadata` fields (`NXT_TLV_TABLE_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Command {
     ReadFlows(u8),
     /// Do all of this or nothing.
     Bundle(Vec<Mod>),
+    /// Forget these tracked connections.
+    Forget(Vec<CtFlush>),
 }
 
 /// Whether the switch limits trace reports.
@@ -76,4 +78,6 @@ pub enum Event {
     Flows(u8, Result<Vec<Flow>, String>),
     /// How a bundle ended.
     Bundle(Outcome),
+    /// Connections are forgotten.
+    Forgotten(Result<(), String>),
 }

@@ -123,6 +123,7 @@ impl Toy {
                 Event::Flows(table, Ok(self.flows.values().filter(|f| f.table == table).cloned().collect()))
             }
             Command::Bundle(mods) => Event::Bundle(self.bundle(mods)),
+            Command::Forget(_) => Event::Forgotten(Ok(())),
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     datapath::Datapaths,
     fact::{Lnat, Lr},
     flow::{FlowRow, proto},
-    output::Reject,
+    output::{Reject, Translated},
     port::{Link, Ports},
     register,
     valid_port::SwitchPort,
@@ -106,6 +106,15 @@ pub struct External {
     pub mac: [u8; 6],
 }
 
+/// What comes of them.
+pub struct Translation {
+    pub flows: Relation<FlowRow>,
+    pub rejects: Relation<Reject>,
+    pub external: Relation<External>,
+    /// External addresses that connections are translated by here.
+    pub translated: Relation<Translated>,
+}
+
 /// The facts that this module reads.
 pub struct Sources<'a> {
     pub me: &'a Name,
@@ -125,8 +134,9 @@ pub struct Sources<'a> {
 /// vm(Rule, Port)             <- nat_rule(LR, Rule), Rule is distributed, lr(LR, no chassis), link(LS, _, LR, _), lsp(LS, Port, inner of Rule).
 /// here(Rule, LRP)            <- vm(Rule, Port), local(Port), uplink(LR, LRP).
 /// away(Rule, LRP, Endpoint)  <- vm(Rule, Port), remote(Port, Endpoint), uplink(LR, LRP).
+/// translated(LR, Ip)         <- central(Rule, LRP) or here(Rule, LRP), LRP in LR, external of Rule: Ip.
 /// ```
-pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>, Relation<External>) {
+pub fn derive(sources: &Sources<'_>) -> Translation {
     let Sources { me, rule, patched, datapaths, ports, elsewhere } = *sources;
     let patched = patched.index(Name::clone);
     let lr_name = |lr: &Lr| lr.name.clone();
@@ -198,7 +208,8 @@ pub fn flows(sources: &Sources<'_>) -> (Relation<FlowRow>, Relation<Reject>, Rel
     let external = in_force
         .map(|at| External { ls: at.link.port.ls, port: at.link.port.lsp.value.port, ip: at.external(), mac: at.mac() })
         .distinct();
-    (flows, homeless, external)
+    let translated = in_force.map(|at| Translated { zone: zone_id(at.lr()), ip: at.external() }).distinct();
+    Translation { flows, rejects: homeless, external, translated }
 }
 
 /// The MAC address of a distributed floating address: `f2:01` and the four bytes, as of ports; of IPv6 `f2:02` and the last four.
@@ -231,7 +242,11 @@ fn errors() -> impl Iterator<Item = Match> {
 
 /// A router's zone. Two routers of one host whose ids are a multiple of 65,536 apart would share one.
 fn zone(lr: DatapathId) -> Zone {
-    Zone::Fixed((lr.get() & 0xffff) as u16)
+    Zone::Fixed(zone_id(lr))
+}
+
+fn zone_id(lr: DatapathId) -> u16 {
+    (lr.get() & 0xffff) as u16
 }
 
 /// Through conntrack, translated as its connection is; on in a table.
