@@ -141,8 +141,8 @@ pub async fn run(settings: Settings) -> Result<()> {
             sources.listen(unasked);
         }
         let wakeup = shared.borrow().core.wakeup();
-        let (lingers, settled) = (shared.borrow().core.lingers(), shared.borrow().core.stats().switch_settled);
-        if let Some((signal, _)) = ending.filter(|_| !lingers && settled) {
+        let lingers = shared.borrow().core.lingers() || shared.borrow().core.is_removing();
+        if let Some((signal, _)) = ending.filter(|_| !lingers) {
             break signal;
         }
         tokio::select! {

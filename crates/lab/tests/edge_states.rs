@@ -160,3 +160,41 @@ fn an_edge_and_its_chassis_are_taken_away_and_nobody_notices() -> Result<()> {
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
+
+/// Its agent is not needed for that: who has not heard that an edge goes hears of it from its own switch, and the edge waits for that.
+#[test]
+fn an_edge_is_taken_away_while_the_agent_of_those_that_use_it_hears_nothing() -> Result<()> {
+    let bed = Bed::watching("edge-deaf", "500")?;
+    let agent = &bed.agents[0];
+    let wrong = trials(|| {
+        bed.all_up()?;
+        for host in &bed.hosts {
+            bed.lab.wait_until("quick sessions", PATIENCE, || host.watches(2))?;
+        }
+        bed.guest.wait_ping(ROUTER, PATIENCE)?;
+        let traffic = bed.guest.probe_flows(&bed.router, ROUTER, INTERVAL, FLOWS)?;
+        agent.pause()?;
+        let gone = || -> Result<Duration> {
+            std::thread::sleep(Duration::from_millis(500));
+            let removed = traffic.elapsed();
+            bed.lab.tpctl(&["-y", "edge", "remove", "--vip", &format!("{}/24", VIPS[0])])?;
+            bed.lab.wait_until("the edge to be gone", PATIENCE, || {
+                ensure!(port(&bed.hosts[1], "hv1")?.is_none(), "hv2 still watches hv1");
+                Ok(())
+            })?;
+            std::thread::sleep(Duration::from_secs(1));
+            up(&bed.hosts[0], "hv2", false)?;
+            Ok(removed)
+        };
+        let removed = gone();
+        agent.resume()?;
+        let removed = removed?;
+        bed.agents[0].wait_settled(PATIENCE)?;
+        let report = traffic.stop()?;
+        println!("removed at {removed:.2?}, heard by the switch alone: {report}");
+        bed.make_edge("add", "hv2", VIPS[0])?;
+        Ok((if report.lost.is_empty() { Vec::new() } else { vec![report.to_string()] }, report.late))
+    })?;
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}

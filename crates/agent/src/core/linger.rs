@@ -3,7 +3,8 @@
 //! All hosts hear of a removal at once, and yet not at the same instant: who has not, or has the old way in its switch's cache still, sends to an edge whose flows and ports would be gone.
 //! So where a router pinned to this host goes to which others follow routes, this host acts on it a second after all others: what the transaction deletes is held back from
 //! the rules for so long. What it deletes on other hosts they do at once, so nothing new comes. Routes of other routers go at once here, too: what this host's own guests send takes
-//! another way, and the edge is there for the answers.
+//! another way, and the edge is there for the answers. Whose agent is late or dead hears of it from its switch: if no other router stays here, this host's BFD sessions say meanwhile that it
+//! must not be used ([`super::ovs::Ovs::leave`]).
 //!
 //! Only plain removals are held back. A transaction that writes something of the network as well moves rather than removes, and what it moves must not be there twice; the same goes for a
 //! later transaction that writes while something is held: that goes first then. Ports and routes of switches and routers that stay are in nobody's way.
@@ -122,6 +123,11 @@ impl Linger {
     /// What was held back for long enough.
     pub fn take(&mut self, now: Instant) -> Vec<Change> {
         if now < self.until { Vec::new() } else { std::mem::take(&mut self.held) }
+    }
+
+    /// Whether no router that others may follow routes to is left here when what is held back is gone.
+    pub fn is_last(&self) -> bool {
+        !self.held.is_empty() && self.edges.is_empty()
     }
 
     /// How many are held back.

@@ -97,6 +97,8 @@ pub struct Core {
     probes: Probes,
     withdraw: Withdraw,
     linger: Linger,
+    /// A removal that lingered is being done.
+    removing: bool,
     newcomers: Newcomers,
     /// What the rules were told: whether this host is withdrawn, and which sessions tell of dead tunnels.
     withdrawn: bool,
@@ -129,6 +131,7 @@ impl Core {
             probes,
             withdraw: Withdraw::default(),
             linger: Linger::new(chassis.clone(), clock.0),
+            removing: false,
             newcomers: Newcomers::default(),
             withdrawn: false,
             proven: BTreeSet::new(),
@@ -144,6 +147,7 @@ impl Core {
     /// One event in, what is to be done out.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let held = self.linger.len();
         match event {
             Event::Store(event) => self.on_store(event, now, &mut effects),
             Event::Written(path, outcome) if self.neighbours.owns(&path) => {
@@ -198,7 +202,9 @@ impl Core {
             }
         }
         self.stats.changes_held = (self.linger.len() + self.newcomers.len()) as u64;
+        self.ovs.leave(self.linger.is_last(), now, &mut effects);
         self.ovs.steady(self.switch.settled(), now, &mut effects);
+        self.removing = (self.removing || self.linger.len() < held) && !(self.switch.settled() && self.ovs.is_right());
         if std::mem::take(&mut self.unminded) {
             self.mind(now, &mut effects);
         }
@@ -288,6 +294,11 @@ impl Core {
         self.linger.wakeup().is_some()
     }
 
+    /// Whether what lingered is on its way out of the switch and its database.
+    pub fn is_removing(&self) -> bool {
+        self.removing
+    }
+
     /// How things stand.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -358,6 +369,9 @@ impl Core {
                 let drawing = self.waiting.is_none() && self.rules.0.is_drawing();
                 let lingered = self.linger.wakeup().is_some();
                 let facts = self.linger.pass(facts, drawing, now);
+                if self.linger.is_last() {
+                    self.ovs.leave(true, now, effects);
+                }
                 let mut facts = self.newcomers.pass(facts, self.waiting.is_none(), now);
                 if !lingered && self.linger.wakeup().is_some() {
                     let text = "a router that is pinned here and that others send to is deleted: it serves for a second longer what is on its way";

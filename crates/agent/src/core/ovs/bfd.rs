@@ -130,9 +130,17 @@ fn settings(wanted: &Wanted, withdrawn: bool) -> Vec<(&'static str, String)> {
 }
 
 /// What tells the other ends of all ports whether they may send here, where that is not told yet. Apart from all else that is to be done, as it must not fail with it.
-pub fn withdrawal(tables: &Tables, bridge: &str, withdrawn: bool) -> Vec<Operation> {
+/// That they may again is told by ports that are to stay only.
+pub fn withdrawal(
+    tables: &Tables,
+    bridge: &str,
+    withdrawn: bool,
+    watches: Option<&BTreeMap<End, Name>>,
+) -> Vec<Operation> {
     let told = |row: &Row| Tables::pair(row, "bfd", WITHDRAWN) == Some("true");
-    let wrong = ports(tables, bridge).into_iter().filter(|(_, _, row)| told(row) != withdrawn);
+    let stays = |row: &Row| watches.is_none_or(|watches| end(row).is_some_and(|end| watches.contains_key(&end)));
+    let wrong = |row: &Row| told(row) != withdrawn && (withdrawn || stays(row));
+    let wrong = ports(tables, bridge).into_iter().filter(|(_, _, row)| wrong(row));
     let operations = wrong.map(|(_, interface, _)| {
         let operation = Operation::mutate("Interface").row(interface);
         let operation = operation.mutation("bfd", Mutator::Delete, Value::set([WITHDRAWN]));
@@ -146,7 +154,7 @@ pub fn withdrawal(tables: &Tables, bridge: &str, withdrawn: bool) -> Vec<Operati
 
 /// Adds to the plan what makes the ports be as they should. While nobody knows what is to be watched, all ports stay.
 pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'_>) {
-    let Parts { watches, withdrawn, steady, .. } = *parts;
+    let Parts { watches, withdrawn, steady, leaving, .. } = *parts;
     let Some((bridge, _)) = tables.bridge(&wanted.bridge) else { return };
     let mut found = BTreeSet::new();
     for (port, interface, row) in ports(tables, &wanted.bridge) {
@@ -154,6 +162,9 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, parts: &Parts<'
         let end = end(row);
         let stays = end.is_some_and(|end| watches.is_none_or(|w| w.contains_key(&end)) && found.insert(end));
         if !stays && watches.is_some() {
+            if leaving {
+                continue;
+            }
             plan.operations.push(Operation::mutate("Bridge").row(bridge).mutation("ports", Mutator::Delete, port));
             plan.words.push(format!("removing the port {name}, which watched an end point"));
             continue;

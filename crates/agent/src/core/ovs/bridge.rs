@@ -30,7 +30,7 @@ pub fn plan(tables: &Tables, wanted: &Wanted, parts: Parts<'_>) -> Option<Plan> 
             bfd::repair(&mut plan, tables, wanted, &parts);
             own_stack::repair(&mut plan, uuid, row, tables, wanted);
             if let Some(patches) = parts.patches {
-                patch::repair(&mut plan, tables, wanted, patches);
+                patch::repair(&mut plan, tables, wanted, patches, parts.parting);
             }
         }
     }

@@ -70,6 +70,10 @@ pub struct Ovs {
     watching: BTreeMap<End, u32>,
     /// Whether the other ends are told not to send here; `None` while nobody knows.
     withdrawn: Option<bool>,
+    /// This host is an edge for a moment longer: the other ends are told not to send here, and nothing else changes.
+    leaving: bool,
+    /// Patch ports are to go, once the switch is steady.
+    parting: bool,
     /// Whether the switch holds what the rules want.
     steady: bool,
     /// The next plan may make or remove ports that watch, once the switch is steady.
@@ -109,6 +113,8 @@ impl Ovs {
             watches: None,
             watching: BTreeMap::new(),
             withdrawn: None,
+            leaving: false,
+            parting: false,
             steady: false,
             unmade: false,
             withdrawing: false,
@@ -298,10 +304,31 @@ impl Ovs {
     /// Whether the switch holds what the rules want. Only then ports that watch are made, whose first packets need their flows.
     pub fn steady(&mut self, steady: bool, now: Instant, effects: &mut Vec<Effect>) {
         let before = std::mem::replace(&mut self.steady, steady);
-        if steady && !before && self.unmade {
+        let parted = steady && std::mem::take(&mut self.parting);
+        if parted || steady && !before && self.unmade {
             self.unchecked = true;
             self.act(now, effects);
         }
+    }
+
+    /// Whether this host is an edge for the last moments: its sessions stay so long, and tell their other ends not to send here. Those whose agents are late or dead hear of it from
+    /// their switches.
+    pub fn leave(&mut self, leaving: bool, now: Instant, effects: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.leaving, leaving) != leaving {
+            self.unchecked = true;
+            self.tell_withdrawn(now, effects);
+            self.act(now, effects);
+        }
+    }
+
+    /// Whether there is nothing to be done to the bridge, as far as known.
+    pub fn is_right(&self) -> bool {
+        !self.unchecked && !self.repairing && !self.parting
+    }
+
+    /// What the other ends are told.
+    fn tells(&self) -> Option<bool> {
+        if self.leaving { Some(true) } else { self.withdrawn }
     }
 
     /// Tells the other ends of all sessions whether packets may be sent here.
@@ -315,8 +342,8 @@ impl Ovs {
     /// Apart from all repairs: it must neither wait for them nor fail with them.
     fn tell_withdrawn(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let able = self.known && self.up && !self.withdrawing && self.withdraw_at.is_none_or(|at| at <= now);
-        let Some(withdrawn) = self.withdrawn.filter(|_| able) else { return };
-        let operations = bfd::withdrawal(&self.tables, &self.wanted.bridge, withdrawn);
+        let Some(withdrawn) = self.tells().filter(|_| able) else { return };
+        let operations = bfd::withdrawal(&self.tables, &self.wanted.bridge, withdrawn, self.watches.as_ref());
         if !operations.is_empty() {
             self.withdrawing = true;
             effects.push(Effect::Ovs(Purpose::Withdraw, operations));
@@ -347,14 +374,16 @@ impl Ovs {
         Some(uplinks)
     }
 
-    /// Whether the ports in the database say that this host is withdrawn.
+    /// Whether the ports in the database say that this host is withdrawn, for another reason than that it leaves.
     pub fn told_withdrawn(&self) -> bool {
-        bfd::told(&self.tables, &self.wanted.bridge)
+        !self.leaving && bfd::told(&self.tables, &self.wanted.bridge)
     }
 
-    /// What the BFD sessions say, by end point.
+    /// What the BFD sessions say, by end point: those that are needed. Of others the other end may be gone already.
     pub fn sessions(&self) -> BTreeMap<End, Session> {
-        bfd::sessions(&self.tables, &self.wanted.bridge)
+        let mut sessions = bfd::sessions(&self.tables, &self.wanted.bridge);
+        sessions.retain(|end, _| self.watches.as_ref().is_none_or(|watches| watches.contains_key(end)));
+        sessions
     }
 
     fn mtu_changes(&mut self) -> Vec<Change> {
@@ -391,6 +420,8 @@ impl Ovs {
         }
         let pairs = self.pairs.get_or_insert_default();
         let (come, go): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, wanted)| *wanted);
+        // First the flows, then the ports.
+        self.parting |= !first && !go.is_empty();
         for (pair, _) in go {
             pairs.remove(&pair.name);
         }
@@ -487,7 +518,9 @@ impl Ovs {
                 patches: self.pairs.as_ref(),
                 watches: self.watches.as_ref(),
                 steady: self.steady,
-                withdrawn: self.withdrawn,
+                withdrawn: self.tells(),
+                leaving: self.leaving,
+                parting: self.parting,
             };
             match bridge::plan(&self.tables, &self.wanted, parts) {
                 Some(Plan { operations, words }) => {

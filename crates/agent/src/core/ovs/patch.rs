@@ -92,8 +92,8 @@ fn is_ours(port: &Row) -> bool {
     Tables::pair(port, "external_ids", MANAGED).is_some()
 }
 
-/// Adds to the plan what brings the pairs about that can be, and takes away those that are not wanted. Our bridge is there.
-pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMap<String, PatchPair>) {
+/// Adds to the plan what brings the pairs about that can be, and takes away those that are not wanted, if their flows are gone (not `parting`). Our bridge is there.
+pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMap<String, PatchPair>, parting: bool) {
     let mut stay: BTreeSet<(&str, &str)> = BTreeSet::new();
     for pair in pairs.values() {
         stay.extend([(wanted.bridge.as_str(), pair.name.as_str()), (&pair.bridge, &pair.peer)]);
@@ -107,7 +107,7 @@ pub fn repair(plan: &mut Plan, tables: &Tables, wanted: &Wanted, pairs: &BTreeMa
     for (bridge, uuid, row) in tables.bridges() {
         for (port, port_row) in tables.ports(row) {
             let name = port_row.string("name").unwrap_or_default();
-            if concerns(name) && is_ours(port_row) && !stay.contains(&(bridge, name)) {
+            if !parting && concerns(name) && is_ours(port_row) && !stay.contains(&(bridge, name)) {
                 plan.operations.push(Operation::mutate("Bridge").row(uuid).mutation("ports", Mutator::Delete, port));
                 plan.words.push(format!("removing {name} from {bridge}"));
             }

@@ -458,6 +458,25 @@ fn pairs_that_nobody_wants_go_once_the_network_is_known() {
 }
 
 #[test]
+fn a_pair_that_is_no_longer_wanted_goes_when_its_flows_are_gone() {
+    let mut bench = Bench::new();
+    bench.up();
+    let mut rows = joined(&[40], &[50]);
+    rows.extend(patch_end(40, "tp-1-7", "tpx-1-7", 9));
+    rows.extend(patch_end(50, "tpx-1-7", "tp-1-7", 2));
+    bench.update(true, rows);
+    bench.ovs.pairs(vec![(wanted_pair("br-ex"), true)], bench.now, &mut bench.effects);
+    bench.ovs.steady(true, bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty());
+    bench.ovs.pairs(vec![(wanted_pair("br-ex"), false)], bench.now, &mut bench.effects);
+    bench.ovs.steady(false, bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty() && !bench.ovs.is_right(), "flows still lead there");
+    bench.ovs.steady(true, bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].1.matches("\"delete\"").count() == 2, "{sent:?}");
+}
+
+#[test]
 fn what_keeps_a_patch_port_from_being_is_said() {
     let said = |bridge: &str, datapath: &str, foreign: bool| {
         let mut bench = Bench::new();

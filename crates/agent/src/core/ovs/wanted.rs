@@ -105,4 +105,8 @@ pub struct Parts<'a> {
     pub steady: bool,
     /// Whether the other ends are told not to send here; `None`: nobody knows yet, and it stays as it is.
     pub withdrawn: Option<bool>,
+    /// This host is an edge for a moment longer: ports that watch stay, since they say so.
+    pub leaving: bool,
+    /// Flows that use patch ports which are to go may still be in the switch.
+    pub parting: bool,
 }

@@ -152,6 +152,45 @@ fn all_ports_say_that_this_end_is_withdrawn_and_no_longer() {
     assert!(sent[0].1.contains("192.0.2.12") && sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
 }
 
+/// An edge that is taken away: whoever has not heard of it hears of it from its switch.
+#[test]
+fn who_leaves_says_so_until_its_ports_go_and_never_takes_it_back() {
+    let status = [("state", "up"), ("forwarding", "true")];
+    let rows =
+        [watching(40, "e1", "192.0.2.11", 12, &GOOD, &status), watching(50, "e2", "192.0.2.12", 13, &GOOD, &status)];
+    let mut bench = bench(&[40, 50], rows.concat());
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)]);
+    steady(&mut bench, true);
+    bench.ovs.withdraw(false, bench.now, &mut bench.effects);
+    assert!(bench.transactions().is_empty() && bench.ovs.is_right());
+
+    bench.ovs.leave(true, bench.now, &mut bench.effects);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false), (watch("e2", "192.0.2.12"), false)]);
+    assert!(bench.ovs.sessions().is_empty(), "nobody needs them, nor asks whether the other end is there still");
+    let sent = bench.transactions();
+    assert!(sent.len() == 1 && sent[0].0 == Purpose::Withdraw, "{sent:?}");
+    assert_eq!(sent[0].1.matches("[\"cpath_down\",\"true\"]").count(), 2, "{sent:?}");
+    let down = [&GOOD[..], &[("cpath_down", "true")]].concat();
+    let rows =
+        [watching(40, "e1", "192.0.2.11", 12, &down, &status), watching(50, "e2", "192.0.2.12", 13, &down, &status)];
+    bench.update(false, rows.concat());
+    bench.ovs.done(&Purpose::Withdraw, Ok(()), bench.now, &mut bench.effects);
+    assert!(!bench.ovs.told_withdrawn(), "that is no reason to be withdrawn later");
+    assert!(steady(&mut bench, true).is_empty() && bench.transactions().is_empty(), "the ports stay");
+
+    // One of them is needed again, the other one goes without another word.
+    bench.ovs.watches(vec![(watch("e2", "192.0.2.12"), true)]);
+    bench.ovs.leave(false, bench.now, &mut bench.effects);
+    let sent = bench.transactions();
+    let text = |purpose| sent.iter().find(|(of, _)| *of == purpose).map(|(_, text)| text.clone()).unwrap();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(text(Purpose::Withdraw).contains(&Uuid(51).to_string()), "{sent:?}");
+    assert!(!text(Purpose::Withdraw).contains(&Uuid(41).to_string()), "{sent:?}");
+    let gone = |port| format!("\"ports\",\"delete\",[\"uuid\",\"{}\"]", Uuid(port));
+    assert!(text(Purpose::Repair).contains(&gone(40)) && !text(Purpose::Repair).contains(&gone(50)), "{sent:?}");
+    assert!(!bench.ovs.is_right());
+}
+
 #[test]
 fn names_and_numbers_are_given_once() {
     let mut bench = bench(&[], Vec::new());
