@@ -4,6 +4,7 @@
 //! question for the next hop's MAC, and the packet itself; there, then back.
 
 mod ends;
+mod seen;
 mod show;
 mod way;
 

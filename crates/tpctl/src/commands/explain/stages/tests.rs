@@ -1,12 +1,13 @@
 //! Every stage has its words, and whole ones.
 
 use super::*;
+use tuplenet_rules::stage;
 
 #[test]
 fn every_stage_is_explained_once_in_order() {
     let tables: Vec<&str> = ALL.iter().map(|explained| explained.stage.name).collect();
     let stages: Vec<&str> = stage::ALL.iter().map(|stage| stage.name).collect();
-    assert_eq!(tables, stages, "each stage needs one explanation, in this file");
+    assert_eq!(tables, stages, "each stage needs one explanation, in the table");
 }
 
 #[test]
