@@ -135,6 +135,8 @@ rules! {
     Untunnel = 51 "untunnel",
     /// What this host's own IP stack sends into the switch ends.
     UntunnelIn = 52 "untunnel-in",
+    /// What is in a switch that an edge does not have takes no detour by one.
+    NoDetour = 53 "no-detour",
 }
 
 /// A cookie taken apart. See the module for the layout.

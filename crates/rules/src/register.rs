@@ -70,6 +70,8 @@ pub const ERROR: u32 = 1 << 12;
 pub const REDIRECTED: u32 = 1 << 9;
 /// Flag: sent on by such a chassis, to no further detour.
 pub const RELAYED: u32 = 1 << 13;
+/// Flag: takes no detour, as an edge does not have its switch. It is above those that tunnels carry, and does not leave the host.
+pub const DIRECT_ONLY: u32 = 1 << 16;
 
 /// The most bytes that an IP packet may have in the switch that a router sends it into; and whether it has more ([`TOO_BIG`]).
 pub const MTU: &Field = field::REG13;

@@ -67,6 +67,7 @@ fn pipeline() -> String {
         (register::DESIGNATED, "a copy between a chassis without a patch port and the one that is designated for it"),
         (register::REDIRECTED, "on a detour: its chassis could not be reached by the host that sent it"),
         (register::RELAYED, "sent on by the host that the detour went by"),
+        (register::DIRECT_ONLY, "takes no detour, as an edge does not have its switch; does not leave the host"),
     ];
     for (flag, meaning) in flags {
         let _ = writeln!(page, "| `{flag:#x}` | {meaning} |");

@@ -84,6 +84,45 @@ fn a_watched_chassis_has_a_way_by_each_other_edge() {
     assert_eq!(Switch::of(&engine), before);
 }
 
+/// The switches whose packets take no detour, by their ids.
+fn direct(engine: &Engine) -> Vec<u32> {
+    let of = |flow: tuplenet_openflow::Flow| {
+        Cookie::decode(flow.cookie).filter(|c| c.rule == Rule::NoDetour).map(|c| c.datapath)
+    };
+    let mut found: Vec<u32> = engine.flows().filter_map(of).collect();
+    found.sort_unstable();
+    found
+}
+
+/// An edge without the switch could not send its packets on.
+#[test]
+fn a_switch_that_an_edge_does_not_have_takes_no_detour() {
+    let mut engine = network(2);
+    engine.apply((1..=2).map(|n| session(n, true)));
+    engine.apply([ls("Z", 30), lsp("Z", 30, 1), interface(9, "Z-1", 9)]);
+    let before = Switch::of(&engine);
+    assert!(direct(&engine).is_empty(), "there are no detours");
+    engine.apply((1..=2).map(|n| bfd(n, Some(30 + u32::from(n)))));
+    assert_eq!((redirects(&engine), direct(&engine)), (2, vec![30]), "A and J are joined to both edges, Z is alone");
+
+    // Joined to the router, the edges have it; and no more when it is alone again.
+    engine.apply(link("R", "Z", 30, 30, 250));
+    assert!(direct(&engine).is_empty());
+    engine.apply(unlink("R", "Z"));
+    assert_eq!(direct(&engine), [30]);
+
+    // One more edge that only has Z, as nobody joins its router to anything else: now each switch lacks one.
+    let only = r#"{"port_id":1,"mac":"f2:01:0a:1e:00:03","nets":["10.30.0.3/16"],"peer":{"ls":"Z","lsp":"Z_to_E3"}}"#;
+    let its = r#"{"port_id":3,"mac":"f2:01:0a:1e:00:03","ips":["10.30.0.3"],"peer":{"lr":"E3","lrp":"E3_to_Z"}}"#;
+    engine.apply([chassis("e3", "192.0.2.103"), pinned_lr("E3", 103, "e3"), bfd(3, Some(33)), session(3, true)]);
+    engine.apply([object("lr/E3/lrp/E3_to_Z", only), object("ls/Z/lsp/Z_to_E3", its)]);
+    assert_eq!(redirects(&engine), 3);
+    assert_eq!(direct(&engine), [1, 2, 20, 30]);
+    engine.apply(["ls/Z/lsp/Z_to_E3", "lr/E3/lrp/E3_to_Z", "lr/E3", "chassis/e3"].map(delete));
+    engine.apply([bfd(3, None), session(3, false), bfd(1, None), bfd(2, None)]);
+    assert_eq!(Switch::of(&engine), before);
+}
+
 #[test]
 fn an_edge_more_is_a_bucket_for_each_chassis_and_a_port_is_nothing() {
     let mut engine = network(9);

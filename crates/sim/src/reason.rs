@@ -173,6 +173,7 @@ impl Case<'_> {
             | Rule::Static
             | Rule::Ecmp
             | Rule::Redirect
+            | Rule::NoDetour
             | Rule::EcmpMember
             | Rule::EcmpHome
             | Rule::NextHop

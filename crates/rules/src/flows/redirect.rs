@@ -5,27 +5,33 @@
 //!
 //! Not what is copied to many or sent to a part of a router (there others would take it for theirs), and by Geneve alone: other tunnels carry no marks.
 //!
-//! Cost of a watched chassis: one flow, one group, and a bucket in it for each edge; an edge more or less: a bucket for each watched chassis. Of a port: nothing.
+//! An edge that does not have the switch could not send a frame on: what is in a switch that one of them does not have goes the direct way, whatever BFD says.
+//!
+//! Cost of a watched chassis: one flow, one group, and a bucket in it for each edge; an edge more or less: a bucket for each watched chassis. Of a switch that an edge does not
+//! have: one flow. Of a port: nothing.
 
 use super::tunnel::{self, fields, towards};
 use crate::{
     cookie::{Cookie, Rule},
     endpoint::Endpoint,
-    fact::{SessionFact, TunnelFact},
-    flow::{FlowRow, flow, hash, priority, resubmit, set_flags, to_option},
+    fact::{Ls, SessionFact, TunnelFact},
+    flow::{FlowRow, flow, hash, priority, resubmit, set_flags, to_option, within},
     group_table::{BucketRow, GroupRow},
     output::{Bucket, GroupForm},
-    register::{self, ENTERED, FLOOD_COPY, FROM_TUNNEL, LOOPBACK, REDIRECTED, RELAYED, option},
+    port::Link,
+    register::{self, DIRECT_ONLY, ENTERED, FLOOD_COPY, FROM_TUNNEL, LOOPBACK, REDIRECTED, RELAYED, option},
     stage,
     valid_port::SwitchPort,
 };
 use std::net::IpAddr;
-use tuplenet_datalog::Relation;
-use tuplenet_model::{entity::EncapKind, name::Name};
+use tuplenet_datalog::{Relation, reach};
+use tuplenet_model::{entity::EncapKind, id::DatapathId, name::Name};
 use tuplenet_openflow::{Action, Match};
 
 /// Above the way that all others take.
 const WATCHED: u16 = priority::OBJECT + 1;
+/// Above both.
+const NOT_THERE: u16 = WATCHED + 1;
 /// Above what a switch does with frames to no port that is known, below what is known.
 const UNKNOWN: u16 = priority::OBJECT - 1;
 /// Ids of a group's buckets, which are their order: the direct way, those by edges, the direct way whatever BFD says.
@@ -46,6 +52,10 @@ pub struct Sources<'a> {
     pub session: &'a Relation<SessionFact>,
     /// Ports that lead to routers pinned to other chassis, which these are.
     pub pinned: &'a Relation<(SwitchPort, Name)>,
+    /// Links of routers that are here.
+    pub link: &'a Relation<Link>,
+    /// Switches that matter here.
+    pub switches: &'a Relation<Ls>,
 }
 
 /// What comes of them.
@@ -87,6 +97,8 @@ pub fn is_group(id: u32) -> bool {
 /// edge(E, Ip, Bfd)           <- watched(E, Ip, Bfd, _), pinned(_, E).
 /// detour(C, E)               <- watched(C), edge(E), E is not C.      Of several that come to one bucket's id the first.
 /// redirect(C)                <- watched(C), detour(C, _), session(geneve, Ip): it was up, and is not withdrawn.
+/// has(E, Datapath)           <- pinned(LS, E), or reach from there by links of distributed routers.
+/// direct(LS)                 <- switch(LS), edge(E), not has(E, LS), redirect(_).
 /// ```
 pub fn derive(s: &Sources<'_>) -> Redirect {
     let geneve = |kind: EncapKind| kind == EncapKind::Geneve;
@@ -118,6 +130,27 @@ pub fn derive(s: &Sources<'_>) -> Redirect {
     let detour = detour.index(|(to, _)| to.ip).semijoin(&session.index(|session| session.remote));
     let served = watched.index(|w| w.ip).semijoin(&detour.index(|(to, _)| to.ip)).named("redirect");
 
+    let edges = edge.map(|by| by.chassis.clone()).distinct();
+    let joins = edges.index(|_| ()).join_flat(
+        &s.link.filter(|link| link.router.distributed).index(|_| ()),
+        |(), edge, link| {
+            let (ls, lr) = ((edge.clone(), link.port.ls), (edge.clone(), link.router.lr));
+            [(ls.clone(), lr.clone()), (lr, ls)]
+        },
+    );
+    let has = reach(&s.pinned.map(|(port, edge)| (edge.clone(), port.ls)), &joins);
+    let not_there = s
+        .switches
+        .index(|_| ())
+        .join(&edges.index(|_| ()), |(), ls, edge| (edge.clone(), ls.value.id))
+        .index(|at| at.clone())
+        .antijoin(&has.index(|at| at.clone()))
+        .map(|(_, ls)| *ls)
+        .distinct()
+        .index(|_| ())
+        .semijoin(&served.index(|_| ()))
+        .named("no_detour");
+
     let direct = served.flat_map(|to| {
         [bucket(to, DIRECT, to.bfd, send(to.ip, to.out)), bucket(to, LAST, to.out, send(to.ip, to.out))]
     });
@@ -126,7 +159,7 @@ pub fn derive(s: &Sources<'_>) -> Redirect {
         bucket(to, bucket_id(to, by), by.bfd, mark.into_iter().chain(send(by.ip, by.out)).collect())
     });
     Redirect {
-        flows: served.map(choose),
+        flows: served.map(choose).concat(&not_there.map(|ls| no_detour(*ls))),
         groups: served.map(|to| GroupRow { id: group_id(to.ip), form: GroupForm::FastFailover }),
         buckets: direct.concat(&around),
     }
@@ -149,12 +182,24 @@ fn send(to: IpAddr, port: u32) -> Vec<Action> {
 }
 
 fn choose(to: &Watched) -> FlowRow {
-    let not = FROM_TUNNEL | FLOOD_COPY | LOOPBACK | REDIRECTED | RELAYED;
+    let not = FROM_TUNNEL | FLOOD_COPY | LOOPBACK | REDIRECTED | RELAYED | DIRECT_ONLY;
     let matching = tunnel::remote(Match::new().with_masked(register::FLAGS, 0_u32, not), to.ip);
     let mut actions = fields(EncapKind::Geneve);
     actions.push(Action::Group(group_id(to.ip)));
     let cookie = Cookie::named(Rule::Redirect, None, &to.chassis);
     flow(stage::LSP_INGRESS_OUTPUT_DST_PORT, WATCHED, cookie, matching, actions)
+}
+
+fn no_detour(ls: DatapathId) -> FlowRow {
+    let stage = stage::LSP_INGRESS_OUTPUT_DST_PORT;
+    let matching = within(ls).with_masked(register::FLAGS, 0_u32, DIRECT_ONLY);
+    flow(
+        stage,
+        NOT_THERE,
+        Cookie::datapath(Rule::NoDetour, ls),
+        matching,
+        vec![set_flags(DIRECT_ONLY), resubmit(stage)],
+    )
 }
 
 /// ```text
