@@ -87,6 +87,7 @@ fn the_first_missing_fact_is_named() {
     let b = &Bench::new(&store.endpoint, "/tuplenet");
     network(b);
     b.refused_with("explain reach vm1 vm99", &["there is no vm99"]);
+    b.refused_with("explain reach vm1 LR-central", &["router LR-central is no port of a switch: name one"]);
     b.refused_with("explain reach vm1 vm1", &["both ends"]);
     assert_eq!(b.run(&["explain", "reach", "vm1", "vm2", "--tcp", "1", "--icmp"]).status.code(), Some(2));
 

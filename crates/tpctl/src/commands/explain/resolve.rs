@@ -90,9 +90,11 @@ pub fn port(world: &World, text: &str) -> Result<(Name, Name)> {
         (Some((parent, name)), Key::Lsp(ls, lsp)) => (ls.as_str(), lsp.as_str()) == (parent, name),
         _ => false,
     };
-    match one_of(world.keys().filter(|key| fits(key)).collect(), &text)? {
+    let ports: Vec<Key> = world.keys().filter(|key| fits(key)).collect();
+    let named = if ports.is_empty() { by_name(world, &text)? } else { one_of(ports, &text)? };
+    match named {
         Key::Lsp(ls, lsp) => Ok((ls, lsp)),
-        other => bail!("{} is no port of a switch", words(&other)),
+        other => bail!("{} is no port of a switch: name one that is", words(&other)),
     }
 }
 
