@@ -115,26 +115,6 @@ fn ofctl_reads_a_group_as_we_write_it() {
 }
 
 #[test]
-fn ofctl_reads_which_connections_are_to_be_forgotten() {
-    for (zone, to, printed) in [
-        (
-            7,
-            CtDestination::Original("192.0.2.1".parse().unwrap()),
-            "zone=7 'ct_nw_src=::,ct_nw_dst=192.0.2.1,ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=0' 'ct_nw_src=::,ct_nw_dst=::,ct_tp_src=0,ct_tp_dst=0'",
-        ),
-        (
-            65_535,
-            CtDestination::Reply("2001:db8::1".parse().unwrap()),
-            "zone=65535 'ct_ipv6_src=::,ct_ipv6_dst=::,ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=0' 'ct_ipv6_src=::,ct_ipv6_dst=2001:db8::1,ct_tp_src=0,ct_tp_dst=0'",
-        ),
-    ] {
-        let message = Message::CtFlush(CtFlush { zone, to });
-        let told = ofp_print(&encode(&message, 1));
-        assert_eq!(told.trim_end(), format!("NXT_CT_FLUSH (OF1.5) (xid=0x1): {printed}"), "{message}");
-    }
-}
-
-#[test]
 fn ofctl_reads_the_other_messages_as_we_mean_them() {
     let cases = [
         (Message::Hello(Hello::ours()), "OFPT_HELLO (OF1.5) (xid=0x1):\n version bitmap: 0x06"),

@@ -19,7 +19,7 @@ use tuplenet_openflow::{
     Action, Flow,
     connection::{self, Config, RequestError, Switch, Target},
     message::{
-        Bucket, CtFlush, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupProperties, Message, MeterBand,
+        Bucket, FlowMod, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupProperties, Message, MeterBand,
         MeterCommand, MeterMod, MultipartReply, MultipartRequest, PacketOut, ReplyBody, TlvMap, TlvTableCommand,
         group::bucket_id, meter::meter_flags,
     },
@@ -181,7 +181,7 @@ async fn answer(switch: &Switch, command: Command) -> Event {
             let flows = switch.flows(Some(table), None).await.map(|flows| flows.into_iter().map(|f| f.flow).collect());
             Event::Flows(table, flows.map_err(|e| e.to_string()))
         }
-        Command::Forget(all) => Event::Forgotten(forget(switch, all).await.map_err(|e| e.to_string())),
+        Command::Forget(zones) => Event::Forgotten(forget(switch, zones).await.map_err(|e| e.to_string())),
         Command::Bundle(mods) => Event::Bundle(match switch.bundle(mods.into_iter().map(message).collect()).await {
             Ok(()) => Outcome::Done,
             Err(error) => outcome(error),
@@ -189,9 +189,9 @@ async fn answer(switch: &Switch, command: Command) -> Event {
     }
 }
 
-async fn forget(switch: &Switch, all: Vec<CtFlush>) -> Result<(), RequestError> {
-    for which in all {
-        switch.forget_connections(which).await?;
+async fn forget(switch: &Switch, zones: Vec<u16>) -> Result<(), RequestError> {
+    for zone in zones {
+        switch.forget_connections(zone).await?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::events::Counts;
 use super::registry::{Outcome, Registry};
 use super::task::Chunk;
 use crate::message::{
-    CtFlush, FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
+    FlowCounters, FlowFilter, FlowMonitor, FlowStats, FlowUpdate, GroupDesc, GroupMod, GroupStats, Message,
     MeterConfig, MultipartReply, MultipartRequest, Port, PortStats, ReplyBody, TableStats, TlvMap, TlvTable,
     TlvTableCommand, TlvTableMod, readable_flows,
 };
@@ -335,12 +335,12 @@ impl Switch {
         self.request(Message::TlvTableMod(TlvTableMod { command, maps })).await.map(drop)
     }
 
-    /// Forgets tracked connections. Those that there are not were forgotten before.
+    /// Forgets all tracked connections of a zone.
     ///
     /// # Errors
-    /// See [`RequestError`]. Refused by Open vSwitch before 3.1.
-    pub async fn forget_connections(&self, which: CtFlush) -> Result<(), RequestError> {
-        self.request(Message::CtFlush(which)).await.map(drop)
+    /// See [`RequestError`].
+    pub async fn forget_connections(&self, zone: u16) -> Result<(), RequestError> {
+        self.request(Message::CtFlushZone(zone)).await.map(drop)
     }
 
     /// How long to wait for an answer to work of `n` messages: a slow machine does thousands a second.

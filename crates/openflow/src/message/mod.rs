@@ -5,7 +5,6 @@
 
 pub mod bundle;
 mod config;
-mod ct_flush;
 mod error;
 mod features;
 pub mod flow_mod;
@@ -30,7 +29,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 pub use bundle::{BundleAction, BundleAdd, BundleControl};
 pub use config::{AsyncConfig, PacketInFormat, Role, SwitchConfig};
-pub use ct_flush::{CtDestination, CtFlush};
 pub use error::ErrorMsg;
 pub use features::{Features, SwitchDesc};
 pub use flow_mod::{FlowMod, FlowModCommand, FlowRemoved};
@@ -95,8 +93,6 @@ pub enum Message {
     Resume(PacketIn2),
     /// Forget all tracked connections of a zone.
     CtFlushZone(u16),
-    /// Forget those tracked connections.
-    CtFlush(CtFlush),
     PacketIn2(PacketIn2),
     /// One that this crate does not decode.
     Raw {
@@ -119,7 +115,6 @@ mod nxt {
     pub const RESUME: u32 = 28;
     pub const CT_FLUSH_ZONE: u32 = 29;
     pub const PACKET_IN2: u32 = 30;
-    pub const CT_FLUSH: u32 = 32;
 }
 
 impl Message {
@@ -255,7 +250,6 @@ impl Message {
             | Message::TlvTableReply(_)
             | Message::Resume(_)
             | Message::CtFlushZone(_)
-            | Message::CtFlush(_)
             | Message::PacketIn2(_) => kind::EXPERIMENTER,
             Message::Raw { kind, .. } => *kind,
         }
@@ -316,10 +310,6 @@ impl Message {
                 nx(nxt::CT_FLUSH_ZONE);
                 out.put_bytes(0, 6);
                 out.put_u16(*zone);
-            }
-            Message::CtFlush(m) => {
-                nx(nxt::CT_FLUSH);
-                m.encode_body(out);
             }
             Message::PacketIn2(m) => {
                 nx(nxt::PACKET_IN2);
@@ -414,7 +404,6 @@ impl fmt::Display for Message {
             Message::TlvTableReply(m) => write!(f, "NXT_TLV_TABLE_REPLY {} maps", m.maps.len()),
             Message::Resume(m) => write!(f, "NXT_RESUME {m}"),
             Message::CtFlushZone(zone) => write!(f, "NXT_CT_FLUSH_ZONE zone={zone}"),
-            Message::CtFlush(m) => write!(f, "NXT_CT_FLUSH {m}"),
             Message::PacketIn2(m) => write!(f, "NXT_PACKET_IN2 {m}"),
             Message::MultipartRequest(m) => write!(f, "MULTIPART_REQUEST {m:?}"),
             Message::Raw { kind, body, .. } => write!(f, "{} of {} bytes", kind_name(*kind), body.len() + HEADER_LEN),

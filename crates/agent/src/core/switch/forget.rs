@@ -1,69 +1,97 @@
-//! Tracked connections that the switch is to forget: those of an external address that no rule of its router has here any more.
+//! Tracked connections that the switch is to forget: those of a router whose external addresses are gone from here, all of them.
 //!
-//! Conntrack would go on translating them to that address, and refuse to learn another, for as long as packets come: a flow of UDP that outlives a change of its edge's address would never
-//! hear an answer again, and who gets the address next would be spoken for by strangers. Forgotten, its next packet begins it anew by the rules that there are.
+//! A zone is its router's by the router's id, and whoever gets the id next gets the zone. Conntrack would go on translating a connection to the old address for as long as packets come: a flow
+//! of UDP that outlives an edge that is made again with another address would never hear an answer, and guests of another network would speak in the name of an address that is not theirs.
+//! Forgotten, a connection begins anew with its next packet, by the rules that there are.
 //!
-//! It is asked for behind the bundle that takes the rule's flows away, and twice again: for some milliseconds the datapath goes on by what it keeps of these flows, and notes connections by
-//! them; and Open vSwitch, which walks through its table while it deletes from it, does not always find all.
+//! It is asked for behind the bundle that takes the rules' flows away, and once more: for some milliseconds the datapath goes on by what it keeps of these flows, and notes connections by
+//! them. Not single connections (`NXT_CT_FLUSH`): of that Open vSwitch 3.1 aborts now and then.
 
 use super::{Command, Context, Level, Switch};
-use std::time::{Duration, Instant};
-use tuplenet_openflow::message::{CtDestination, CtFlush};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 use tuplenet_rules::Translated;
 
-/// So many wait for the switch at most: of those beyond, connections end by themselves.
-const MAX_STALE: usize = 4096;
 /// When after the bundle it is asked for.
-const TIMES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1)];
+const TIMES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(200)];
 
-/// Addresses whose connections are to be forgotten, and when.
+/// What zones are for, and which of them are to be forgotten, when.
 #[derive(Debug, Default)]
 pub(super) struct Stale {
-    due: Vec<(Instant, Translated)>,
-    told: bool,
+    zones: BTreeMap<u16, BTreeSet<IpAddr>>,
+    due: BTreeSet<(Instant, u16)>,
 }
 
 impl Stale {
     /// When the next is due.
     pub fn wakeup(&self) -> Option<Instant> {
-        self.due.iter().map(|(at, _)| *at).min()
+        self.due.first().map(|(at, _)| *at)
     }
 }
 
 impl Switch {
-    /// These addresses are translated from now on (true), and no more (false): then their connections are forgotten, behind the next bundle.
+    /// These addresses are translated from now on (true), and no more (false).
     pub fn translate(&mut self, changes: impl IntoIterator<Item = (Translated, bool)>, now: Instant) {
-        for (address, there) in changes {
-            self.stale.due.retain(|(_, other)| *other != address);
-            if !there && self.stale.due.len() < MAX_STALE {
-                self.stale.due.extend(TIMES.map(|later| (now + later, address)));
+        let Stale { zones, due } = &mut self.stale;
+        let mut before = BTreeMap::new();
+        for (Translated { zone, ip }, there) in changes {
+            let addresses = zones.entry(zone).or_default();
+            before.entry(zone).or_insert_with(|| addresses.clone());
+            let _ = if there { addresses.insert(ip) } else { addresses.remove(&ip) };
+        }
+        for (zone, before) in before {
+            let Some(after) = zones.get(&zone) else { continue };
+            if !before.is_empty() && before.is_disjoint(after) {
+                due.extend(TIMES.map(|later| (now + later, zone)));
+            }
+            if after.is_empty() {
+                zones.remove(&zone);
             }
         }
     }
 
     /// Asks for what is due, behind what was sent.
     pub(super) fn send_stale(&mut self, cx: &mut Context<'_>) {
-        let now = cx.now;
-        let due: Vec<Translated> =
-            self.stale.due.extract_if(.., |(at, _)| *at <= now).map(|(_, address)| address).collect();
-        if due.is_empty() {
-            return;
+        let later = self.stale.due.split_off(&(cx.now + Duration::from_nanos(1), 0));
+        let due: BTreeSet<u16> =
+            std::mem::replace(&mut self.stale.due, later).into_iter().map(|(_, zone)| zone).collect();
+        if !due.is_empty() {
+            self.ask(Command::Forget(due.into_iter().collect()), cx);
         }
-        let both = |Translated { zone, ip }: Translated| {
-            // Those that began inside are answered at the address, those that began outside ask for it.
-            [CtDestination::Reply(ip), CtDestination::Original(ip)].map(|to| CtFlush { zone, to })
-        };
-        self.ask(Command::Forget(due.into_iter().flat_map(both).collect()), cx);
     }
 
     pub(super) fn on_forgotten(&mut self, result: Result<(), String>, cx: &mut Context<'_>) {
-        if let Err(why) = result
-            && !std::mem::replace(&mut self.stale.told, true)
-        {
-            let text = format!(
-                "the switch does not forget single connections ({why}): those that were translated by an address that was taken away go on so until they end"
-            );
-            cx.say(Level::Warn, text);
+        if let Err(why) = result {
+            cx.say(Level::Warn, format!("the switch does not forget the connections of a router that is gone: {why}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_zone_is_forgotten_when_none_of_its_addresses_is_left() {
+        let (mut switch, now) = (Switch::new(None), Instant::now());
+        let at = |zone, ip: &str, there| (Translated { zone, ip: ip.parse().unwrap() }, there);
+        let mut due = |changes: Vec<(Translated, bool)>| {
+            switch.translate(changes, now);
+            std::mem::take(&mut switch.stale.due).into_iter().map(|(at, zone)| (at - now, zone)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(vec![at(1, "192.0.2.1", true), at(1, "2001:db8::1", true), at(2, "192.0.2.1", true)]), []);
+        assert_eq!(due(vec![at(1, "192.0.2.1", false)]), [], "the other's connections go on");
+        assert_eq!(
+            due(vec![at(1, "192.0.2.9", true), at(1, "2001:db8::1", false)]),
+            TIMES.map(|at| (at, 1)),
+            "all others"
+        );
+        assert_eq!(due(vec![at(1, "192.0.2.9", false), at(1, "192.0.2.9", true)]), [], "it stays");
+        assert_eq!(due(vec![at(2, "192.0.2.1", false)]), TIMES.map(|at| (at, 2)));
+        assert_eq!(switch.stale.zones.len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use super::{
     bundle::{Mod, Outcome},
     groups::Reported,
 };
-use tuplenet_openflow::{Flow, message::CtFlush};
+use tuplenet_openflow::Flow;
 
 /// One entry of the switch's map of Geneve options to `tun_metadata` fields (`NXT_TLV_TABLE_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub enum Command {
     ReadFlows(u8),
     /// Do all of this or nothing.
     Bundle(Vec<Mod>),
-    /// Forget these tracked connections.
-    Forget(Vec<CtFlush>),
+    /// Forget the tracked connections of these zones.
+    Forget(Vec<u16>),
 }
 
 /// Whether the switch limits trace reports.
