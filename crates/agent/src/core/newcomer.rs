@@ -1,20 +1,21 @@
-//! A next hop that comes beside others is taken a moment later.
+//! A next hop at a router that is just being made is taken a moment later, where there are others.
 //!
 //! All hosts hear of a new edge at once, and yet not at the same instant: it needs flows, a patch port and perhaps its neighbours before it is of use, and that BFD knows its host alive says
-//! nothing of that, as that was a host before. So where a router has a route to a prefix already, one more is held back from the rules for a moment, on all hosts, the new edge's own
-//! as well: what goes by the others goes on by them.
+//! nothing of that, as that was a host before. So where a transaction makes a router, and a route to a prefix that another router has a route to already, that route is held back from the rules
+//! for a moment, on all hosts, the new edge's own as well: what goes by the others goes on by them.
 //!
-//! A route that is the only one to its prefix is nobody's newcomer, nor is what the first listing of the store shows; and if the last of those that were there goes, nobody waits any more.
+//! A route that is the only one to its prefix is nobody's newcomer, nor is what the first listing of the store shows, nor a route among routers that are there; and if the last of those that
+//! were there goes, nobody waits any more.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 use tuplenet_model::{key::Key, object::Object};
 use tuplenet_rules::Change;
 
-/// For so long: an edge is ready within some 0.1 s, and on a busy machine within one.
-const HOLD: Duration = Duration::from_secs(2);
+/// For so long: an edge is ready within some 0.1 s.
+const HOLD: Duration = Duration::from_secs(1);
 
 /// A router, and a prefix in the text of the document.
 type Prefix = (String, String);
@@ -22,6 +23,8 @@ type Prefix = (String, String);
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Newcomers {
+    /// Paths of the routers that there are.
+    routers: HashSet<String>,
     /// Routes that the rules know, by path, and how many each prefix has.
     known: HashMap<String, Prefix>,
     ways: HashMap<Prefix, usize>,
@@ -50,6 +53,7 @@ fn prefix(change: &Change) -> Option<Prefix> {
 impl Newcomers {
     /// A transaction of the store, or what was held back of one for another reason. Gives what is to be acted on at once, in the same order. `live`: the network was known before.
     pub fn pass(&mut self, changes: Vec<Change>, live: bool, now: Instant) -> Vec<Change> {
+        let made = self.see(&changes);
         if changes.iter().all(|change| route(change).is_none()) {
             return changes;
         }
@@ -71,7 +75,7 @@ impl Newcomers {
         }
         let late: BTreeSet<String> = stays
             .into_iter()
-            .filter(|(path, prefix)| live && !is_known(path) && self.ways.contains_key(prefix))
+            .filter(|(path, prefix)| live && made && !is_known(path) && self.ways.contains_key(prefix))
             .map(|(path, _)| path)
             .collect();
         let mut pass = Vec::with_capacity(changes.len());
@@ -94,6 +98,22 @@ impl Newcomers {
             .collect();
         pass.extend(alone.iter().filter_map(|path| self.release(path)));
         pass
+    }
+
+    /// Remembers which routers there are. Whether one is made.
+    fn see(&mut self, changes: &[Change]) -> bool {
+        let mut made = false;
+        for change in changes {
+            let Change::Object { path, value, .. } = change else { continue };
+            if path.strip_prefix("lr/").is_none_or(|name| name.contains('/')) {
+                continue;
+            }
+            match value {
+                Some(_) => made |= self.routers.insert(path.clone()),
+                None => drop(self.routers.remove(path)),
+            }
+        }
+        made
     }
 
     fn learn(&mut self, path: String, prefix: Prefix) {
@@ -150,31 +170,32 @@ mod tests {
         Change::Object { path: format!("lr/R/lsr/{name}"), value: None, create_revision: 1 }
     }
 
+    fn router(name: &str) -> Change {
+        Change::Object { path: format!("lr/{name}"), value: Some(r#"{"id": 9}"#.into()), create_revision: 1 }
+    }
+
     fn names(changes: &[Change]) -> Vec<&str> {
-        changes.iter().map(|change| route(change).unwrap().rsplit('/').next().unwrap()).collect()
+        changes.iter().filter_map(|change| route(change)?.rsplit('/').next()).collect()
     }
 
     #[test]
-    fn a_way_beside_others_waits_and_one_that_is_alone_does_not() {
+    fn a_way_to_a_router_that_is_made_waits_beside_others_and_one_that_is_alone_does_not() {
         let (mut held, now) = (Newcomers::default(), Instant::now());
         // What is there in the beginning, and the first ones to a prefix.
-        assert_eq!(
-            held.pass(vec![add("a", "0.0.0.0/0", "10.0.0.1"), add("b", "0.0.0.0/0", "10.0.0.2")], false, now).len(),
-            2
-        );
-        assert_eq!(
-            held.pass(vec![add("x", "192.0.2.0/24", "10.0.0.1"), add("y", "192.0.2.0/24", "10.0.0.2")], true, now)
-                .len(),
-            2
-        );
-        let late =
-            held.pass(vec![add("c", "0.0.0.0/0", "10.0.0.3"), add("z", "198.51.100.0/24", "10.0.0.3")], true, now);
-        assert_eq!(names(&late), ["z"]);
+        let both = |names: [&str; 2], prefix| {
+            vec![router("e1"), add(names[0], prefix, "10.0.0.1"), add(names[1], prefix, "10.0.0.2")]
+        };
+        assert_eq!(held.pass(both(["a", "b"], "0.0.0.0/0"), false, now).len(), 3);
+        assert_eq!(held.pass(both(["x", "y"], "192.0.2.0/24"), true, now).len(), 3);
+        let edge = vec![router("e3"), add("c", "0.0.0.0/0", "10.0.0.3"), add("z", "198.51.100.0/24", "10.0.0.3")];
+        let at_once = held.pass(edge, true, now);
+        assert_eq!((at_once.len(), names(&at_once)), (2, vec!["z"]), "the router is made at once");
         assert_eq!((held.wakeup(), held.len()), (Some(now + HOLD), 1));
         assert!(held.take(now + HOLD / 2).is_empty());
         assert_eq!(names(&held.take(now + HOLD)), ["c"]);
-        // It is one of them now: a change of it is none of this module's.
+        // It is one of them now: a change of it is none of this module's, nor is a route more to what there is.
         assert_eq!(names(&held.pass(vec![add("c", "0.0.0.0/0", "10.0.0.4")], true, now)), ["c"]);
+        assert_eq!(names(&held.pass(vec![router("e3"), add("d", "0.0.0.0/0", "10.0.0.4")], true, now)), ["d"]);
         assert_eq!(held.wakeup(), None);
     }
 
@@ -182,13 +203,14 @@ mod tests {
     fn nobody_waits_for_a_way_that_is_the_last_or_takes_anothers_place() {
         let (mut held, now) = (Newcomers::default(), Instant::now());
         held.pass(vec![add("a", "0.0.0.0/0", "10.0.0.1")], true, now);
-        assert!(held.pass(vec![add("b", "0.0.0.0/0", "10.0.0.2")], true, now).is_empty());
+        assert_eq!(names(&held.pass(vec![router("e2"), add("b", "0.0.0.0/0", "10.0.0.2")], true, now)).len(), 0);
         assert_eq!(names(&held.pass(vec![del("a")], true, now)), ["a", "b"], "and it is there when the other goes");
-        assert_eq!(names(&held.pass(vec![add("c", "0.0.0.0/0", "10.0.0.3"), del("b")], true, now)), ["c", "b"]);
+        let instead = vec![router("e3"), add("c", "0.0.0.0/0", "10.0.0.3"), del("b")];
+        assert_eq!(names(&held.pass(instead, true, now)), ["c", "b"]);
         assert_eq!((held.wakeup(), held.known.len(), held.ways.len()), (None, 1, 1));
         // A route that is there and becomes one to another prefix is no newcomer: the rules would keep what it was.
         held.pass(vec![add("d", "192.0.2.0/24", "10.0.0.1")], true, now);
-        assert_eq!(names(&held.pass(vec![add("d", "0.0.0.0/0", "10.0.0.1")], true, now)), ["d"]);
+        assert_eq!(names(&held.pass(vec![router("e4"), add("d", "0.0.0.0/0", "10.0.0.1")], true, now)), ["d"]);
         assert_eq!((held.known.len(), held.ways.len()), (2, 1));
     }
 
@@ -196,15 +218,14 @@ mod tests {
     fn what_is_deleted_while_it_waits_never_comes() {
         let (mut held, now) = (Newcomers::default(), Instant::now());
         held.pass(vec![add("a", "0.0.0.0/0", "10.0.0.1")], true, now);
-        held.pass(vec![add("b", "0.0.0.0/0", "10.0.0.2")], true, now);
+        held.pass(vec![router("e2"), add("b", "0.0.0.0/0", "10.0.0.2")], true, now);
         assert_eq!(names(&held.pass(vec![del("b")], true, now)), ["b"], "of which the rules know nothing");
         assert!(held.take(now + HOLD).is_empty());
-        // Written again it waits anew, and as it was written last.
-        held.pass(vec![add("b", "0.0.0.0/0", "10.0.0.2")], true, now);
-        held.pass(vec![add("b", "0.0.0.0/0", "10.0.0.9")], true, now + HOLD / 2);
-        assert!(held.take(now + HOLD).is_empty());
-        let late = held.take(now + HOLD * 3 / 2);
-        let Change::Object { value: Some(value), .. } = &late[0] else { panic!("{late:?}") };
-        assert!(String::from_utf8_lossy(value).contains("10.0.0.9"));
+        // Made again it waits anew; written once more it is what was written last, and waits no more.
+        let gone = Change::Object { path: "lr/e2".into(), value: None, create_revision: 1 };
+        held.pass(vec![gone, router("e2"), add("b", "0.0.0.0/0", "10.0.0.2")], true, now);
+        assert_eq!(held.len(), 1);
+        assert_eq!(names(&held.pass(vec![add("b", "0.0.0.0/0", "10.0.0.9")], true, now)), ["b"]);
+        assert_eq!((held.len(), held.known.len()), (0, 2));
     }
 }
