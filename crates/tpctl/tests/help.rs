@@ -3,9 +3,10 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
+use tuplenet_fixture::{Dir, text};
 
 fn tpctl(arguments: &[&str]) -> (Option<i32>, String) {
     let mut tpctl = Command::new(env!("CARGO_BIN_EXE_tpctl"));
@@ -64,10 +65,11 @@ fn completion_and_man_pages_are_made() {
         let (code, script) = tpctl(&["completion", shell]);
         assert!(code == Some(0) && script.contains(word), "{shell}");
     }
-    let dir: PathBuf = std::env::temp_dir().join(format!("tpctl-man-{}", std::process::id()));
-    let (code, _) = tpctl(&["man", &dir.display().to_string()]);
+    let place = Dir::new("man");
+    // The command makes it.
+    let dir = place.file("man");
+    let (code, _) = tpctl(&["man", &text(&dir)]);
     assert_eq!(code, Some(0));
     let page = fs::read_to_string(dir.join("tpctl-lsp-add.1")).unwrap();
-    fs::remove_dir_all(&dir).unwrap();
     assert!(page.contains(".TH tpctl-lsp-add 1"), "{page}");
 }

@@ -177,16 +177,18 @@ fn is_there(path: &Path) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use tuplenet_fixture::Dir;
 
     /// Variables as a kernel before 6.17 has them, in a directory of the test's own. What a kernel does when one is written does not happen here.
-    struct Kernel(Sysctl);
+    struct Kernel {
+        sysctl: Sysctl,
+        _dir: Dir,
+    }
 
     impl Kernel {
         fn new(variables: &[(&str, &str)]) -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let name = format!("tuplenet-sysctl-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            let kernel = Self(Sysctl { root: std::env::temp_dir().join(name) });
+            let dir = Dir::new("sysctl");
+            let kernel = Self { sysctl: Sysctl { root: dir.path().to_owned() }, _dir: dir };
             for device in ["all", "default", "eth0", "eth1", "tnout"] {
                 for (variable, value) in [
                     ("forwarding", "0"),
@@ -205,28 +207,22 @@ mod tests {
             kernel
         }
         fn write(&self, variable: &str, value: &str) {
-            let path = self.0.root.join(variable);
+            let path = self.sysctl.root.join(variable);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, value).unwrap();
         }
         fn get(&self, variable: &str) -> String {
-            self.0.read(variable).unwrap()
-        }
-    }
-
-    impl Drop for Kernel {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0.root);
+            self.sysctl.read(variable).unwrap()
         }
     }
 
     #[test]
     fn what_concerns_all_devices_is_remembered_first_and_put_back() {
         let kernel = Kernel::new(&[("net/ipv6/conf/eth1/accept_ra", "0")]);
-        let was = kernel.0.ipv6("tnout", false).unwrap();
+        let was = kernel.sysctl.ipv6("tnout", false).unwrap();
         assert_eq!(was.as_deref(), Some("net/ipv6/conf/all/forwarding=0"));
         assert_eq!(kernel.get(ALL_IPV6), "0", "nothing before it is written down");
-        assert_eq!(kernel.0.ipv6("tnout", true).unwrap(), None);
+        assert_eq!(kernel.sysctl.ipv6("tnout", true).unwrap(), None);
         let now = |device: &str| {
             [
                 kernel.get(&format!("net/ipv6/conf/{device}/forwarding")),
@@ -237,19 +233,19 @@ mod tests {
         assert_eq!([kernel.get(ALL_IPV6), kernel.get("net/ipv6/conf/tnout/forwarding")], ["1", "1"]);
         assert_eq!([now("eth0"), now("eth1"), now("default")], [["0", "1"], ["0", "0"], ["0", "1"]]);
         assert_eq!(now("tnout")[1], "0");
-        assert_eq!(kernel.0.ipv6("tnout", true).unwrap(), None, "asked again it changes nothing");
-        kernel.0.restore("tnout", &was.unwrap()).unwrap();
+        assert_eq!(kernel.sysctl.ipv6("tnout", true).unwrap(), None, "asked again it changes nothing");
+        kernel.sysctl.restore("tnout", &was.unwrap()).unwrap();
         assert_eq!([kernel.get(ALL_IPV6), kernel.get("net/ipv6/conf/eth0/accept_ra")], ["0", "1"]);
         // Nothing else is ever written on the word of a database.
         for order in ["net/ipv6/conf/all/forwarding=1", "kernel/core_pattern=|/bin/sh", ""] {
-            assert!(kernel.0.restore("tnout", order).is_err(), "{order}");
+            assert!(kernel.sysctl.restore("tnout", order).is_err(), "{order}");
         }
     }
 
     #[test]
     fn what_the_owner_switched_on_stays_on() {
         let kernel = Kernel::new(&[(ALL_IPV6, "1"), ("net/ipv6/conf/eth0/forwarding", "1")]);
-        assert_eq!(kernel.0.ipv6("tnout", false).unwrap(), None, "there is nothing to put back");
+        assert_eq!(kernel.sysctl.ipv6("tnout", false).unwrap(), None, "there is nothing to put back");
         assert_eq!(kernel.get("net/ipv6/conf/eth0/forwarding"), "1");
     }
 
@@ -257,7 +253,7 @@ mod tests {
     fn a_kernel_that_can_do_it_for_one_device_is_asked_for_no_more() {
         let kernel =
             Kernel::new(&[("net/ipv6/conf/tnout/force_forwarding", "0"), ("net/ipv6/conf/tnout/addr_gen_mode", "0")]);
-        assert_eq!(kernel.0.ipv6("tnout", false).unwrap(), None);
+        assert_eq!(kernel.sysctl.ipv6("tnout", false).unwrap(), None);
         let of = |variable: &str| kernel.get(&format!("net/ipv6/conf/tnout/{variable}"));
         assert_eq!(["force_forwarding", "addr_gen_mode", "disable_ipv6"].map(of), ["1", "1", "0"]);
         assert_eq!(kernel.get(ALL_IPV6), "0");
@@ -267,14 +263,14 @@ mod tests {
     fn the_way_back_is_looked_at_as_little_as_the_host_allows() {
         for (all, ours, address) in [("0", "0", false), ("1", "2", true), ("2", "2", true)] {
             let kernel = Kernel::new(&[("net/ipv4/conf/all/rp_filter", all), ("net/ipv4/conf/tnout/rp_filter", "1")]);
-            assert_eq!(kernel.0.ipv4("tnout").unwrap(), address, "{all}");
+            assert_eq!(kernel.sysctl.ipv4("tnout").unwrap(), address, "{all}");
             let of = |variable: &str| kernel.get(&format!("net/ipv4/conf/tnout/{variable}"));
             assert_eq!([of("rp_filter"), of("forwarding")], [ours, "1"], "{all}");
             assert_eq!(kernel.get("net/ipv4/conf/eth0/forwarding"), "0");
         }
         let without = Kernel::new(&[]);
-        fs::remove_dir_all(without.0.root.join("net/ipv6")).unwrap();
-        let error = without.0.ipv6("tnout", false).unwrap_err().to_string();
+        fs::remove_dir_all(without.sysctl.root.join("net/ipv6")).unwrap();
+        let error = without.sysctl.ipv6("tnout", false).unwrap_err().to_string();
         assert!(error.contains("--untunnel=ipv4"), "{error}");
     }
 }
