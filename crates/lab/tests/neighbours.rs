@@ -8,7 +8,7 @@ use std::{
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
-use tuplenet_lab::{Agent, Host, Lab, Physical, PingSpec, Vm, VmSpec};
+use tuplenet_lab::{Agent, Host, Lab, Physical, PingSpec, Vm, VmSpec, trials};
 
 const NETWORK: &str = "
 switches:
@@ -238,45 +238,52 @@ fn who_scans_the_outside_harms_nobody() -> Result<()> {
     let known = bed.machine.ipv4()?;
     guest.must_ping(&known)?;
     bed.lab.wait_until("the flow", PATIENCE, || bed.leads_to(&known, bed.machine.mac()))?;
-    let probe = guest.probe(&known, Duration::from_millis(20))?;
-    let began = Instant::now();
+    let agent = &bed.agents[0];
     // 16,384 addresses, some thousands a second: more would keep Open vSwitch's slow path busy, whatever a flow does with them. And somebody else's first packet in
     // the middle of it.
     let scan = "for a in {64..127}; do for b in {0..255}; do echo >/dev/udp/10.32.$a.$b/9; [ $((b % 64)) = 0 ] && sleep 0.02; done; done; true";
     let sent = 64 * 256;
-    let (scanned, first) = std::thread::scope(|scope| {
-        let scanning = scope.spawn(|| scanner.run(&["bash", "-c", scan]));
-        let busy = bed.lab.wait_until("the scan to keep the agent busy", PATIENCE, || {
-            ensure!(bed.agents[0].metric("neighbours_asked")? >= 256.0);
-            Ok(())
+    let wrong = trials(|| {
+        let (held, dropped) =
+            (agent.metric("neighbour_packets_held_total")?, agent.metric("neighbour_packets_dropped_total")?);
+        let probe = guest.probe(&known, Duration::from_millis(20))?;
+        let began = Instant::now();
+        let (scanned, first) = std::thread::scope(|scope| {
+            let scanning = scope.spawn(|| scanner.run(&["bash", "-c", scan]));
+            let busy = bed.lab.wait_until("the scan to keep the agent busy", PATIENCE, || {
+                ensure!(agent.metric("neighbours_asked")? >= 256.0);
+                Ok(())
+            });
+            let spec = PingSpec { count: 3, interval: Duration::from_millis(200), wait: FIRST, ..PingSpec::default() };
+            let first = busy.and_then(|()| bed.other.ipv4()).and_then(|other| guest.ping(&other, &spec));
+            (scanning.join(), first)
         });
-        let spec = PingSpec { count: 3, interval: Duration::from_millis(200), wait: FIRST, ..PingSpec::default() };
-        let first = busy.and_then(|()| bed.other.ipv4()).and_then(|other| guest.ping(&other, &spec));
-        (scanning.join(), first)
-    });
-    scanned.map_err(|_| anyhow::anyhow!("the scan panicked"))??;
-    let first = first?;
-    let took = began.elapsed();
-    let report = probe.stop()?;
-    // Each scanned address goes through Open vSwitch's slow path, and on a busy machine a packet may find a queue full beside it.
-    ensure!(
-        report.lost.len() as u64 * 100 <= report.sent,
-        "what is known suffers from a scan of {sent} in {took:?}: {report}"
-    );
-    ensure!(first.received > 0, "{}", first.text);
-    let agent = &bed.agents[0];
-    ensure!(agent.metric("neighbours_asked")? <= 512.0);
-    let held = agent.metric("neighbour_packets_held_total")?;
-    let dropped = agent.metric("neighbour_packets_dropped_total")?;
-    println!(
-        "{sent} addresses scanned in {took:.1?}: {held} packets held, {dropped} dropped, {} evicted",
-        agent.metric("neighbours_evicted_total")?
-    );
-    bed.lab.wait_until("the questions to be given up", PATIENCE, || {
-        ensure!(agent.metric("neighbours_asked")? == 0.0 && bed.known()? == 2.0);
-        Ok(())
+        scanned.map_err(|_| anyhow::anyhow!("the scan panicked"))??;
+        let first = first?;
+        let took = began.elapsed();
+        let report = probe.stop()?;
+        let mut wrong = Vec::new();
+        if !report.lost.is_empty() {
+            wrong.push(format!("what is known suffers from a scan of {sent} in {took:?}: {report}"));
+        }
+        if first.received == 0 {
+            wrong.push(first.text);
+        }
+        ensure!(agent.metric("neighbours_asked")? <= 512.0);
+        bed.lab.wait_until("the questions to be given up", PATIENCE, || {
+            ensure!(agent.metric("neighbours_asked")? == 0.0 && bed.known()? == 2.0);
+            Ok(())
+        })?;
+        let held = agent.metric("neighbour_packets_held_total")? - held;
+        let dropped = agent.metric("neighbour_packets_dropped_total")? - dropped;
+        println!(
+            "{sent} addresses scanned in {took:.1?}: {held} packets held, {dropped} dropped, {} evicted",
+            agent.metric("neighbours_evicted_total")?
+        );
+        ensure!(dropped >= held - 10.0);
+        Ok((wrong, report.late))
     })?;
-    ensure!(agent.metric("neighbour_packets_dropped_total")? >= held - 10.0);
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     guest.must_ping(&known)?;
     Ok(())
 }
