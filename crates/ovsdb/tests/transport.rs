@@ -78,9 +78,10 @@ async fn tls() {
         .down()
         .await;
     assert!(why.contains("TLS failed: invalid peer certificate"), "{why}");
-    let why = User::new(with(TlsFiles { ca_certificate: good.ca_certificate.clone(), ..files(other.path(), "client") }))
-        .down()
-        .await;
+    let why =
+        User::new(with(TlsFiles { ca_certificate: good.ca_certificate.clone(), ..files(other.path(), "client") }))
+            .down()
+            .await;
     assert!(why.contains("OVSDB server ssl:127.0.0.1"), "{why}");
     // Without files, with unreadable ones, with ones that hold something else.
     let why = User::new(config(target.clone())).down().await;
