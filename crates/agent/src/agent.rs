@@ -25,7 +25,7 @@ use tokio::{sync::mpsc, task::spawn_local, time::sleep_until};
 use tuplenet_model::mtu::{LEAST_UNDERLAY, MOST_UNDERLAY};
 
 /// How long the removal of an edge that has begun may keep the agent from ending.
-const LAST_WORK: Duration = Duration::from_secs(2);
+const LAST_WORK: Duration = Duration::from_secs(4);
 
 struct Shared {
     core: Core,

@@ -374,7 +374,7 @@ impl Core {
                 }
                 let mut facts = self.newcomers.pass(facts, self.waiting.is_none(), now);
                 if !lingered && self.linger.wakeup().is_some() {
-                    let text = "a router that is pinned here and that others send to is deleted: it serves for a second longer what is on its way";
+                    let text = "a router that is pinned here and that others send to is deleted: it serves for two seconds longer what is on its way";
                     effects.push(Effect::Say(Level::Info, text.into()));
                 }
                 facts.extend(self.neighbours.take_changes());
