@@ -348,8 +348,8 @@ const EDGES: &[Operation] = &[
 #[test]
 fn what_does_not_concern_them_costs_no_packet() -> Result<()> {
     let bed = Bed::new()?;
-    // Two hosts that need not watch each other any more take their ports for it away. What comes in by such a port at that instant may be lost, one packet or two on a busy machine: Open
-    // vSwitch and the agent hear of it at once, and the flow may go before the port. So of edges only what goes by them counts here, and what has nothing to do with hosts.
+    // Two hosts that need not watch each other any more take their ports for it away. Of what comes in at that instant Open vSwitch may lose a packet: one in 8 runs on a busy machine,
+    // with the flow still there. So of edges only what goes by them counts here, and what has nothing to do with hosts.
     let of_edges = |what: &str| what.contains("edge") || what.contains("floating");
     for (operations, counts) in [(NETWORKS, (|_: &str| true) as fn(&str) -> bool), (HOSTS, |_| true), (EDGES, of_edges)]
     {

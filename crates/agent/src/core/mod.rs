@@ -191,6 +191,7 @@ impl Core {
                 let gone = self.linger.take(now);
                 let mut late = self.newcomers.pass(gone, true, now);
                 late.extend(self.newcomers.take(now));
+                late.extend(self.ovs.take_gone(now));
                 self.change(late, None, now, &mut effects);
                 self.ovs.tick(now, &mut effects);
                 self.act(now, &mut effects);
@@ -201,7 +202,7 @@ impl Core {
                 self.tell_neighbours(now, &mut effects);
             }
         }
-        self.stats.changes_held = (self.linger.len() + self.newcomers.len()) as u64;
+        self.stats.changes_held = (self.linger.len() + self.newcomers.len() + self.ovs.going()) as u64;
         self.ovs.leave(self.linger.is_last(), now, &mut effects);
         self.ovs.steady(self.switch.settled(), now, &mut effects);
         self.removing = (self.removing || self.linger.len() < held) && !(self.switch.settled() && self.ovs.is_right());
@@ -460,7 +461,7 @@ impl Core {
         if opening {
             self.neighbours.open(&mut cx);
         }
-        let ports = self.ovs.watches(watches);
+        let ports = self.ovs.watches(watches, now);
         if !ports.is_empty() {
             self.change(ports, None, now, effects);
         }

@@ -46,6 +46,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the database may take to show what a transaction of ours did.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How long the rules still know a port that watched, after the database has it no more.
+const GOING: Duration = Duration::from_secs(1);
 
 /// The OVSDB side. See the module.
 #[derive(Debug)]
@@ -68,6 +70,9 @@ pub struct Ovs {
     watches: Option<BTreeMap<End, Name>>,
     /// The ports for that, as the rules were told.
     watching: BTreeMap<End, u32>,
+    /// Of those the ones that the database has no more, and until when the rules are not told: Open vSwitch hears of it when we do, and what comes in by the port until it has taken
+    /// it away needs its flow.
+    going: BTreeMap<End, Instant>,
     /// Whether the other ends are told not to send here; `None` while nobody knows.
     withdrawn: Option<bool>,
     /// This host is an edge for a moment longer: the other ends are told not to send here, and nothing else changes.
@@ -112,6 +117,7 @@ impl Ovs {
             mtus: BTreeMap::new(),
             watches: None,
             watching: BTreeMap::new(),
+            going: BTreeMap::new(),
             withdrawn: None,
             leaving: false,
             parting: false,
@@ -223,7 +229,7 @@ impl Ovs {
             self.said.of_tunnels(&self.tables, &self.wanted, effects);
             self.said.of_exports(&self.tables, &self.wanted, effects);
             changes.extend(self.tunnel_changes());
-            changes.extend(self.watch_changes());
+            changes.extend(self.watch_changes(now));
             changes.extend(self.patch_changes());
             self.say_patches(effects);
             changes.extend(self.own_stack.look(&self.tables, &self.wanted.bridge, now, effects));
@@ -270,21 +276,38 @@ impl Ovs {
         changes
     }
 
-    fn watch_changes(&mut self) -> Vec<Change> {
-        let now = bfd::numbers(&self.tables, &self.wanted, self.watches.as_ref());
+    fn watch_changes(&mut self, now: Instant) -> Vec<Change> {
+        let mut there = bfd::numbers(&self.tables, &self.wanted, self.watches.as_ref());
+        self.going.retain(|end, _| !there.contains_key(end));
+        for (end, number) in &self.watching {
+            if !there.contains_key(end) && now < *self.going.entry(*end).or_insert(now + GOING) {
+                there.insert(*end, *number);
+            }
+        }
         let tunnel = |(kind, ip): End, ofport| Change::Tunnel { kind, remote: Some(ip), ofport };
-        let gone = self.watching.keys().filter(|end| !now.contains_key(*end));
+        let gone = self.watching.keys().filter(|end| !there.contains_key(*end));
         let mut changes: Vec<Change> = gone.map(|end| tunnel(*end, None)).collect();
-        let new = now.iter().filter(|(end, number)| self.watching.get(*end) != Some(*number));
+        let new = there.iter().filter(|(end, number)| self.watching.get(*end) != Some(*number));
         changes.extend(new.map(|(end, number)| tunnel(*end, Some(*number))));
-        self.watching = now;
+        self.going.retain(|end, _| there.contains_key(end));
+        self.watching = there;
         let made = |watches| bfd::all_made(&self.tables, &self.wanted.bridge, watches);
         self.unmade = self.watches.as_ref().is_some_and(|watches| !made(watches));
         changes
     }
 
+    /// What the rules are to hear of ports that went a while ago.
+    pub fn take_gone(&mut self, now: Instant) -> Vec<Change> {
+        if self.going.values().any(|until| *until <= now) { self.watch_changes(now) } else { Vec::new() }
+    }
+
+    /// How many ports went that the rules still know.
+    pub fn going(&self) -> usize {
+        self.going.len()
+    }
+
     /// End points that are to be watched from now on, and no more: the first time all of them. Gives what it means to the rules.
-    pub fn watches(&mut self, changes: Vec<(Watch, bool)>) -> Vec<Change> {
+    pub fn watches(&mut self, changes: Vec<(Watch, bool)>, now: Instant) -> Vec<Change> {
         let first = self.watches.is_none();
         if changes.is_empty() && !first {
             return Vec::new();
@@ -295,7 +318,7 @@ impl Ovs {
             watches.remove(&(watch.kind, watch.ip));
         }
         watches.extend(come.into_iter().map(|(watch, _)| ((watch.kind, watch.ip), watch.chassis)));
-        let changes = self.watch_changes();
+        let changes = self.watch_changes(now);
         // First the flows, then the ports; and what is not needed any more goes, too: see [`Ovs::steady`].
         (self.steady, self.unmade) = (false, true);
         changes
@@ -505,7 +528,8 @@ impl Ovs {
 
     /// When [`Ovs::tick`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.withdraw_at).chain(self.own_stack.wakeup()).min()
+        let going = self.going.values().copied();
+        self.retry_at.into_iter().chain(self.withdraw_at).chain(self.own_stack.wakeup()).chain(going).min()
     }
 
     /// Starts what is to be done and is not under way.

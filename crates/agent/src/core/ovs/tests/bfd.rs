@@ -58,7 +58,7 @@ fn steady(bench: &mut Bench, steady: bool) -> Vec<(Purpose, String)> {
 fn a_port_is_told_to_the_rules_before_it_is_made_with_the_number_that_it_asks_for() {
     let mut bench = bench(&[], Vec::new());
     steady(&mut bench, true);
-    let changes = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]);
+    let changes = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)], bench.now);
     let [Change::Tunnel { kind: EncapKind::Geneve, remote: Some(ip), ofport: Some(number) }] = changes[..] else {
         panic!("{changes:?}")
     };
@@ -100,7 +100,7 @@ fn a_port_of_an_agent_before_is_used_as_it_is() {
         "{changes:?}"
     );
     assert!(bench.transactions().is_empty(), "nobody knows yet what is wanted");
-    assert!(bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]).is_empty());
+    assert!(bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)], bench.now).is_empty());
     assert!(steady(&mut bench, true).is_empty());
     bench.ovs.withdraw(false, bench.now, &mut bench.effects);
     let sent = bench.transactions();
@@ -117,15 +117,25 @@ fn what_is_unwanted_goes_and_what_was_altered_is_put_right() {
     assert!(sent.len() == 1 && sent[0].1.contains("[\"enable\",\"true\"]"), "{sent:?}");
     bench.update(false, watching(40, "e1", "192.0.2.11", 12, &[&GOOD[..], &[("mult", "5")]].concat(), &[]));
     done(&mut bench);
-    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)]);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true)], bench.now);
     let sent: Vec<String> = steady(&mut bench, true).into_iter().map(|(_, text)| text).collect();
     let sent = sent.concat();
     assert!(sent.contains(&format!("\"ports\",\"delete\",[\"uuid\",\"{}\"]", Uuid(50))), "{sent}");
     assert!(!sent.contains(&format!("\"ports\",\"delete\",[\"uuid\",\"{}\"]", Uuid(40))), "{sent}");
-    let changes = bench.update(false, vec![bridge(&[20, 30, 40])]);
+    // The database says that it is gone, the switch may have it still, and packets on their way by it.
+    assert!(bench.update(false, vec![bridge(&[20, 30, 40])]).is_empty() && bench.ovs.going() == 1);
+    // It is there again, and goes once more.
+    let again = [vec![bridge(&[20, 30, 40, 50])], watching(50, "e2", "192.0.2.12", 13, &GOOD, &[])].concat();
+    assert!(bench.update(false, again).is_empty() && bench.ovs.going() == 0);
+    assert!(bench.update(false, vec![bridge(&[20, 30, 40])]).is_empty());
+    let due = bench.now + Duration::from_secs(1);
+    assert!(bench.ovs.wakeup().is_some_and(|at| at <= due) && bench.ovs.take_gone(bench.now).is_empty());
+    bench.now = due;
+    let changes = bench.ovs.take_gone(due);
     assert!(matches!(changes[..], [Change::Tunnel { remote: Some(_), ofport: None, .. }]), "{changes:?}");
+    assert!(bench.ovs.going() == 0 && bench.ovs.take_gone(due).is_empty());
     done(&mut bench);
-    let gone = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false)]);
+    let gone = bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false)], bench.now);
     assert!(gone.is_empty(), "while it is there packets come by it: {gone:?}");
 }
 
@@ -147,7 +157,7 @@ fn all_ports_say_that_this_end_is_withdrawn_and_no_longer() {
     bench.ovs.done(&Purpose::Withdraw, Ok(()), bench.now, &mut bench.effects);
     assert!(bench.transactions().is_empty());
     // One that is made now says it from its first packet on.
-    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)]);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)], bench.now);
     let sent = steady(&mut bench, true);
     assert!(sent[0].1.contains("192.0.2.12") && sent[0].1.contains("[\"cpath_down\",\"true\"]"), "{sent:?}");
 }
@@ -159,13 +169,13 @@ fn who_leaves_says_so_until_its_ports_go_and_never_takes_it_back() {
     let rows =
         [watching(40, "e1", "192.0.2.11", 12, &GOOD, &status), watching(50, "e2", "192.0.2.12", 13, &GOOD, &status)];
     let mut bench = bench(&[40, 50], rows.concat());
-    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)]);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), true), (watch("e2", "192.0.2.12"), true)], bench.now);
     steady(&mut bench, true);
     bench.ovs.withdraw(false, bench.now, &mut bench.effects);
     assert!(bench.transactions().is_empty() && bench.ovs.is_right());
 
     bench.ovs.leave(true, bench.now, &mut bench.effects);
-    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false), (watch("e2", "192.0.2.12"), false)]);
+    bench.ovs.watches(vec![(watch("e1", "192.0.2.11"), false), (watch("e2", "192.0.2.12"), false)], bench.now);
     assert!(bench.ovs.sessions().is_empty(), "nobody needs them, nor asks whether the other end is there still");
     let sent = bench.transactions();
     assert!(sent.len() == 1 && sent[0].0 == Purpose::Withdraw, "{sent:?}");
@@ -179,7 +189,7 @@ fn who_leaves_says_so_until_its_ports_go_and_never_takes_it_back() {
     assert!(steady(&mut bench, true).is_empty() && bench.transactions().is_empty(), "the ports stay");
 
     // One of them is needed again, the other one goes without another word.
-    bench.ovs.watches(vec![(watch("e2", "192.0.2.12"), true)]);
+    bench.ovs.watches(vec![(watch("e2", "192.0.2.12"), true)], bench.now);
     bench.ovs.leave(false, bench.now, &mut bench.effects);
     let sent = bench.transactions();
     let text = |purpose| sent.iter().find(|(of, _)| *of == purpose).map(|(_, text)| text.clone()).unwrap();
@@ -195,7 +205,7 @@ fn who_leaves_says_so_until_its_ports_go_and_never_takes_it_back() {
 fn names_and_numbers_are_given_once() {
     let mut bench = bench(&[], Vec::new());
     let all: Vec<Watch> = (1..=200).map(|i| watch("e1", &format!("192.0.2.{i}"))).collect();
-    let changes = bench.ovs.watches(all.into_iter().map(|w| (w, true)).collect());
+    let changes = bench.ovs.watches(all.into_iter().map(|w| (w, true)).collect(), bench.now);
     let numbers: std::collections::BTreeSet<u32> = changes
         .iter()
         .filter_map(|change| if let Change::Tunnel { ofport, .. } = change { *ofport } else { None })
