@@ -205,7 +205,7 @@ fn is_of_the_outside(rule: Rule) -> bool {
     // Packets are short here: see `size`.
     let mtu = matches!(rule, TooBig | Mtu);
     // For answers of probes, and for edges: which one translates, which one is reached by another, and what leaves past them.
-    let edges = matches!(rule, ProbeAnswer | EcmpHome | Redirect | RedirectIn | Untunnel | UntunnelIn);
+    let edges = matches!(rule, ProbeAnswer | EcmpHome | Redirect | RedirectIn | NoDetour | Untunnel | UntunnelIn);
     patch || nat || mtu || edges || matches!(rule, Neighbour | NeighbourLearn | NeighbourAsk)
 }
 
