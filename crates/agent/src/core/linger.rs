@@ -30,8 +30,8 @@ pub struct Linger {
     until: Instant,
 }
 
-/// Which router, if a path is that of one.
-fn is_router(path: &str) -> bool {
+/// Whether a path is that of a router.
+pub(super) fn is_router(path: &str) -> bool {
     path.strip_prefix("lr/").is_some_and(|name| !name.contains('/'))
 }
 

@@ -7,6 +7,7 @@
 //! A route that is the only one to its prefix is nobody's newcomer, nor is what the first listing of the store shows, nor a route among routers that are there; and if the last of those that
 //! were there goes, nobody waits any more.
 
+use super::linger::is_router;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
@@ -58,13 +59,13 @@ impl Newcomers {
             return changes;
         }
         // First what was there: a route that takes another's place in one transaction finds nobody beside it.
-        let mut changed = Vec::new();
+        let mut changed = BTreeSet::new();
         for change in &changes {
             let Some(path) = route(change) else { continue };
             self.held.remove(path);
             if let Some(old) = self.known.get(path).cloned() {
                 self.forget(path, &old);
-                changed.push(path.to_owned());
+                changed.insert(path.to_owned());
             }
         }
         let stays: Vec<(String, Prefix)> =
@@ -105,7 +106,7 @@ impl Newcomers {
         let mut made = false;
         for change in changes {
             let Change::Object { path, value, .. } = change else { continue };
-            if path.strip_prefix("lr/").is_none_or(|name| name.contains('/')) {
+            if !is_router(path) {
                 continue;
             }
             match value {

@@ -65,7 +65,7 @@ impl Switch {
 
     pub(super) fn on_forgotten(&mut self, result: Result<(), String>, cx: &mut Context<'_>) {
         if let Err(why) = result {
-            cx.say(Level::Warn, format!("the switch does not forget the connections of a router that is gone: {why}"));
+            cx.say(Level::Warn, format!("the switch does not forget the connections of a router whose external addresses are gone: {why}; what still goes on by them ends with \"ovs-appctl dpctl/flush-conntrack\", which ends all others as well"));
         }
     }
 }
