@@ -6,7 +6,7 @@ mod network;
 use anyhow::{Context, Result, ensure};
 use network::*;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     time::Duration,
 };
@@ -55,17 +55,36 @@ struct Ipfix {
     socket: UdpSocket,
     /// The fields of each template: element (with the enterprise bit, if it is none of IANA's) and length, 65,535 if it varies.
     templates: HashMap<usize, Vec<(usize, usize)>>,
+    /// Those of them that are options templates: what is told by them is of the exporter, not of a flow.
+    options: HashSet<usize>,
     flows: Vec<Flow>,
+    /// Sets that told of no flow, but of the exporter itself.
+    statistics: usize,
+    /// Messages that were not as they are to be. They are kept, as whoever waits for a flow asks again after an error.
+    faults: Vec<String>,
 }
 
 impl Ipfix {
+    fn new(socket: UdpSocket) -> Self {
+        Ipfix {
+            socket,
+            templates: HashMap::new(),
+            options: HashSet::new(),
+            flows: Vec::new(),
+            statistics: 0,
+            faults: Vec::new(),
+        }
+    }
+
     /// Takes in what has come.
-    fn read(&mut self) -> Result<&[Flow]> {
+    fn read(&mut self) -> &[Flow] {
         let mut bytes = [0; 65_536];
         while let Ok(length) = self.socket.recv(&mut bytes) {
-            self.message(&bytes[..length])?;
+            if let Err(error) = self.message(&bytes[..length]) {
+                self.faults.push(format!("{error:#} in {:02x?}", &bytes[..length]));
+            }
         }
-        Ok(&self.flows)
+        &self.flows
     }
 
     /// RFC 7011 section 3.1, 3.3 and 3.4.
@@ -74,26 +93,20 @@ impl Ipfix {
         ensure!(message.u16()? == 10, "the version of IPFIX is 10");
         ensure!(message.u16()? == bytes.len(), "the length of the message");
         let (_export_time, _sequence, domain) = (message.u32()?, message.u32()?, message.u32()?);
-        ensure!(domain == DOMAIN, "observation domain {domain}");
+        let mut of_the_exporter = true;
         while !message.0.is_empty() {
             let (id, length) = (message.u16()?, message.u16()?);
             let mut set = Reader(message.take(length.checked_sub(4).context("a set is shorter than its header")?)?);
             match id {
-                2 => {
+                2 | 3 => {
+                    of_the_exporter &= id == 3;
                     while set.0.len() >= 4 {
-                        let (template, count) = (set.u16()?, set.u16()?);
-                        let mut fields = Vec::new();
-                        for _ in 0..count {
-                            let (element, length) = (set.u16()?, set.u16()?);
-                            if element & 0x8000 != 0 {
-                                set.u32()?;
-                            }
-                            fields.push((element, length));
-                        }
-                        self.templates.insert(template, fields);
+                        self.template(&mut set, id == 3)?;
                     }
                 }
+                256.. if self.options.contains(&id) => self.statistics += 1,
                 256.. => {
+                    of_the_exporter = false;
                     let fields = self.templates.get(&id).context("data of a template that was not told")?;
                     let shortest: usize =
                         fields.iter().map(|(_, length)| if *length == 65_535 { 1 } else { *length }).sum();
@@ -102,9 +115,30 @@ impl Ipfix {
                         self.flows.extend(flow);
                     }
                 }
-                _ => {}
+                _ => of_the_exporter = false,
             }
         }
+        // Section 3.1: what the exporter tells of itself is of no domain.
+        ensure!(domain == if of_the_exporter { 0 } else { DOMAIN }, "observation domain {domain}");
+        Ok(())
+    }
+
+    /// A template record, or one of an options template, which also tells how many of its fields are the scope: sections 3.4.1 and 3.4.2.2.
+    fn template(&mut self, set: &mut Reader<'_>, options: bool) -> Result<()> {
+        let (template, count) = (set.u16()?, set.u16()?);
+        if options {
+            set.u16()?;
+            self.options.insert(template);
+        }
+        let mut fields = Vec::new();
+        for _ in 0..count {
+            let (element, length) = (set.u16()?, set.u16()?);
+            if element & 0x8000 != 0 {
+                set.u32()?;
+            }
+            fields.push((element, length));
+        }
+        self.templates.insert(template, fields);
         Ok(())
     }
 }
@@ -212,8 +246,7 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
     }
     reaches(&a1, &a2, 64)?;
 
-    let mut ipfix = Ipfix { socket: flows, templates: HashMap::new(), flows: Vec::new() };
-    let mut again = Ipfix { socket: second, templates: HashMap::new(), flows: Vec::new() };
+    let (mut ipfix, mut again) = (Ipfix::new(flows), Ipfix::new(second));
     let mut told = Told::default();
     for round in ["at first", "after it was deleted by hand"] {
         for (from, to, protocol) in [(a1.ipv4()?, a2.ipv4()?, 1), (a1.ipv6()?, a2.ipv6()?, 58)] {
@@ -222,7 +255,7 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             lab.wait_until(&format!("IPFIX to tell of {from} -> {to} {round}"), PATIENCE, || {
                 a1.must_ping(&to)?;
                 for (name, collector) in [("first", &mut ipfix), ("second", &mut again)] {
-                    let flows = collector.read()?;
+                    let flows = collector.read();
                     ensure!(flows.contains(&there) && flows.contains(&back), "the {name} collector was told {flows:?}");
                 }
                 Ok(())
@@ -239,9 +272,10 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             })?;
         }
         println!(
-            "{round}: {} flow records by {} templates, {} headers and {} counters",
+            "{round}: {} flow records by {} templates, {} statistics, {} headers and {} counters",
             ipfix.flows.len(),
             ipfix.templates.len(),
+            ipfix.statistics,
             told.headers.len(),
             told.counters
         );
@@ -256,7 +290,9 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
         // What was sent before counts no more.
         std::thread::sleep(Duration::from_millis(100));
         for collector in [&mut ipfix, &mut again] {
-            collector.read()?;
+            collector.read();
+            ensure!(collector.faults.is_empty(), "{round}: {:#?}", collector.faults);
+            ensure!(collector.statistics > 0, "{round}: no statistics of the exporter");
             collector.flows.clear();
         }
         sflow(&samples, hosts[0].encap_ip(), &mut told)?;
