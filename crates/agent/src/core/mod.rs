@@ -14,10 +14,12 @@
 //! **Nothing in the switch is touched before the network is known in full**: changes are kept until the store was listed once and the interfaces
 //! were told, and then go into the rules as one transaction.
 
+mod change;
 mod event;
 pub mod icmp;
 pub mod ledger;
 mod linger;
+mod mind;
 pub mod neighbour;
 mod newcomer;
 pub mod ovs;
@@ -49,12 +51,9 @@ use switch::{Context, Desired, Switch};
 use trace::{Asked, Place, Traces};
 use tuplenet_model::{entity::Encap, name::Name};
 use tuplenet_openflow::{Flow, message::PacketIn2};
-use tuplenet_rules::{Change, Config, Engine, Group, Output, Reject, Scope, outside::Outside, userdata::Userdata};
+use tuplenet_rules::{Change, Config, Engine, Group, Scope, outside::Outside, userdata::Userdata};
 use tuplenet_store::mirror::{MirrorChange, MirrorEvent};
-use withdraw::{Facts, Fill, Withdraw};
-
-/// How many rejected objects one transaction may log; `tpctl doctor` lists them all.
-const MAX_REJECTS_LOGGED: usize = 20;
+use withdraw::{Fill, Withdraw};
 
 /// What the core must know of its host.
 #[derive(Clone, Debug)]
@@ -212,49 +211,6 @@ impl Core {
         effects
     }
 
-    /// Whether this host draws traffic of those that watch it, and what its sessions say.
-    fn mind(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let sessions = self.ovs.sessions();
-        let watching = !sessions.is_empty();
-        self.sessions.are(sessions, now, &mut self.stats);
-        let others = self.rules.0.edges();
-        let facts = Facts {
-            watched: watching,
-            last: !others.is_empty() && others.iter().all(|edge| self.sessions.is_lost(edge)),
-            drawing: self.waiting.is_none().then(|| self.rules.0.is_drawing()),
-            way: self.rules.0.is_way(),
-            told: self.ovs.told_withdrawn(),
-            probing: self.probes.wakeup().is_some(),
-            fill: self.switch.fill(),
-            uplinks: match self.waiting {
-                Some(_) => None,
-                None => self.ovs.uplinks(|ls| self.outside.iter().any(|at| at.ls == *ls)),
-            },
-            answers: self.probes.answers(),
-        };
-        if let Some(withdrawn) = self.withdraw.judge(&facts, now, effects) {
-            self.ovs.withdraw(withdrawn, now, effects);
-        }
-        self.stats.withdrawn = watching && self.withdraw.why().is_some();
-        self.sessions.withdrawn(self.withdraw.why().filter(|_| watching).map(str::to_owned), now);
-        self.sessions.act(self.waiting.is_none(), now, effects, &mut self.stats);
-
-        // What of it counts in the choice of a way.
-        let withdrawn = self.withdraw.why().is_some() && matches!(self.switch.fill(), Fill::Full);
-        let proven = self.sessions.proven();
-        let session = |(kind, remote): &ovs::End, proven| Change::Session { kind: *kind, remote: *remote, proven };
-        let lost = self.proven.difference(&proven).map(|end| session(end, false));
-        let won = proven.difference(&self.proven).map(|end| session(end, true));
-        let mut changes: Vec<Change> = lost.chain(won).collect();
-        if withdrawn != self.withdrawn {
-            changes.push(Change::Withdrawn(withdrawn));
-        }
-        (self.withdrawn, self.proven) = (withdrawn, proven);
-        if !changes.is_empty() {
-            self.change(changes, None, now, effects);
-        }
-    }
-
     /// So many packet-ins of a kind were dropped before they came here.
     fn lose(&mut self, of: Option<Userdata>, n: u64, now: Instant, effects: &mut Vec<Effect>) {
         match of {
@@ -410,72 +366,6 @@ impl Core {
         self.act(now, effects);
     }
 
-    /// Facts changed: the rules are asked, or, while the network is not known in full, only told.
-    fn change(&mut self, facts: Vec<Change>, since: Option<Instant>, now: Instant, effects: &mut Vec<Effect>) {
-        let rules = &mut self.rules.0;
-        let mut count = facts.len();
-        let opening = self.waiting.is_some();
-        let Output { flows, groups, claims, patches, outside, own, translated, watches, rejects, notices } =
-            if let Some(before) = &mut self.waiting {
-                *before += count;
-                count = *before;
-                rules.preload(facts);
-                if !self.synced || !self.ovs.known() {
-                    return;
-                }
-                self.waiting = None;
-                self.stats.synced = true;
-                rules.open()
-            } else if facts.is_empty() {
-                return;
-            } else {
-                rules.apply(facts)
-            };
-        if opening {
-            effects.push(Effect::Say(
-                Level::Info,
-                format!("the network is known: {count} facts give {} flows", self.rules.0.flow_count()),
-            ));
-            self.records.open();
-        }
-        self.records.change(claims);
-        self.ovs.pairs(patches, now, effects);
-        self.say_rejects(rejects, effects);
-        effects.extend(notices.into_iter().map(|n| Effect::Say(Level::Warn, n)));
-        let (switch, mut cx) = split(&mut self.switch, &self.rules, now, effects, &mut self.stats);
-        switch.translate(translated, now);
-        if opening {
-            switch.open(&mut cx);
-        } else {
-            switch.change(flows, groups, since, &mut cx);
-        }
-        let mut cx = neighbour::Context { now, effects, stats: &mut self.stats };
-        let (come, go): (Vec<_>, Vec<_>) = outside.iter().partition(|(_, there)| *there);
-        go.into_iter().for_each(|(at, _)| {
-            self.outside.remove(at);
-        });
-        self.outside.extend(come.into_iter().map(|(at, _)| at.clone()));
-        self.unminded |= opening || !outside.is_empty() || !watches.is_empty();
-        self.neighbours.own(own, now);
-        self.neighbours.outside(outside, &mut cx);
-        if opening {
-            self.neighbours.open(&mut cx);
-        }
-        let ports = self.ovs.watches(watches, now);
-        if !ports.is_empty() {
-            self.change(ports, None, now, effects);
-        }
-        self.tell_neighbours(now, effects);
-    }
-
-    /// What the neighbours made of an event, for the rules. What these make of it changes no router's port, so it ends there.
-    fn tell_neighbours(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let changes = self.neighbours.take_changes();
-        if !changes.is_empty() {
-            self.change(changes, None, now, effects);
-        }
-    }
-
     fn on_packet(&mut self, at: u64, packet: Box<PacketIn2>, now: Instant, effects: &mut Vec<Effect>) {
         self.stats.packet_ins += 1;
         match Userdata::decode(&packet.userdata) {
@@ -507,29 +397,6 @@ impl Core {
         self.stats.rule_steps = counters.steps;
         let (known, asked) = self.neighbours.count();
         (self.stats.neighbours, self.stats.neighbours_asked) = (known as u64, asked as u64);
-    }
-
-    fn say_rejects(&mut self, rejects: Vec<(Reject, bool)>, effects: &mut Vec<Effect>) {
-        let more = rejects.len().saturating_sub(MAX_REJECTS_LOGGED);
-        for (i, (reject, appeared)) in rejects.into_iter().enumerate() {
-            if appeared {
-                self.stats.rejected += 1;
-            } else {
-                self.stats.rejected = self.stats.rejected.saturating_sub(1);
-            }
-            if i < MAX_REJECTS_LOGGED {
-                effects.push(match appeared {
-                    true => Effect::Say(Level::Warn, format!("set aside {reject}")),
-                    false => Effect::Say(Level::Info, format!("no longer set aside: {}", reject.key)),
-                });
-            }
-        }
-        if more > 0 {
-            effects.push(Effect::Say(
-                Level::Warn,
-                format!("and {more} more objects set aside or mended: tpctl doctor lists them"),
-            ));
-        }
     }
 
     /// Sends what is to be sent to the store, and marks what is claimed.

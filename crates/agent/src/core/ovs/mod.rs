@@ -13,29 +13,32 @@ mod tables;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tunnel;
 mod uplink;
 mod wanted;
+mod withdrawal;
 
 use super::{Effect, Level};
 use mark::Marks;
 use say::Said;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
-use tuplenet_model::{entity::EncapKind, name::Name};
+use told::Told;
+use tuplenet_model::name::Name;
 use tuplenet_ovsdb::{Event, Update, Uuid};
-use tuplenet_rules::{Change, LocalInterface, LocalPatch, PatchPair, Watch};
+use tuplenet_rules::{Change, PatchPair, Watch};
+use withdrawal::Withdrawal;
 
 pub use bfd::Session;
 pub use bridge::cleanup;
 pub use mark::fits;
 use own_stack::OwnStack;
 pub use plan::Plan;
-pub use tables::{CLAIM, IFACE_ID, MANAGED, Tables, monitor};
+pub use tables::{MANAGED, Tables, monitor};
 pub use talk::{Answer, Command, Purpose};
-pub use tunnel::tunnel_name;
 pub use wanted::{
     DatapathType, End, Families, Parts, Wanted,
     export::{Export, Protocol},
@@ -46,8 +49,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the database may take to show what a transaction of ours did.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long the rules still know a port that watched, after the database has it no more.
-const GOING: Duration = Duration::from_secs(1);
 
 /// The OVSDB side. See the module.
 #[derive(Debug)]
@@ -57,34 +58,18 @@ pub struct Ovs {
     /// Whether the whole state was told once.
     known: bool,
     up: bool,
-    /// What the rules were told.
-    told: HashMap<Uuid, LocalInterface>,
-    tunnels: BTreeMap<EncapKind, u32>,
+    told: Told,
     /// The pairs of patch Interfaces that are wanted, by name; `None` while nobody knows.
     pairs: Option<BTreeMap<String, PatchPair>>,
-    /// Those that are whole, as the rules were told.
-    patches: BTreeMap<String, LocalPatch>,
-    /// How long packets may be that leave by other bridges, as the rules were told.
-    mtus: BTreeMap<String, u32>,
     /// The end points that are to be watched; `None` while nobody knows.
     watches: Option<BTreeMap<End, Name>>,
-    /// The ports for that, as the rules were told.
-    watching: BTreeMap<End, u32>,
-    /// Of those the ones that the database has no more, and until when the rules are not told: Open vSwitch hears of it when we do, and what comes in by the port until it has taken
-    /// it away needs its flow.
-    going: BTreeMap<End, Instant>,
-    /// Whether the other ends are told not to send here; `None` while nobody knows.
-    withdrawn: Option<bool>,
-    /// This host is an edge for a moment longer: the other ends are told not to send here, and nothing else changes.
-    leaving: bool,
+    withdrawal: Withdrawal,
     /// Patch ports are to go, once the switch is steady.
     parting: bool,
     /// Whether the switch holds what the rules want.
     steady: bool,
     /// The next plan may make or remove ports that watch, once the switch is steady.
     unmade: bool,
-    withdrawing: bool,
-    withdraw_at: Option<Instant>,
     /// Something came that [`Ovs::sessions`] or [`Ovs::uplinks`] may tell.
     news: bool,
     /// Bridges that were seen with a network card.
@@ -110,21 +95,13 @@ impl Ovs {
             tables: Tables::default(),
             known: false,
             up: false,
-            told: HashMap::new(),
-            tunnels: BTreeMap::new(),
+            told: Told::default(),
             pairs: None,
-            patches: BTreeMap::new(),
-            mtus: BTreeMap::new(),
             watches: None,
-            watching: BTreeMap::new(),
-            going: BTreeMap::new(),
-            withdrawn: None,
-            leaving: false,
+            withdrawal: Withdrawal::default(),
             parting: false,
             steady: false,
             unmade: false,
-            withdrawing: false,
-            withdraw_at: None,
             news: false,
             carded: BTreeSet::new(),
             said: Said::default(),
@@ -167,7 +144,7 @@ impl Ovs {
 
     /// How many interfaces ask for a switch port.
     pub fn interfaces(&self) -> usize {
-        self.told.len()
+        self.told.interfaces()
     }
 
     /// Whether the database is connected.
@@ -186,7 +163,7 @@ impl Ovs {
             Event::Down(why) => {
                 self.up = false;
                 // What was sent may be lost; what is still wrong shows in the next update.
-                self.withdrawing = false;
+                self.withdrawal.lost();
                 self.repairing = false;
                 self.marks.lost();
                 effects.push(Effect::Say(Level::Warn, format!("no connection to the database of Open vSwitch: {why}")));
@@ -207,30 +184,22 @@ impl Ovs {
                     .is_some_and(|name| name.starts_with("tn-") || patch::concerns(name) || name == own_stack::DEVICE)
             });
             self.said.of_interface(&self.tables, *uuid, effects);
-            let interface = self.local(*uuid);
-            let before = self.told.get(uuid);
-            if before != interface.as_ref() {
-                match &interface {
-                    Some(new) => drop(self.told.insert(*uuid, new.clone())),
-                    None => drop(self.told.remove(uuid)),
-                }
-                changes.push(Change::Interface { id: uuid.0, interface });
-            }
+            changes.extend(self.told.interface(&self.tables, *uuid));
             self.marks.look(&self.tables, *uuid);
         }
         // Cards of physical bridges.
         let elsewhere = touched.interfaces.iter().any(|uuid| self.tables.member(*uuid).is_none());
         self.news |= tunnels_touched || elsewhere || touched.sessions;
         if touched.structure || elsewhere {
-            changes.extend(self.mtu_changes());
+            changes.extend(self.told.mtus(&self.tables, &self.wanted.bridge));
         }
         if tunnels_touched {
             self.unchecked = true;
             self.said.of_tunnels(&self.tables, &self.wanted, effects);
             self.said.of_exports(&self.tables, &self.wanted, effects);
-            changes.extend(self.tunnel_changes());
+            changes.extend(self.told.tunnels(&self.tables, &self.wanted));
             changes.extend(self.watch_changes(now));
-            changes.extend(self.patch_changes());
+            changes.extend(self.told.patch_ports(&self.tables, &self.wanted.bridge));
             self.say_patches(effects);
             changes.extend(self.own_stack.look(&self.tables, &self.wanted.bridge, now, effects));
         }
@@ -239,58 +208,8 @@ impl Ovs {
         changes
     }
 
-    /// What the rules should know of an interface.
-    fn local(&self, uuid: Uuid) -> Option<LocalInterface> {
-        let row = self.tables.member(uuid)?;
-        let iface_id = Tables::pair(row, "external_ids", IFACE_ID).filter(|id| !id.is_empty())?;
-        let ofport = match row.integer("ofport") {
-            Some(n) => u32::try_from(n).ok().filter(|n| (1..tuplenet_openflow::port::MAX).contains(n))?,
-            // An interface claims its port when the switch has it. One that was there keeps its claim while the switch comes back.
-            None if self.told.contains_key(&uuid) => 0,
-            None => return None,
-        };
-        Some(LocalInterface {
-            name: row.string("name").unwrap_or_default().to_owned(),
-            iface_id: iface_id.to_owned(),
-            ofport,
-            claim: Tables::pair(row, "external_ids", CLAIM).and_then(mark::parse),
-        })
-    }
-
-    fn tunnel_changes(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for kind in &self.wanted.encaps {
-            let port = self.tables.members().find(|(_, row)| {
-                row.string("name") == Some(tunnel_name(*kind).as_str()) && tunnel::is_flow_tunnel(row, *kind)
-            });
-            let ofport =
-                port.and_then(|(_, row)| row.integer("ofport")).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-            let before = match ofport {
-                Some(ofport) => self.tunnels.insert(*kind, ofport),
-                None => self.tunnels.remove(kind),
-            };
-            if before != ofport {
-                changes.push(Change::Tunnel { kind: *kind, remote: None, ofport });
-            }
-        }
-        changes
-    }
-
     fn watch_changes(&mut self, now: Instant) -> Vec<Change> {
-        let mut there = bfd::numbers(&self.tables, &self.wanted, self.watches.as_ref());
-        self.going.retain(|end, _| !there.contains_key(end));
-        for (end, number) in &self.watching {
-            if !there.contains_key(end) && now < *self.going.entry(*end).or_insert(now + GOING) {
-                there.insert(*end, *number);
-            }
-        }
-        let tunnel = |(kind, ip): End, ofport| Change::Tunnel { kind, remote: Some(ip), ofport };
-        let gone = self.watching.keys().filter(|end| !there.contains_key(*end));
-        let mut changes: Vec<Change> = gone.map(|end| tunnel(*end, None)).collect();
-        let new = there.iter().filter(|(end, number)| self.watching.get(*end) != Some(*number));
-        changes.extend(new.map(|(end, number)| tunnel(*end, Some(*number))));
-        self.going.retain(|end, _| there.contains_key(end));
-        self.watching = there;
+        let changes = self.told.watches(&self.tables, &self.wanted, self.watches.as_ref(), now);
         let made = |watches| bfd::all_made(&self.tables, &self.wanted.bridge, watches);
         self.unmade = self.watches.as_ref().is_some_and(|watches| !made(watches));
         changes
@@ -298,12 +217,12 @@ impl Ovs {
 
     /// What the rules are to hear of ports that went a while ago.
     pub fn take_gone(&mut self, now: Instant) -> Vec<Change> {
-        if self.going.values().any(|until| *until <= now) { self.watch_changes(now) } else { Vec::new() }
+        if self.told.go_at().any(|until| until <= now) { self.watch_changes(now) } else { Vec::new() }
     }
 
     /// How many ports went that the rules still know.
     pub fn going(&self) -> usize {
-        self.going.len()
+        self.told.going()
     }
 
     /// End points that are to be watched from now on, and no more: the first time all of them. Gives what it means to the rules.
@@ -337,7 +256,7 @@ impl Ovs {
     /// Whether this host is an edge for the last moments: its sessions stay so long, and tell their other ends not to send here. Those whose agents are late or dead hear of it from
     /// their switches.
     pub fn leave(&mut self, leaving: bool, now: Instant, effects: &mut Vec<Effect>) {
-        if std::mem::replace(&mut self.leaving, leaving) != leaving {
+        if self.withdrawal.leave(leaving) {
             self.unchecked = true;
             self.tell_withdrawn(now, effects);
             self.act(now, effects);
@@ -349,27 +268,16 @@ impl Ovs {
         !self.unchecked && !self.repairing && !self.parting
     }
 
-    /// What the other ends are told.
-    fn tells(&self) -> Option<bool> {
-        if self.leaving { Some(true) } else { self.withdrawn }
-    }
-
     /// Tells the other ends of all sessions whether packets may be sent here.
     pub fn withdraw(&mut self, withdrawn: bool, now: Instant, effects: &mut Vec<Effect>) {
-        if self.withdrawn != Some(withdrawn) {
-            self.withdrawn = Some(withdrawn);
+        if self.withdrawal.withdraw(withdrawn) {
             self.tell_withdrawn(now, effects);
         }
     }
 
-    /// Apart from all repairs: it must neither wait for them nor fail with them.
     fn tell_withdrawn(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let able = self.known && self.up && !self.withdrawing && self.withdraw_at.is_none_or(|at| at <= now);
-        let Some(withdrawn) = self.tells().filter(|_| able) else { return };
-        let operations = bfd::withdrawal(&self.tables, &self.wanted.bridge, withdrawn, self.watches.as_ref());
-        if !operations.is_empty() {
-            self.withdrawing = true;
-            effects.push(Effect::Ovs(Purpose::Withdraw, operations));
+        if self.known && self.up {
+            self.withdrawal.act(&self.tables, &self.wanted.bridge, self.watches.as_ref(), now, effects);
         }
     }
 
@@ -383,7 +291,7 @@ impl Ovs {
         let pairs = self.pairs.as_ref()?;
         let mut uplinks: BTreeMap<String, Result<(), String>> = BTreeMap::new();
         for pair in pairs.values().filter(|pair| concerns(&pair.ls)) {
-            let whole = self.patches.get(&pair.name).is_some_and(|patch| patch.bridge == pair.bridge);
+            let whole = self.told.patches().get(&pair.name).is_some_and(|patch| patch.bridge == pair.bridge);
             let state = uplink::state(&self.tables, &pair.bridge, &mut self.carded);
             let state = state.and_then(|()| match whole {
                 true => Ok(()),
@@ -399,7 +307,7 @@ impl Ovs {
 
     /// Whether the ports in the database say that this host is withdrawn, for another reason than that it leaves.
     pub fn told_withdrawn(&self) -> bool {
-        !self.leaving && bfd::told(&self.tables, &self.wanted.bridge)
+        !self.withdrawal.is_leaving() && bfd::told(&self.tables, &self.wanted.bridge)
     }
 
     /// What the BFD sessions say, by end point: those that are needed. Of others the other end may be gone already.
@@ -409,29 +317,9 @@ impl Ovs {
         sessions
     }
 
-    fn mtu_changes(&mut self) -> Vec<Change> {
-        let mtus = uplink::mtus(&self.tables, &self.wanted.bridge);
-        let gone = self.mtus.keys().filter(|name| !mtus.contains_key(*name));
-        let mut changes: Vec<Change> = gone.map(|name| Change::Bridge { name: name.clone(), mtu: None }).collect();
-        let new = mtus.iter().filter(|(name, mtu)| self.mtus.get(*name) != Some(*mtu));
-        changes.extend(new.map(|(name, mtu)| Change::Bridge { name: name.clone(), mtu: Some(*mtu) }));
-        self.mtus = mtus;
-        changes
-    }
-
-    fn patch_changes(&mut self) -> Vec<Change> {
-        let whole = patch::whole(&self.tables, &self.wanted.bridge);
-        let gone = self.patches.keys().filter(|name| !whole.contains_key(*name));
-        let mut changes: Vec<Change> = gone.map(|name| Change::Patch { name: name.clone(), patch: None }).collect();
-        let new = whole.iter().filter(|(name, patch)| self.patches.get(*name) != Some(*patch));
-        changes.extend(new.map(|(name, patch)| Change::Patch { name: name.clone(), patch: Some(patch.clone()) }));
-        self.patches = whole;
-        changes
-    }
-
     fn say_patches(&mut self, effects: &mut Vec<Effect>) {
         if let Some(pairs) = &self.pairs {
-            self.said.of_pairs(&self.tables, &self.wanted, (pairs, &self.patches), effects);
+            self.said.of_pairs(&self.tables, &self.wanted, (pairs, self.told.patches()), effects);
         }
     }
 
@@ -467,14 +355,7 @@ impl Ovs {
             Purpose::Repair => self.repairing = false,
             Purpose::Mark => self.marks.done(result.is_ok()),
             Purpose::Withdraw => {
-                self.withdrawing = false;
-                self.withdraw_at = None;
-                if let Err(why) = result {
-                    let text =
-                        format!("those that watch this host cannot be told whether to send here: {why}; trying again");
-                    effects.push(Effect::Say(Level::Error, text));
-                    self.withdraw_at = Some(now + RETRY_PAUSE);
-                }
+                self.withdrawal.done(result, now, effects);
                 self.tell_withdrawn(now, effects);
                 return;
             }
@@ -517,7 +398,7 @@ impl Ovs {
     /// Time passed.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.own_stack.tick(&self.tables, now, effects);
-        if self.withdraw_at.take_if(|at| *at <= now).is_some() {
+        if self.withdrawal.is_due(now) {
             self.tell_withdrawn(now, effects);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
@@ -528,8 +409,8 @@ impl Ovs {
 
     /// When [`Ovs::tick`] has something to do.
     pub fn wakeup(&self) -> Option<Instant> {
-        let going = self.going.values().copied();
-        self.retry_at.into_iter().chain(self.withdraw_at).chain(self.own_stack.wakeup()).chain(going).min()
+        let parts = [self.retry_at, self.withdrawal.wakeup(), self.own_stack.wakeup()];
+        parts.into_iter().flatten().chain(self.told.go_at()).min()
     }
 
     /// Starts what is to be done and is not under way.
@@ -542,8 +423,8 @@ impl Ovs {
                 patches: self.pairs.as_ref(),
                 watches: self.watches.as_ref(),
                 steady: self.steady,
-                withdrawn: self.tells(),
-                leaving: self.leaving,
+                withdrawn: self.withdrawal.tells(),
+                leaving: self.withdrawal.is_leaving(),
                 parting: self.parting,
             };
             match bridge::plan(&self.tables, &self.wanted, parts) {

@@ -6,8 +6,9 @@ mod bfd;
 mod export;
 mod own_stack;
 
-use super::*;
+use super::{tables::CLAIM, *};
 use std::collections::BTreeMap;
+use tuplenet_model::entity::EncapKind;
 use tuplenet_ovsdb::{Atom, Datum, Row, RowUpdate};
 use tuplenet_rules::ClaimMark;
 
