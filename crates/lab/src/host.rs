@@ -266,6 +266,18 @@ impl Host {
         self.ovs()?.appctl(arguments)
     }
 
+    /// Waits until packets meet what the flow tables hold now: Open vSwitch forwards by a cache, which follows a changed table by and by, on a busy machine a second later.
+    ///
+    /// # Errors
+    /// vswitchd is down, or busy for half a minute.
+    pub fn wait_cache(&self) -> Result<()> {
+        // The first round may have begun before the change.
+        for _ in 0..2 {
+            self.appctl(&["revalidator/wait"])?;
+        }
+        Ok(())
+    }
+
     /// The path of a packet through `br-int`, as `ofproto/trace` tells it.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct PingReport {
     /// Requests sent, without those at the end that were more than asked for and have no answer: with a bound on all of it `ping` goes
     /// on until so many answers have come, so that a slow answer makes it send another request, and end before that one's answer.
     pub sent: u32,
+    /// All requests that left, those as well.
+    pub transmitted: u32,
     /// Answers received, without duplicates.
     pub received: u32,
     /// Answers that came twice: a loop, or a flood that is none of ours.
@@ -116,7 +118,7 @@ impl Vm {
         Ok(report)
     }
 
-    /// Pings three times.
+    /// Pings three times. Of what has just changed wait for it ([`Vm::wait_no_ping`], [`Host::wait_cache`](crate::Host::wait_cache)).
     ///
     /// # Errors
     /// There was an answer.
@@ -138,6 +140,20 @@ impl Vm {
             let report = self.ping(address, &spec)?;
             ensure!(report.all(), "{}", report.text.trim());
             Ok(report)
+        })
+        .inspect_err(|_| self.fail_unless(false))
+    }
+
+    /// Pings until no answer comes any more.
+    ///
+    /// # Errors
+    /// There still was one after `timeout`: what `ping` wrote last. The lab's end then shows the state of all hosts.
+    pub fn wait_no_ping(&self, address: &str, timeout: Duration) -> Result<()> {
+        let spec = PingSpec { wait: Duration::from_millis(300), ..PingSpec::default() };
+        wait_until(&format!("{} to reach {address} no more", self.name()), timeout, || {
+            let report = self.ping(address, &spec)?;
+            ensure!(report.received == 0, "{}", report.text.trim());
+            Ok(())
         })
         .inspect_err(|_| self.fail_unless(false))
     }
@@ -166,6 +182,7 @@ fn read(text: &str, count: u32) -> Result<PingReport> {
     let transmitted: u32 = number("packets transmitted").context("ping's summary has no count")?;
     Ok(PingReport {
         sent: transmitted.min(count.max(last_answered)),
+        transmitted,
         received: number("received").context("ping's summary has no count")?,
         duplicates: number("duplicates").unwrap_or(0),
         ttls: ttls.collect(),
@@ -202,7 +219,7 @@ mod tests {
             read(&(answers + &summary(sent, answered.len() as u32)), 3).unwrap()
         };
         let slow = report(&[1, 2, 3], 4);
-        assert!(slow.all() && slow.sent == 3, "{slow:?}");
+        assert!(slow.all() && (slow.sent, slow.transmitted) == (3, 4), "{slow:?}");
         assert!(report(&[1, 2, 3, 4], 4).all());
         assert!(!report(&[1, 3, 4], 4).all(), "the second is lost");
         assert!(!report(&[1, 2], 5).all(), "the third is lost");

@@ -178,11 +178,15 @@ impl Etcd {
         self.lab.management.run(&crate::command::words(&prefix, arguments))
     }
 
-    /// The index of the member that leads now.
+    /// The index of the member that leads; an election that is under way is waited for.
     ///
     /// # Errors
-    /// There is no leader, or it does not answer.
+    /// There is no leader within half a minute, or it does not answer.
     pub fn leader(&self) -> Result<usize> {
+        wait_until("a member of etcd to lead", PATIENCE, || self.leads_now())
+    }
+
+    fn leads_now(&self) -> Result<usize> {
         for index in 0..self.members.len() {
             let Ok(text) = self.etcdctl_at(&self.endpoint(index), &["endpoint", "status", "-w", "json"]) else {
                 continue;

@@ -148,6 +148,9 @@ impl Vm {
         // An address under duplicate detection does not answer for seconds, and nobody here duplicates by accident.
         netns.sysctl("net/ipv6/conf/eth0/accept_dad", "0")?;
         netns.sysctl("net/ipv6/conf/eth0/router_solicitations", "0")?;
+        // Linux tells one peer of six undeliverable packets at once, and then of one a second: a ping whose first answer is late uses up what the next one waits for.
+        netns.sysctl("net/ipv4/icmp_ratelimit", "0")?;
+        netns.sysctl("net/ipv6/icmp/ratelimit", "0")?;
         let mut lines = "link set lo up\n".to_owned();
         for address in &spec.addresses {
             let nodad = if address.contains(':') { " nodad" } else { "" };

@@ -33,14 +33,15 @@ fn carried(lab: &Lab, expected: u32) -> Result<()> {
     })
 }
 
-/// Each host's flows look for that length.
+/// A host's flows look for that length, and its packets meet those flows.
 fn looked_for(lab: &Lab, host: &Host, mtu: u32) -> Result<()> {
     lab.wait_until("flows for that MTU", PATIENCE, || {
         let wanted = format!("check_pkt_larger({})", mtu + 14);
         let flows = host.flows()?;
         ensure!(flows.iter().any(|flow| flow.contains(&wanted)), "no flow has {wanted}");
         Ok(())
-    })
+    })?;
+    host.wait_cache()
 }
 
 /// Forgets what a guest was told.
@@ -154,7 +155,9 @@ fn guests_learn_how_long_packets_may_be() -> Result<()> {
     underlay(hv2, 1500)?;
     lab.tpctl(&["ls", "set", "B", "--mtu", "auto"])?;
     carried(&lab, 1438)?;
-    looked_for(&lab, hv1, 1438)?;
+    for host in [hv1, hv2] {
+        looked_for(&lab, host, 1438)?;
+    }
     passes_up_to(&a1, &b1.ipv4()?, 1438, "10.1.0.254")
 }
 

@@ -230,6 +230,7 @@ fn guests_and_machines_outside_meet_by_external_addresses() -> Result<()> {
         ensure!(changes.is_empty(), "{changes:?}");
         Ok(())
     })?;
+    edge.wait_cache()?;
     x2.must_ping("203.0.113.7")?;
     Ok(())
 }
