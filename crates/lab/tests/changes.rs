@@ -6,7 +6,7 @@ mod network;
 use anyhow::{Context, Result, ensure};
 use network::*;
 use std::collections::BTreeMap;
-use tuplenet_lab::{Agent, Host, Lab};
+use tuplenet_lab::{Agent, Host, Lab, wait_until};
 
 const NETWORK: &str = "
 switches:
@@ -26,17 +26,31 @@ struct Before<'a> {
 
 impl<'a> Before<'a> {
     fn look(hosts: &'a [Host], agents: &'a [Agent]) -> Result<Self> {
-        let flows = hosts.iter().map(flow_set).collect::<Result<_>>()?;
-        Ok(Self { hosts, agents, flows, mods: mods(agents)? })
+        let mut before = Self { hosts, agents, flows: Vec::new(), mods: Vec::new() };
+        for (host, agent) in hosts.iter().zip(agents) {
+            let (flows, mods) = at_rest(host, agent)?;
+            before.flows.push(flows);
+            before.mods.push(mods);
+        }
+        Ok(before)
+    }
+
+    /// Waits until every host has followed the change in some way: each change here is one for all of them, and they hear of it one after the other.
+    fn heard(&self, lab: &Lab) -> Result<()> {
+        lab.wait_until("all hosts to hear of the change", PATIENCE, || {
+            for (before, host) in self.flows.iter().zip(self.hosts) {
+                ensure!(!flow_changes(before, &flow_set(host)?).is_empty(), "{} has not heard of it", host.name());
+            }
+            Ok(())
+        })
     }
 
     /// Each flow that the change touched, on any host, is about this object; and no flow was sent that did not change.
-    fn only_touched(&self, what: &str, about: &str) -> Result<()> {
-        for agent in self.agents {
-            agent.wait_settled(PATIENCE)?;
-        }
-        for (i, host) in self.hosts.iter().enumerate() {
-            let changes = flow_changes(&self.flows[i], &flow_set(host)?);
+    fn only_touched(&self, lab: &Lab, what: &str, about: &str) -> Result<()> {
+        self.heard(lab)?;
+        for (i, (host, agent)) in self.hosts.iter().zip(self.agents).enumerate() {
+            let (flows, mods) = at_rest(host, agent)?;
+            let changes = flow_changes(&self.flows[i], &flows);
             for change in &changes {
                 ensure!(
                     change
@@ -46,7 +60,7 @@ impl<'a> Before<'a> {
                     host.name()
                 );
             }
-            let sent = mods(self.agents)?[i] - self.mods[i];
+            let sent = mods - self.mods[i];
             ensure!(
                 sent <= changes.len() as f64,
                 "{what}: {} sent {sent} flow changes for {} that differ: {changes:#?}",
@@ -59,9 +73,15 @@ impl<'a> Before<'a> {
     }
 }
 
-fn mods(agents: &[Agent]) -> Result<Vec<f64>> {
-    // A metric of this host's own agent: each is in its host's namespace.
-    agents.iter().map(|agent| agent.metric("flow_mods_total")).collect()
+/// The flows of a host, and how many changes its agent had sent when they were these.
+fn at_rest(host: &Host, agent: &Agent) -> Result<(BTreeMap<String, String>, f64)> {
+    wait_until("a switch to come to rest", PATIENCE, || {
+        agent.wait_settled(PATIENCE)?;
+        let mods = agent.metric("flow_mods_total")?;
+        let flows = flow_set(host)?;
+        ensure!(agent.metric("flow_mods_total")? == mods, "{} still changes", host.name());
+        Ok((flows, mods))
+    })
 }
 
 #[test]
@@ -87,15 +107,22 @@ fn the_data_plane_follows_each_change_and_touches_nothing_else() -> Result<()> {
         id_of(&lab, &["ls", "show", "A"], "id")?,
         id_of(&lab, &["lsp", "show", "A", "a9"], "port_id")?
     );
-    before.only_touched("a port added", &about)?;
+    before.only_touched(&lab, "a port added", &about)?;
 
     // It moves: the same port comes up on the other host while the old one is still there, then the old one goes.
     let before = Before::look(&hosts, &agents)?;
     let second = hosts[1].vm(&spec("a9-moved", 1, 9).iface_id("a9"))?;
+    // The first one answers until then.
+    before.heard(&lab)?;
     reaches(&a1, &second, 64)?;
     reaches(&b1, &second, 63)?;
     first.unplug()?;
-    before.only_touched("a port moved", &about)?;
+    lab.wait_until("hv1 to miss the first one", PATIENCE, || {
+        let left = agents[0].metric("interfaces")?;
+        ensure!(left == 2.0, "{left} interfaces");
+        Ok(())
+    })?;
+    before.only_touched(&lab, "a port moved", &about)?;
     reaches(&a1, &second, 64)?;
 
     // It gets other addresses.
@@ -110,20 +137,17 @@ fn the_data_plane_follows_each_change_and_touches_nothing_else() -> Result<()> {
         from.wait_ping("10.1.0.19", PATIENCE)?;
         from.wait_ping("fd00:1::19", PATIENCE)?;
     }
-    before.only_touched("a port re-addressed", &about)?;
+    before.only_touched(&lab, "a port re-addressed", &about)?;
 
     // Its iface-id changes, and changes back.
     let before = Before::look(&hosts, &agents)?;
     second.set_iface_id("nobody")?;
-    lab.wait_until("a9 to be unbound", PATIENCE, || {
-        ensure!(a1.must_not_ping("10.1.0.19").is_ok());
-        Ok(())
-    })?;
-    before.only_touched("an iface-id changed", &about)?;
+    a1.wait_no_ping("10.1.0.19", PATIENCE)?;
+    before.only_touched(&lab, "an iface-id changed", &about)?;
     let before = Before::look(&hosts, &agents)?;
     second.set_iface_id("a9")?;
     a1.wait_ping("10.1.0.19", PATIENCE)?;
-    before.only_touched("an iface-id changed back", &about)?;
+    before.only_touched(&lab, "an iface-id changed back", &about)?;
 
     // It is deleted.
     let before = Before::look(&hosts, &agents)?;
@@ -137,18 +161,14 @@ fn the_data_plane_follows_each_change_and_touches_nothing_else() -> Result<()> {
         ensure!(left == 0, "{left} flows left");
         Ok(())
     })?;
-    before.only_touched("a port deleted", &about)?;
-    let left = flow_changes(&before.flows[1], &flow_set(&hosts[1])?);
-    ensure!(!left.is_empty(), "the other host heard nothing of it");
+    before.only_touched(&lab, "a port deleted", &about)?;
 
     // The switch is taken off the router, and put back.
-    let start = [flow_set(&hosts[0])?, flow_set(&hosts[1])?];
+    let start = Before::look(&hosts, &agents)?;
     let probe = a1.probe(&a2.ipv4()?, std::time::Duration::from_millis(10))?;
     lab.tpctl(&["-y", "lr", "unlink", "R", "B"])?;
-    lab.wait_until("B to be cut off", PATIENCE, || {
-        ensure!(a1.must_not_ping(&b2.ipv4()?).is_ok() && a1.must_not_ping(&b2.ipv6()?).is_ok());
-        Ok(())
-    })?;
+    a1.wait_no_ping(&b2.ipv4()?, PATIENCE)?;
+    a1.wait_no_ping(&b2.ipv6()?, PATIENCE)?;
     b1.must_ping(&b2.ipv4()?)?;
     a1.must_not_ping("10.2.0.254")?;
     lab.tpctl(&["lr", "link", "R", "B", "10.2.0.254/24,fd00:2::fe/64"])?;
@@ -156,12 +176,9 @@ fn the_data_plane_follows_each_change_and_touches_nothing_else() -> Result<()> {
     reaches(&b1, &a2, 63)?;
     let report = probe.stop()?;
     ensure!(report.lost.is_empty(), "traffic within A suffered from a change of B's link: {report}");
-    for agent in &agents {
-        agent.wait_settled(PATIENCE)?;
-    }
     // Port ids may differ after the link was made anew; all else is as it was.
-    for (start, host) in start.iter().zip(&hosts) {
-        let now = flow_set(host)?;
+    for (start, (host, agent)) in start.flows.iter().zip(hosts.iter().zip(&agents)) {
+        let (now, _) = at_rest(host, agent)?;
         ensure!(start.len() == now.len(), "{} had {} flows, has {}", host.name(), start.len(), now.len());
     }
     ensure!(agents.iter().all(|agent| agent.process().ended().is_none()));
@@ -190,10 +207,7 @@ fn an_object_broken_by_hand_harms_only_itself() -> Result<()> {
         r#"{"port_id":3,"mac":"f2:01:0a:02:00:02","ips":["10.2.0.2"],"peer":{"lr":"R","lrp":"none"}}"#,
     ] {
         etcd.etcdctl(&["put", "/tuplenet/v1/ls/B/lsp/b2", bad])?;
-        lab.wait_until("b2 to be set aside", PATIENCE, || {
-            ensure!(a1.must_not_ping(&b2.ipv4()?).is_ok(), "with {bad}");
-            Ok(())
-        })?;
+        a1.wait_no_ping(&b2.ipv4()?, PATIENCE).with_context(|| format!("b2 with {bad}"))?;
         let doctor = lab.tpctl_output(&["doctor"])?;
         let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
         ensure!(said.contains("ls/B/lsp/b2"), "doctor said of {bad}: {said}");
