@@ -12,7 +12,11 @@ mod network;
 
 use anyhow::{Context, Result, ensure};
 use network::*;
-use std::{cell::RefCell, thread, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    thread,
+    time::Duration,
+};
 use tuplenet_lab::{Agent, AgentSpec, Host, Lab, Physical, Probe, ProbeReport, Store, Vm, VmSpec, trials};
 
 const NETWORK: &str = "
@@ -43,6 +47,8 @@ struct Bed {
     store: Store,
     hosts: Vec<Host>,
     agents: RefCell<Vec<Agent>>,
+    /// Guests and hosts that were made while packets flow, as each trial makes its own.
+    made: Cell<u32>,
     w1: Vm,
     w2: Vm,
     b1: Vm,
@@ -76,7 +82,8 @@ impl Bed {
         let w2 = hosts[1].vm(&spec("w2", 1, 2))?;
         let b1 = hosts[2].vm(&spec("b1", 2, 1))?;
         let agents = RefCell::new(agents);
-        let bed = Bed { lab, store, hosts, agents, w1, w2, b1, r1, r2, _physical: physical, _d1: d1 };
+        let made = Cell::new(0);
+        let bed = Bed { lab, store, hosts, agents, made, w1, w2, b1, r1, r2, _physical: physical, _d1: d1 };
         for words in FLOATING {
             // What bridges a host has it tells every now and then.
             bed.lab.wait_until(words, PATIENCE, || bed.tp(words))?;
@@ -108,6 +115,12 @@ impl Bed {
             pause(100);
         }
         Ok(())
+    }
+
+    /// A name that nothing of this lab has, which begins like that.
+    fn name(&self, begin: &str) -> String {
+        self.made.set(self.made.get() + 1);
+        format!("{begin}{}", self.made.get())
     }
 
     fn edge(&self, verb: &str, chassis: &str, number: u8) -> Result<()> {
@@ -214,7 +227,7 @@ const NETWORKS: &[Operation] = &[
     }),
     ("a switch with a guest, and a link", |bed| {
         bed.all(&["ls add new", "lsp add new n1 10.9.0.1", "lr link LR-central new 10.9.0.254/24"])?;
-        let guest = bed.hosts[0].vm(&VmSpec::new("n1").address("10.9.0.1/24"))?;
+        let guest = bed.hosts[0].vm(&VmSpec::new(&bed.name("n")).iface_id("n1").address("10.9.0.1/24"))?;
         pause(200);
         guest.unplug()?;
         bed.all(&["-y lr unlink LR-central new", "-y lsp del new n1", "-y ls del new"])
@@ -280,7 +293,7 @@ const NETWORKS: &[Operation] = &[
     }),
     ("guests that come, move and go", |bed| {
         // The first of their switches on these hosts, and the last.
-        let [here, there] = [1, 2].map(|host: usize| bed.hosts[host].vm(&spec(&format!("guest{host}"), 1, 7)));
+        let [here, there] = [1, 2].map(|host: usize| bed.hosts[host].vm(&spec(&bed.name("guest"), 1, 7)));
         let (here, there) = (here?, there?);
         for (guest, port) in [(&here, "w7"), (&there, "w7"), (&here, "b8"), (&there, "none")] {
             guest.set_iface_id(port)?;
@@ -309,7 +322,8 @@ const HOSTS: &[Operation] = &[
         bed.tp("-y lsp del web x1")
     }),
     ("a chassis that comes and goes", |bed| {
-        let host = bed.lab.host("hv4")?;
+        let name = bed.name("hvx");
+        let host = bed.lab.host(&name)?;
         let agent = host.agent(&AgentSpec::new())?;
         agent.wait_settled(PATIENCE)?;
         let guest = host.vm(&spec("w7", 1, 7))?;
@@ -317,7 +331,7 @@ const HOSTS: &[Operation] = &[
         guest.unplug()?;
         agent.term()?;
         host.vswitchd()?.term()?;
-        bed.tp("-y ch del hv4")
+        bed.tp(&format!("-y ch del {name}"))
     }),
 ];
 
