@@ -55,6 +55,16 @@ fn restart(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
+/// Waits until these hosts, by their index, have no need of a chassis any more: until then connections may still take it.
+fn unwatched(bed: &Bed, chassis: &str, by: [usize; 2]) -> Result<()> {
+    bed.lab.wait_until(&format!("{chassis} to be watched by nobody"), PATIENCE, || {
+        for host in by.map(|index| &bed.hosts[index]) {
+            ensure!(port(host, chassis)?.is_none(), "{} still watches it", host.name());
+        }
+        Ok(())
+    })
+}
+
 /// Whether a frame has an inner address as its source.
 fn is_inner(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[0x08, 0x00]) && frame.get(26) == Some(&10)
@@ -112,6 +122,7 @@ fn what_an_edge_translates_outlives_its_agent_and_begins_anew_with_its_switch() 
     // As the only edge it finds all of them again: nobody else answered in its place meanwhile. Of what goes to guests by `dnat` their own packets may be
     // the first, which have no connection then.
     bed.lab.tpctl(&["-y", "edge", "remove", "--vip", &format!("{}/24", VIPS[1])])?;
+    unwatched(&bed, "hv3", [0, 1])?;
     reached()?;
     let transfers = Transfers::begin(&bed, &w2, &w3)?;
     restart(&bed)?;
@@ -138,12 +149,7 @@ fn an_edge_and_its_chassis_are_taken_away_and_nobody_notices() -> Result<()> {
         bed.agents[1].term()?;
         let deleted = traffic.elapsed();
         bed.lab.tpctl(&["-y", "ch", "del", "hv2"])?;
-        bed.lab.wait_until("hv2 to be watched by nobody", PATIENCE, || {
-            for host in [&bed.hosts[0], &bed.hosts[2]] {
-                ensure!(port(host, "hv2")?.is_none(), "{} still watches it", host.name());
-            }
-            Ok(())
-        })?;
+        unwatched(&bed, "hv2", [0, 2])?;
         std::thread::sleep(Duration::from_secs(1));
         // It is an edge again, and nobody notices that either.
         let again = traffic.elapsed();

@@ -171,38 +171,47 @@ fn record(set: &mut Reader<'_>, fields: &[(usize, usize)]) -> Result<Option<Flow
 struct Told {
     headers: Vec<Vec<u8>>,
     counters: usize,
+    /// Datagrams that were not as they are to be; see [`Ipfix::faults`].
+    faults: Vec<String>,
+}
+
+/// Takes in what has come.
+fn sflow(socket: &UdpSocket, agent: Ipv4Addr, told: &mut Told) {
+    let mut bytes = [0; 65_536];
+    while let Ok(length) = socket.recv(&mut bytes) {
+        if let Err(error) = datagram(&bytes[..length], agent, told) {
+            told.faults.push(format!("{error:#} in {:02x?}", &bytes[..length]));
+        }
+    }
 }
 
 /// sFlow version 5 (sflow.org, "sFlow Version 5", section 5).
-fn sflow(socket: &UdpSocket, agent: Ipv4Addr, told: &mut Told) -> Result<()> {
-    let mut bytes = [0; 65_536];
-    while let Ok(length) = socket.recv(&mut bytes) {
-        let mut datagram = Reader(&bytes[..length]);
-        ensure!(datagram.u32()? == 5 && datagram.u32()? == 1, "version 5 of an agent with an IPv4 address");
-        ensure!(datagram.u32()? == u32::from(agent), "the agent's address");
-        let (_sub_agent, _sequence, _uptime, samples) =
-            (datagram.u32()?, datagram.u32()?, datagram.u32()?, datagram.u32()?);
-        for _ in 0..samples {
-            let (kind, length) = (datagram.u32()?, datagram.u32()?);
-            let mut sample = Reader(datagram.take(length as usize)?);
-            match kind {
-                1 => {
-                    let (_sequence, _source, rate) = (sample.u32()?, sample.u32()?, sample.u32()?);
-                    ensure!(rate == 1, "a sampling rate of {rate}");
-                    let (_pool, _drops, _input, _output) = (sample.u32()?, sample.u32()?, sample.u32()?, sample.u32()?);
-                    for _ in 0..sample.u32()? {
-                        let (format, length) = (sample.u32()?, sample.u32()?);
-                        let mut record = Reader(sample.take(length as usize)?);
-                        // A raw packet header, Ethernet.
-                        if format == 1 && record.u32()? == 1 {
-                            let (_frame, _stripped, length) = (record.u32()?, record.u32()?, record.u32()?);
-                            told.headers.push(record.take(length as usize)?.to_vec());
-                        }
+fn datagram(bytes: &[u8], agent: Ipv4Addr, told: &mut Told) -> Result<()> {
+    let mut datagram = Reader(bytes);
+    ensure!(datagram.u32()? == 5 && datagram.u32()? == 1, "version 5 of an agent with an IPv4 address");
+    ensure!(datagram.u32()? == u32::from(agent), "the agent's address");
+    let (_sub_agent, _sequence, _uptime, samples) =
+        (datagram.u32()?, datagram.u32()?, datagram.u32()?, datagram.u32()?);
+    for _ in 0..samples {
+        let (kind, length) = (datagram.u32()?, datagram.u32()?);
+        let mut sample = Reader(datagram.take(length as usize)?);
+        match kind {
+            1 => {
+                let (_sequence, _source, rate) = (sample.u32()?, sample.u32()?, sample.u32()?);
+                ensure!(rate == 1, "a sampling rate of {rate}");
+                let (_pool, _drops, _input, _output) = (sample.u32()?, sample.u32()?, sample.u32()?, sample.u32()?);
+                for _ in 0..sample.u32()? {
+                    let (format, length) = (sample.u32()?, sample.u32()?);
+                    let mut record = Reader(sample.take(length as usize)?);
+                    // A raw packet header, Ethernet.
+                    if format == 1 && record.u32()? == 1 {
+                        let (_frame, _stripped, length) = (record.u32()?, record.u32()?, record.u32()?);
+                        told.headers.push(record.take(length as usize)?.to_vec());
                     }
                 }
-                2 => told.counters += 1,
-                _ => {}
             }
+            2 => told.counters += 1,
+            _ => {}
         }
     }
     Ok(())
@@ -262,7 +271,7 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             })?;
             lab.wait_until(&format!("sFlow to tell of {from} -> {to} {round}"), PATIENCE, || {
                 a1.must_ping(&to)?;
-                sflow(&samples, hosts[0].encap_ip(), &mut told)?;
+                sflow(&samples, hosts[0].encap_ip(), &mut told);
                 let mut found = false;
                 for header in &told.headers {
                     found |= holds(header, &from)? && holds(header, &to)?;
@@ -295,7 +304,8 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             ensure!(collector.statistics > 0, "{round}: no statistics of the exporter");
             collector.flows.clear();
         }
-        sflow(&samples, hosts[0].encap_ip(), &mut told)?;
+        sflow(&samples, hosts[0].encap_ip(), &mut told);
+        ensure!(told.faults.is_empty(), "{round}: {:#?}", told.faults);
         told = Told::default();
     }
     Ok(())

@@ -158,8 +158,10 @@ fn guests_and_machines_outside_meet_and_every_frame_arrives_once() -> Result<()>
         captures[6].take();
         bed.out_flat.run(&["ip", "neigh", "flush", "dev", "eth0"])?;
         bed.out_flat.must_ping(&guest.ipv4()?)?;
-        let replies =
-            captures[6].frames().iter().filter(|f| f.get(12..14) == Some(&[8, 6]) && f.get(21) == Some(&2)).count();
+        let is_answer = |frame: &[u8]| frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&2);
+        // What a capture reads may lag behind what the machine has got.
+        captures[6].wait_for("the answer to who has that address", PATIENCE, is_answer)?;
+        let replies = captures[6].frames().iter().filter(|frame| is_answer(frame)).count();
         ensure!(replies == 1, "{replies} answers to who has the address of {}", guest.name());
     }
     // A trace ends where the packet leaves.

@@ -168,7 +168,11 @@ fn a_path_is_reported_by_the_hosts_on_it_and_the_packet_arrives() -> Result<()> 
         });
         counts.sum()
     };
-    ensure!(counted(57)? >= 2 && counted(17)? >= 2, "{} {}", counted(57)?, counted(17)?);
+    lab.wait_until("the switch to have counted them", PATIENCE, || {
+        let counts = (counted(57)?, counted(17)?);
+        ensure!(counts.0 >= 2 && counts.1 >= 2, "{counts:?}");
+        Ok(())
+    })?;
     for agent in &agents {
         ensure!(agent.metric("trace_records_dropped_total")? == 0.0);
     }
