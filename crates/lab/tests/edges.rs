@@ -102,7 +102,7 @@ impl Case<'_> {
 
 #[test]
 fn everything_goes_out_and_comes_in() -> Result<()> {
-    let bed = Bed::new("edges", true)?;
+    let bed = Bed::new("edges", true, "500")?;
     for (name, router, words) in RULES {
         let words: Vec<&str> = ["lnat", "add", router, name].into_iter().chain(words.split(' ')).collect();
         bed.lab.tpctl(&words)?;

@@ -194,7 +194,7 @@ fn trial(bed: &Bed, fault: &Fault) -> Result<(Vec<String>, Duration)> {
 
 #[test]
 fn an_edge_is_lost_and_comes_back() -> Result<()> {
-    let bed = Bed::new("failover", false)?;
+    let bed = Bed::new("failover", false, "100")?;
     bed.way_back(BACK)?;
     for guest in bed.web.iter().chain([&bed.beside]) {
         for address in SERVER {

@@ -14,7 +14,7 @@
 
 use crate::network::*;
 use anyhow::{Context, Result, ensure};
-use tuplenet_lab::{Agent, Host, Lab, Physical, Vm, VmSpec};
+use tuplenet_lab::{Agent, AgentSpec, Host, Lab, Physical, Vm, VmSpec};
 
 const NETWORK: &str = "
 switches:
@@ -60,10 +60,12 @@ pub fn vips(edge: usize) -> [String; 2] {
 
 impl Bed {
     /// `snat`: what is behind the edges leaves as the address of its edge; otherwise r1 needs routes back ([`Bed::way_back`]).
-    pub fn new(name: &str, snat: bool) -> Result<Bed> {
+    /// `interval`: milliseconds between two packets of BFD. Where it does not matter how soon the dead are noticed, longer ones keep a busy machine from finding the
+    /// living dead: the connections of such an edge go on by another one, and those that it translates end there.
+    pub fn new(name: &str, snat: bool, interval: &str) -> Result<Bed> {
         let lab = Lab::new(name)?;
         lab.store()?;
-        let (hosts, agents) = hosts(&lab, 6)?;
+        let (hosts, agents) = hosts_with(&lab, 6, &AgentSpec::new().arguments(&["--bfd-interval", interval]))?;
         let physical = lab.physical("phys")?;
         for host in hosts.iter().take(2).chain(hosts.iter().skip(3)) {
             physical.cable(host, "br-ex")?;

@@ -9,10 +9,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Hosts `hv1`, `hv2`, ..., an agent on each, on the store that the lab has.
 pub fn hosts(lab: &Lab, count: usize) -> Result<(Vec<Host>, Vec<Agent>)> {
+    hosts_with(lab, count, &AgentSpec::new())
+}
+
+/// The same with agents that are started so.
+pub fn hosts_with(lab: &Lab, count: usize, spec: &AgentSpec) -> Result<(Vec<Host>, Vec<Agent>)> {
     let names: Vec<String> = (1..=count).map(|n| format!("hv{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let hosts = lab.hosts(&names)?;
-    let agents = hosts.iter().map(|host| host.agent(&AgentSpec::new())).collect::<Result<Vec<_>>>()?;
+    let agents = hosts.iter().map(|host| host.agent(spec)).collect::<Result<Vec<_>>>()?;
     for agent in &agents {
         agent.wait_settled(PATIENCE)?;
     }
