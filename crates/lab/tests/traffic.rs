@@ -101,18 +101,17 @@ fn guests_reach_whom_the_network_says() -> Result<()> {
     let spent = a1.ping(&b2.ipv4()?, &PingSpec::ttl(1))?;
     let spent6 = a1.ping(&b2.ipv6()?, &PingSpec::ttl(1))?;
     ensure!(spent.received == 0 && spent6.received == 0, "TTL 1 crossed a router: {spent:?} {spent6:?}");
-    ensure!(a1.ping(&b2.ipv4()?, &PingSpec::ttl(2))?.all() && a1.ping(&b2.ipv6()?, &PingSpec::ttl(2))?.all());
+    let (crossed, crossed6) = (a1.ping(&b2.ipv4()?, &PingSpec::ttl(2))?, a1.ping(&b2.ipv6()?, &PingSpec::ttl(2))?);
+    ensure!(crossed.all() && crossed6.all(), "TTL 2 is enough for one router: {crossed:?} {crossed6:?}");
+    // One of each, or more where the answer was slow.
+    let sent = (crossed.transmitted as usize, crossed6.transmitted as usize);
     // What a capture reads may lag behind what the guest has answered.
     let requests = || (echo_requests(&seen.frames(), false), echo_requests(&seen.frames(), true));
     lab.wait_until("the capture to show both requests", PATIENCE, || {
-        ensure!(requests().0 > 0 && requests().1 > 0, "{:?}", requests());
+        ensure!(requests().0 >= sent.0 && requests().1 >= sent.1, "{:?} of {sent:?}", requests());
         Ok(())
     })?;
-    let (echo4, echo6) = requests();
-    ensure!(
-        echo4 == 1 && echo6 == 1,
-        "b2 saw {echo4} and {echo6} requests, not only the one and one that had a TTL of 2"
-    );
+    ensure!(requests() == sent, "b2 saw {:?} requests, not only the {sent:?} that had a TTL of 2", requests());
     ensure!(a1.ping(&c2.ipv4()?, &PingSpec::ttl(3))?.received == 0 && a1.ping(&c2.ipv4()?, &PingSpec::ttl(4))?.all());
 
     // No router joins X: neither by address nor by a frame that names its MAC.
