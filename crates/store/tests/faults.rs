@@ -251,6 +251,8 @@ async fn a_restored_backup_is_followed() {
     while take(timeout(SOON, events.recv()).await.unwrap().unwrap()).len() < 30 {}
     store.stop().await;
     let _store = open("b.db").await;
+    // A read is repeated if it meets the connection of before in its last moment; a write without a guard would be no more than honest.
+    assert_eq!(client.get("/p/v1/ls/5").await.unwrap().0, None);
     client.put("/p/v1/ls/5", "other").await.unwrap();
     while take(timeout(SOON, events.recv()).await.unwrap().unwrap())
         != BTreeMap::from([("ls/5".to_owned(), "other".into())])
@@ -300,15 +302,15 @@ async fn the_leader_is_killed_during_changes() {
     for _ in 0..2 {
         let before = count.load(Ordering::Relaxed);
         eventually("changes go on", async || count.load(Ordering::Relaxed) >= before + 150).await;
-        let leader = etcd.leader().await.expect("a leader");
+        let leader = etcd.leader().await;
         etcd.members[leader].process.kill();
         let before = count.load(Ordering::Relaxed);
         eventually("changes go on without the leader", async || count.load(Ordering::Relaxed) >= before + 150).await;
         etcd.restart(leader);
-        eventually("the member is back", async || etcd.leader().await.is_some()).await;
+        etcd.member_ready(leader).await;
     }
     // One that hangs is worse than one that is dead: nobody says so.
-    let leader = etcd.leader().await.expect("a leader");
+    let leader = etcd.leader().await;
     common::signal(&etcd.members[leader].process, "STOP");
     let before = count.load(Ordering::Relaxed);
     eventually("changes go on while the leader hangs", async || count.load(Ordering::Relaxed) >= before + 150).await;

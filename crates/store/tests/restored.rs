@@ -106,10 +106,11 @@ async fn etcd_is_restored(token: &str, ahead: bool) {
 
     etcd.restore(&snapshot, token);
     if ahead {
-        let aside = self::client(&etcd.start_aside());
+        let aside = self::client(&etcd.start_aside().await);
         other_past(&aside).await;
     }
     (0..3).for_each(|member| etcd.restart(member));
+    etcd.ready().await;
     follower.until_equal(&client, "after the restoration").await;
     put(&client, "new", "1").await;
     follower.until_equal(&client, "what is new").await;

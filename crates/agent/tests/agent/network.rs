@@ -1,7 +1,7 @@
 //! The store of a test, and the network in it.
 
 use serde_json::{Value, json};
-use tuplenet_fixture::{Dir, Process, wait_for, wait_some};
+use tuplenet_fixture::{Dir, Process, free_address, wait_for, wait_some};
 use tuplenet_store::{Client, Config, Op, Range, Txn};
 
 pub struct Store {
@@ -15,7 +15,7 @@ pub struct Store {
 impl Store {
     pub fn start() -> Self {
         let dir = Dir::new("store");
-        let (process, url) = launch(&dir, "127.0.0.1:0");
+        let (process, url) = launch(&dir, &free_address().to_string());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = {
             let _inside = runtime.enter();

@@ -5,7 +5,7 @@ use super::{
     network::{Store, port},
 };
 use serde_json::json;
-use tuplenet_fixture::{wait_for, wait_some};
+use tuplenet_fixture::{free_address, wait_for, wait_some};
 
 fn with_three_ports(store: &Store, host: &Host) -> super::host::Agent {
     store.switch_with_ports(4);
@@ -108,8 +108,7 @@ fn a_restored_store_is_followed() {
 fn store_and_agent_in_one_process_end_together() {
     let host = Host::start("hv1", 1);
     let file = host.dir().file("store.db").display().to_string();
-    // A free port, given back: nobody else is likely to take it at once.
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let listen = free_address().to_string();
     for _ in 0..2 {
         let mut agent = host.agent("", &["--with-store", &file, "--store-listen", &listen]);
         agent.settle();

@@ -4,18 +4,22 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use tonic::{Code, transport::Channel};
 use tuplenet_fixture::Dir;
+pub use tuplenet_fixture::free_address;
 use tuplenet_store::{
     Client, Config,
     embedded::{Options, Server},
     wire,
 };
+
+/// Longest time that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A process that ends with its owner.
 pub struct Process(pub Child);
@@ -32,14 +36,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A free address. It is on a loopback address that only this process uses (the process id, written as an address), so that nobody else can take
-/// the port between our looking and our using it.
-pub fn free_address() -> SocketAddr {
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let own = std::net::Ipv4Addr::new(127, 64 | (high & 63), middle, low.max(1));
-    TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 /// Whether tests with a real etcd are left out on purpose, as `TUPLENET_SKIP_ETCD=1` asks.
@@ -69,16 +65,6 @@ impl Etcd {
     }
 
     pub async fn start_with(count: usize, extra: &[String]) -> Etcd {
-        // A test beside us may take a port between our looking and etcd's binding: try again.
-        for _ in 0..5 {
-            if let Some(etcd) = Etcd::try_start(count, extra).await {
-                return etcd;
-            }
-        }
-        panic!("etcd does not start");
-    }
-
-    async fn try_start(count: usize, extra: &[String]) -> Option<Etcd> {
         let dir = Dir::new("store");
         let tls = extra.iter().any(|arg| arg.starts_with("--cert-file"));
         let scheme = if tls { "https" } else { "http" };
@@ -101,30 +87,49 @@ impl Etcd {
         });
         let mut etcd = Etcd { members: members.collect(), dir };
         if tls {
-            return Some(etcd);
+            return etcd;
         }
-        for member in &mut etcd.members {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while Raw::new(&member.endpoint)
-                .unary::<_, wire::RangeResponse>(wire::path::RANGE, get(b"health"))
-                .await
-                .is_err()
-            {
-                if Instant::now() > deadline || member.process.0.try_wait().unwrap().is_some() {
-                    return None;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+        etcd.ready().await;
+        etcd
+    }
+
+    /// Waits until every member answers, which it does only with a leader.
+    pub async fn ready(&mut self) {
+        for index in 0..self.members.len() {
+            self.member_ready(index).await;
         }
-        Some(etcd)
+    }
+
+    /// Waits until that member answers, which it does only with a leader.
+    pub async fn member_ready(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let (process, raw) = (&mut member.process.0, Raw::new(&member.endpoint));
+        let deadline = Instant::now() + PATIENCE;
+        while raw.unary::<_, wire::RangeResponse>(wire::path::RANGE, get(b"health")).await.is_err() {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "etcd ended, {ended:?}: is the package etcd-server installed?");
+            assert!(Instant::now() < deadline, "etcd member {index} does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub fn endpoints(&self) -> String {
         self.members.iter().map(|member| member.endpoint.clone()).collect::<Vec<_>>().join(",")
     }
 
-    /// The member that leads now.
-    pub async fn leader(&self) -> Option<usize> {
+    /// The member that leads: there may be none for a moment.
+    pub async fn leader(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(leader) = self.leads().await {
+                return leader;
+            }
+            assert!(Instant::now() < deadline, "no member leads");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn leads(&self) -> Option<usize> {
         for (index, member) in self.members.iter().enumerate() {
             let status = Raw::new(&member.endpoint)
                 .unary::<_, wire::StatusResponse>(wire::path::STATUS, wire::StatusRequest {})
@@ -158,14 +163,18 @@ impl Etcd {
 
     /// Starts all members where no client of before finds them; their endpoints. They are at their old places again after
     /// [`Etcd::restart`].
-    pub fn start_aside(&mut self) -> String {
+    pub async fn start_aside(&mut self) -> String {
         let mut endpoints = Vec::new();
+        let places: Vec<String> = self.members.iter().map(|member| member.endpoint.clone()).collect();
         for member in &mut self.members {
             let aside = free_address().to_string();
             let args: Vec<String> = member.args.iter().map(|arg| arg.replace(&member.endpoint, &aside)).collect();
             member.process = spawn_etcd(&args);
+            member.endpoint.clone_from(&aside);
             endpoints.push(aside);
         }
+        self.ready().await;
+        self.members.iter_mut().zip(places).for_each(|(member, place)| member.endpoint = place);
         endpoints.join(",")
     }
 
@@ -183,16 +192,17 @@ fn etcdctl<'a>(args: impl IntoIterator<Item = &'a std::ffi::OsStr>, last: &Path)
 }
 
 fn spawn_etcd(args: &[String]) -> Process {
-    let child = Command::new("etcd")
-        .args(args)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    Process(
-        child.expect("these tests need etcd: install the package etcd-server (TUPLENET_SKIP_ETCD=1 leaves them out)"),
-    )
+    let mut command = tied("etcd");
+    command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    Process(child.expect("these tests need setpriv, of the package util-linux"))
+}
+
+/// A command whose process the kernel ends with the thread that starts it, which is the test's: nothing is left of a test that was killed.
+fn tied(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 /// The embedded store in this process.
@@ -252,14 +262,14 @@ pub fn server_main() {
 
 /// The embedded store in a process of its own (this test program, run again), to be killed. Its address.
 pub fn embedded_process(data: &Path, listen: &str) -> (Process, SocketAddr) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = tied(std::env::current_exe().unwrap());
     command.args(SERVER_ARGS);
     started(command, data, listen)
 }
 
 /// The same, on a disk that is full when the file has so many kilobytes.
 pub fn embedded_process_limited(data: &Path, kilobytes: u32) -> (Process, SocketAddr) {
-    let mut command = Command::new("sh");
+    let mut command = tied("sh");
     // The signal that comes with the error is ignored, as most disks send none.
     command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2)).arg("sh");
     command.arg(std::env::current_exe().unwrap()).args(SERVER_ARGS);
@@ -289,7 +299,7 @@ fn started(mut command: Command, data: &Path, listen: &str) -> (Process, SocketA
 
 /// The same, without waiting for it.
 pub fn embedded_process_starting(data: &Path) -> Process {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = tied(std::env::current_exe().unwrap());
     command.args(["--exact", SERVER_TEST, "--ignored", "--nocapture"]).env(DATA, data).env(LISTEN, "127.0.0.1:0");
     Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
@@ -375,7 +385,7 @@ pub fn get(key: &'static [u8]) -> wire::RangeRequest {
 
 /// Waits until `condition` holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

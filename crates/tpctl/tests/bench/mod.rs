@@ -4,12 +4,11 @@
 use serde_json::Value;
 use std::{
     fs,
-    net::TcpListener,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 use tokio::runtime::Runtime;
-use tuplenet_fixture::Dir;
+use tuplenet_fixture::{Dir, free_address};
 use tuplenet_store::{
     Client, Config,
     embedded::{Options, Server},
@@ -67,31 +66,28 @@ impl Etcd {
             eprintln!("left out: needs etcd (TUPLENET_SKIP_ETCD is set)");
             return None;
         }
-        // Somebody else may take a port between our looking and etcd's binding.
-        Some((0..5).find_map(|_| Self::try_start()).expect("etcd does not start"))
-    }
-
-    fn try_start() -> Option<Self> {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (client, peer, dir) = (free(), free(), Dir::new("tpctl"));
-        let mut etcd = Command::new("etcd");
+        let (client, peer, dir) = (free_address(), free_address(), Dir::new("tpctl"));
+        // The kernel ends it with the test's thread: nothing is left of a test that was killed.
+        let mut etcd = Command::new("setpriv");
+        etcd.args(["--pdeathsig", "KILL", "etcd"]);
         etcd.arg("--data-dir").arg(dir.file("etcd")).arg("--log-level=error").arg("--unsafe-no-fsync=true");
-        etcd.arg(format!("--listen-client-urls=http://127.0.0.1:{client}"));
-        etcd.arg(format!("--advertise-client-urls=http://127.0.0.1:{client}"));
-        etcd.arg(format!("--listen-peer-urls=http://127.0.0.1:{peer}"));
-        etcd.arg(format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"));
-        etcd.arg(format!("--initial-cluster=default=http://127.0.0.1:{peer}"));
+        etcd.arg(format!("--listen-client-urls=http://{client}"));
+        etcd.arg(format!("--advertise-client-urls=http://{client}"));
+        etcd.arg(format!("--listen-peer-urls=http://{peer}"));
+        etcd.arg(format!("--initial-advertise-peer-urls=http://{peer}"));
+        etcd.arg(format!("--initial-cluster=default=http://{peer}"));
         etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = etcd
-            .spawn()
-            .expect("these tests need etcd: install the package etcd-server (TUPLENET_SKIP_ETCD=1 leaves them out)");
-        let mut etcd = Self { endpoint: format!("127.0.0.1:{client}"), process, _dir: dir };
+        let process = etcd.spawn().expect("these tests need setpriv, of the package util-linux");
+        let mut etcd = Self { endpoint: client.to_string(), process, _dir: dir };
         let deadline = Instant::now() + Duration::from_secs(30);
         let bench = Bench::new(&etcd.endpoint, "/health");
         while bench.run(&["status"]).status.code() != Some(0) {
-            if Instant::now() > deadline || etcd.process.try_wait().unwrap().is_some() {
-                return None;
-            }
+            let ended = etcd.process.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "etcd ended, {ended:?}: install the package etcd-server (TUPLENET_SKIP_ETCD=1 leaves these tests out)"
+            );
+            assert!(Instant::now() < deadline, "etcd does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(etcd)
