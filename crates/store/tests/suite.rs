@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Raw, Store, eventually};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{sync::mpsc, time::timeout};
 use tuplenet_store::{
     Cmp, Compare, Op, Range, Reply, StoreError, Txn,
@@ -176,22 +176,24 @@ async fn leases_take_their_keys_with_them() {
 
 async fn leases(store: Store) {
     let client = store.client().await;
-    let (short, granted) = client.lease_grant(Duration::from_secs(1)).await.unwrap();
-    assert_eq!(granted, Duration::from_secs(2), "etcd grants two seconds at least");
     let (long, _) = client.lease_grant(Duration::from_secs(600)).await.unwrap();
-    client.put_with_lease("/short", "x", short).await.unwrap();
     client.put_with_lease("/long/1", "x", long).await.unwrap();
     client.put_with_lease("/long/2", "x", long).await.unwrap();
     client.put_with_lease("/freed", "x", long).await.unwrap();
     client.put("/freed", "y").await.unwrap();
     assert!(client.lease_time_left(long).await.unwrap().unwrap() > Duration::from_secs(590));
+    // Last, since its time runs.
+    let (short, granted) = client.lease_grant(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(granted, Duration::from_secs(2), "etcd grants two seconds at least");
+    let revision = client.put_with_lease("/short", "x", short).await.unwrap();
+    let mut watch = client.watch(Range::prefix("/"), revision + 1);
     // Renewed, it outlives its time.
-    for _ in 0..6 {
+    let begun = Instant::now();
+    while begun.elapsed() < granted * 3 / 2 {
         assert_eq!(client.keep_alive(short).await.unwrap(), granted);
+        assert!(client.get("/short").await.unwrap().0.is_some(), "{}", store.name());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    assert!(client.get("/short").await.unwrap().0.is_some(), "{}", store.name());
-    let mut watch = client.watch(Range::prefix("/"), client.get("/short").await.unwrap().1 + 1);
     let ended = timeout(SOON, watch.next()).await.unwrap().unwrap();
     assert_eq!((ended.events[0].kind, ended.events[0].kv.key.as_str()), (EventKind::Delete, "/short"));
     eventually("the lease is gone", async || matches!(client.keep_alive(short).await, Err(StoreError::NoLease(_))))
