@@ -42,10 +42,11 @@ fn cleanup_leaves_nothing_of_ours() {
 #[test]
 fn cleanup_ends_by_a_signal() {
     let host = Host::start("hv1", 1);
-    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
-    let store = deaf.local_addr().unwrap().to_string();
     let (tuplenet, target, log) = (env!("CARGO_BIN_EXE_tuplenet"), host.target(), host.dir().file("cleanup.log"));
     for signal in ["TERM", "INT"] {
+        // One each, lest a second connection of the first be taken for one of the second.
+        let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+        let store = deaf.local_addr().unwrap().to_string();
         let argv = [tuplenet, "agent", "--cleanup", "--store", &store, "--ovsdb", &target, "--encap-ip", "192.0.2.1"];
         let mut cleanup = Process::start(&argv, &[], &log);
         let _asked = deaf.accept().unwrap();
