@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -84,8 +85,8 @@ impl Server {
             .spawn()
             .expect("ovsdb-server is needed: install openvswitch-switch");
         self.child = Some(child);
-        // That for commands comes after that for clients.
-        wait_for("the server's sockets", || socket.exists() && dir.file("ctl").exists());
+        // That for commands comes after that for clients, and is bound before it is listened on.
+        wait_for("the server's sockets", || socket.exists() && UnixStream::connect(dir.file("ctl")).is_ok());
     }
 
     /// Ends the process at once, as a crash would.
