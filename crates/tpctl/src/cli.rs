@@ -14,7 +14,7 @@ use tuplenet_model::{
     name::Name,
 };
 use tuplenet_store::client::DEFAULT_ENDPOINT;
-use values::{nat_kind, prefix, prefix_or_address, store_prefix};
+use values::{nat_kind, prefix, prefix_or_address, store_endpoints, store_prefix};
 
 /// Make, change and look at a TupleNet network.
 ///
@@ -53,7 +53,8 @@ Example of a document (\"export\" prints one with everything in it):
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where the store is: host:port, each with or without http:// or https://, separated by commas
-    #[arg(short, long, global = true, value_name = "URLS", env = "TUPLENET_ENDPOINTS", default_value = DEFAULT_ENDPOINT)]
+    #[arg(short, long, global = true, value_name = "URLS", env = "TUPLENET_ENDPOINTS", default_value = DEFAULT_ENDPOINT,
+          value_parser = store_endpoints)]
     pub endpoints: String,
     /// Under which key the network is kept
     #[arg(short, long, global = true, value_name = "P", env = "TUPLENET_PREFIX", default_value = "/tuplenet", value_parser = store_prefix)]

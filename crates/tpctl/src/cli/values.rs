@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 use std::{net::IpAddr, str::FromStr};
 use tuplenet_model::{ecmp::EcmpField, entity::NatKind};
-use tuplenet_store::network::check_prefix;
+use tuplenet_store::{client::Endpoint, network::check_prefix};
 
 /// What the packets of a switch may be long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,11 @@ impl<T: Item> FromStr for List<T> {
 
 pub(super) fn store_prefix(text: &str) -> Result<String, String> {
     check_prefix(text).map(str::to_owned)
+}
+
+/// Kept as written; what cannot be read is wrong usage, before anybody is asked.
+pub(super) fn store_endpoints(text: &str) -> Result<String, String> {
+    Endpoint::parse_list(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 
 pub(super) fn prefix(text: &str) -> Result<IpNet, String> {
