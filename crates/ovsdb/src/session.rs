@@ -118,6 +118,14 @@ impl<'a> Session<'a> {
                 },
                 () = self.outbox.deliver(self.replica) => {}
                 () = tokio::time::sleep_until(deadline) => {
+                    if probing && self.link.received == received {
+                        // If this program itself was stopped for a while, the answer may be there and not read yet.
+                        tokio::select! {
+                            biased;
+                            message = self.link.next() => self.take_message(&message?)?,
+                            () = tokio::task::yield_now() => {}
+                        }
+                    }
                     if self.link.received != received {
                         (received, probing) = (self.link.received, false);
                     } else if probing {

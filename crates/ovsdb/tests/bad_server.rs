@@ -155,6 +155,23 @@ async fn silence_is_noticed() {
     assert!(why.contains("no sign of life for 100ms"), "{why}");
 }
 
+/// A program that was stopped for longer than its patience finds the answer and the end of its patience at once.
+#[tokio::test]
+async fn our_own_sleep_is_not_the_servers_silence() {
+    let (_dir, listener, config) = listen();
+    let mut user = User::new(Config { echo_interval: Duration::from_millis(400), ..config });
+    let mut stream = accept(&listener).await;
+    stream.write_all(format!("{SCHEMA}{EMPTY}").as_bytes()).await.unwrap();
+    user.up().await;
+    for _ in 0..6 {
+        expect(&mut stream, r#""method":"echo""#).await;
+        stream.write_all(br#"{"id":"echo","error":null,"result":[]}"#).await.unwrap();
+        // The client's task is on this thread.
+        std::thread::sleep(Duration::from_millis(450));
+    }
+    assert!(user.events.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn strange_replies_to_a_transaction() {
     for (reply, reason) in [
