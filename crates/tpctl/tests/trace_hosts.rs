@@ -285,11 +285,12 @@ fn a_drop_is_explained_by_the_network_in_the_store() {
 #[test]
 fn what_nobody_understands_is_passed_over() {
     let net = Net::new();
+    let (sending, receiving) = (net.sending(1_000), net.receiving(200_000));
     let (code, hops, verdict) = net.trace("a1 --to 10.1.0.2", |net, asked| {
         net.put(&format!("trace/{}/hv9/000000", asked.id), "no JSON", asked.lease);
         net.put(&format!("trace/{}/hv9", asked.id), "{}", asked.lease);
-        net.report(&asked, "hv1", &net.sending(1_000));
-        net.report(&asked, "hv2", &net.receiving(200_000));
+        net.report(&asked, "hv1", &sending);
+        net.report(&asked, "hv2", &receiving);
     });
     assert!(code == 0 && hops.len() == 3 && verdict.contains("warning: not understood: trace/"), "{verdict}");
     let (code, _, verdict) =
