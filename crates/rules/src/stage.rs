@@ -67,10 +67,10 @@ stages! {
 
     /// A packet is about to leave a logical switch, on the host that has the destination port.
     LSP_TRACE_EGRESS_IN = 30, next Some(31);
-    /// ACL, ingress of the VM.
-    LSP_EGRESS_ACL = 31, next Some(32);
     /// A packet does not return to the port that it came from, unless it is an answer that we made.
-    LSP_EGRESS_JUDGE_LOOPBACK = 32, next Some(33);
+    LSP_EGRESS_JUDGE_LOOPBACK = 31, next Some(32);
+    /// ACL, ingress of the VM.
+    LSP_EGRESS_ACL = 32, next Some(33);
     /// Into the router at the other end of a link, or to all members of a flood group.
     LSP_EGRESS_FORWARD_PACKET = 33, next Some(34);
     /// Out of the port of the bridge.

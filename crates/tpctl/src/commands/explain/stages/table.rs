@@ -232,7 +232,6 @@ pub const ALL: &[Explained] = &[
         stage::LSP_TRACE_EGRESS_IN,
         "The packet is about to leave a switch, on the host of the destination port; a trace prints it.",
     ),
-    idle(stage::LSP_EGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
     Explained {
         stage: stage::LSP_EGRESS_JUDGE_LOOPBACK,
         about: "A packet does not go back out of the port that it came from, unless it is an answer made here.",
@@ -256,6 +255,7 @@ pub const ALL: &[Explained] = &[
             },
         ],
     },
+    idle(stage::LSP_EGRESS_ACL, "Nothing is decided here yet: ACLs are to come."),
     passes(
         stage::LSP_EGRESS_FORWARD_PACKET,
         "If the destination port is a link, the packet enters the router; a broadcast is copied to all ports of the switch.",
