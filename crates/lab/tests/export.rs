@@ -8,7 +8,6 @@ use network::*;
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
-    time::Duration,
 };
 use tuplenet_lab::{AgentSpec, Host, Lab};
 
@@ -57,7 +56,9 @@ struct Ipfix {
     templates: HashMap<usize, Vec<(usize, usize)>>,
     /// Those of them that are options templates: what is told by them is of the exporter, not of a flow.
     options: HashSet<usize>,
+    /// What was told since the exporter began, and how often one began: each tells of its statistics first.
     flows: Vec<Flow>,
+    begun: usize,
     /// Sets that told of no flow, but of the exporter itself.
     statistics: usize,
     /// Messages that were not as they are to be. They are kept, as whoever waits for a flow asks again after an error.
@@ -71,20 +72,20 @@ impl Ipfix {
             templates: HashMap::new(),
             options: HashSet::new(),
             flows: Vec::new(),
+            begun: 0,
             statistics: 0,
             faults: Vec::new(),
         }
     }
 
     /// Takes in what has come.
-    fn read(&mut self) -> &[Flow] {
+    fn read(&mut self) {
         let mut bytes = [0; 65_536];
         while let Ok(length) = self.socket.recv(&mut bytes) {
             if let Err(error) = self.message(&bytes[..length]) {
                 self.faults.push(format!("{error:#} in {:02x?}", &bytes[..length]));
             }
         }
-        &self.flows
     }
 
     /// RFC 7011 section 3.1, 3.3 and 3.4.
@@ -100,6 +101,10 @@ impl Ipfix {
             match id {
                 2 | 3 => {
                     of_the_exporter &= id == 3;
+                    if id == 3 {
+                        self.flows.clear();
+                        self.begun += 1;
+                    }
                     while set.0.len() >= 4 {
                         self.template(&mut set, id == 3)?;
                     }
@@ -166,9 +171,11 @@ fn record(set: &mut Reader<'_>, fields: &[(usize, usize)]) -> Result<Option<Flow
     Ok(from.zip(to).zip(protocol).map(|((from, to), protocol)| (from, to, protocol)))
 }
 
-/// What sFlow told.
+/// What sFlow told since the agent of Open vSwitch began, and how often one began: each counts its datagrams from 1.
 #[derive(Default)]
 struct Told {
+    begun: usize,
+    sequence: u32,
     headers: Vec<Vec<u8>>,
     counters: usize,
     /// Datagrams that were not as they are to be; see [`Ipfix::faults`].
@@ -190,8 +197,13 @@ fn datagram(bytes: &[u8], agent: Ipv4Addr, told: &mut Told) -> Result<()> {
     let mut datagram = Reader(bytes);
     ensure!(datagram.u32()? == 5 && datagram.u32()? == 1, "version 5 of an agent with an IPv4 address");
     ensure!(datagram.u32()? == u32::from(agent), "the agent's address");
-    let (_sub_agent, _sequence, _uptime, samples) =
-        (datagram.u32()?, datagram.u32()?, datagram.u32()?, datagram.u32()?);
+    let (_sub_agent, sequence, _uptime, samples) = (datagram.u32()?, datagram.u32()?, datagram.u32()?, datagram.u32()?);
+    if sequence <= told.sequence || told.begun == 0 {
+        told.headers.clear();
+        told.counters = 0;
+        told.begun += 1;
+    }
+    told.sequence = sequence;
     for _ in 0..samples {
         let (kind, length) = (datagram.u32()?, datagram.u32()?);
         let mut sample = Reader(datagram.take(length as usize)?);
@@ -257,14 +269,17 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
 
     let (mut ipfix, mut again) = (Ipfix::new(flows), Ipfix::new(second));
     let mut told = Told::default();
+    let mut begun = [0; 3];
     for round in ["at first", "after it was deleted by hand"] {
         for (from, to, protocol) in [(a1.ipv4()?, a2.ipv4()?, 1), (a1.ipv6()?, a2.ipv6()?, 58)] {
             let there: Flow = (from.parse()?, to.parse()?, protocol);
             let back: Flow = (there.1, there.0, protocol);
             lab.wait_until(&format!("IPFIX to tell of {from} -> {to} {round}"), PATIENCE, || {
                 a1.must_ping(&to)?;
-                for (name, collector) in [("first", &mut ipfix), ("second", &mut again)] {
-                    let flows = collector.read();
+                for (name, collector, before) in [("first", &mut ipfix, begun[0]), ("second", &mut again, begun[1])] {
+                    collector.read();
+                    ensure!(collector.begun > before, "to the {name} collector nothing has begun to tell");
+                    let flows = &collector.flows;
                     ensure!(flows.contains(&there) && flows.contains(&back), "the {name} collector was told {flows:?}");
                 }
                 Ok(())
@@ -272,6 +287,7 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             lab.wait_until(&format!("sFlow to tell of {from} -> {to} {round}"), PATIENCE, || {
                 a1.must_ping(&to)?;
                 sflow(&samples, hosts[0].encap_ip(), &mut told);
+                ensure!(told.begun > begun[2], "nothing has begun to tell");
                 let mut found = false;
                 for header in &told.headers {
                     found |= holds(header, &from)? && holds(header, &to)?;
@@ -288,6 +304,14 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             told.headers.len(),
             told.counters
         );
+        for collector in [&mut ipfix, &mut again] {
+            collector.read();
+            ensure!(collector.faults.is_empty(), "{round}: {:#?}", collector.faults);
+            ensure!(collector.statistics >= collector.begun, "{round}: no statistics of the exporter");
+        }
+        sflow(&samples, hosts[0].encap_ip(), &mut told);
+        ensure!(told.faults.is_empty(), "{round}: {:#?}", told.faults);
+        begun = [ipfix.begun, again.begun, told.begun];
         hosts[0].vsctl(&["clear", "Bridge", "br-int", "ipfix", "--", "clear", "Bridge", "br-int", "sflow"])?;
         lab.wait_until("both exports to be back", PATIENCE, || {
             for column in ["ipfix", "sflow"] {
@@ -296,17 +320,6 @@ fn collectors_hear_of_the_guests_traffic() -> Result<()> {
             }
             Ok(())
         })?;
-        // What was sent before counts no more.
-        std::thread::sleep(Duration::from_millis(100));
-        for collector in [&mut ipfix, &mut again] {
-            collector.read();
-            ensure!(collector.faults.is_empty(), "{round}: {:#?}", collector.faults);
-            ensure!(collector.statistics > 0, "{round}: no statistics of the exporter");
-            collector.flows.clear();
-        }
-        sflow(&samples, hosts[0].encap_ip(), &mut told);
-        ensure!(told.faults.is_empty(), "{round}: {:#?}", told.faults);
-        told = Told::default();
     }
     Ok(())
 }
