@@ -8,7 +8,7 @@ use super::{
     wanted::{End, Wanted},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 use tuplenet_model::{entity::EncapKind, name::Name};
@@ -95,7 +95,9 @@ impl Told {
     ) -> Vec<Change> {
         let mut there = bfd::numbers(tables, ours, watches);
         self.going.retain(|end, _| !there.contains_key(end));
-        for (end, number) in &self.watching {
+        // What comes in by a number that another port has now is of that one's end.
+        let taken: BTreeSet<u32> = there.values().copied().collect();
+        for (end, number) in self.watching.iter().filter(|(_, number)| !taken.contains(number)) {
             if !there.contains_key(end) && now < *self.going.entry(*end).or_insert(now + GOING) {
                 there.insert(*end, *number);
             }

@@ -109,6 +109,23 @@ fn a_port_of_an_agent_before_is_used_as_it_is() {
 }
 
 #[test]
+fn a_number_that_another_port_got_is_nobody_elses() {
+    let mut bench = bench(&[40], watching(40, "e1", "192.0.2.11", 12, &GOOD, &[]));
+    assert!(bench.update(false, vec![bridge(&[20, 30])]).is_empty() && bench.ovs.going() == 1);
+    let other = [vec![bridge(&[20, 30, 50])], watching(50, "e2", "192.0.2.12", 12, &GOOD, &[])].concat();
+    let changes = bench.update(false, other);
+    let [
+        Change::Tunnel { remote: Some(old), ofport: None, .. },
+        Change::Tunnel { remote: Some(new), ofport: Some(12), .. },
+    ] = changes[..]
+    else {
+        panic!("{changes:?}")
+    };
+    assert_eq!([old, new].map(|ip| ip.to_string()), ["192.0.2.11", "192.0.2.12"]);
+    assert_eq!(bench.ovs.going(), 0);
+}
+
+#[test]
 fn what_is_unwanted_goes_and_what_was_altered_is_put_right() {
     let altered = [("enable", "false"), ("min_rx", "100"), ("min_tx", "100"), ("mult", "5")];
     let rows = [watching(40, "e1", "192.0.2.11", 12, &altered, &[]), watching(50, "e2", "192.0.2.12", 13, &GOOD, &[])];
